@@ -1,0 +1,1 @@
+"""Edits on latent codes and the pictures they give."""

@@ -1,0 +1,1 @@
+"""Where editing directions come from."""

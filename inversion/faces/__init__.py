@@ -1,0 +1,1 @@
+"""Find, align, judge and paste back faces."""

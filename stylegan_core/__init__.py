@@ -1,0 +1,1 @@
+"""StyleGAN networks, checkpoints, training and metrics."""

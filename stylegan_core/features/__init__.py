@@ -1,0 +1,1 @@
+"""Perceptual and Inception features, and where their weights come from."""

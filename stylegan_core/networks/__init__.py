@@ -1,0 +1,1 @@
+"""Generators and discriminators of the StyleGAN family, and the protocol they share."""

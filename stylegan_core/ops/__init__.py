@@ -1,0 +1,1 @@
+"""Image resampling, modulated convolution and activations in plain PyTorch."""
