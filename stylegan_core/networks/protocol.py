@@ -51,5 +51,11 @@ class Generator(Protocol):
         """Map z [N, z_dim] (and labels c [N, c_dim]) to ws [N, num_ws, w_dim]."""
 
     @property
+    def noise(self) -> dict[str, Tensor]:
+        """The constant noise inputs [H, W] by layer name (`b8.conv0`); empty for a generator without."""
+
+    @property
     def synthesis(self) -> Callable[..., Tensor]:
-        """Render ws [N, num_ws, w_dim] as images: `synthesis(ws, noise_mode='const'|'random'|'none')`."""
+        """Render ws [N, num_ws, w_dim] as images: `synthesis(ws, noise_mode='const'|'random'|'none', noise=None)`.
+
+        `noise` replaces constant noise inputs by name, each [H, W] or [N, 1, H, W]."""
