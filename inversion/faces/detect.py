@@ -1,0 +1,87 @@
+"""Find faces and their five landmarks with MTCNN."""
+
+import contextlib
+import io
+import math
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from stylegan_core.errors import ConfigError, FaceNotFoundError
+
+DETECTION_PIXELS = 2_500_000  # larger photos are shrunk to this area for the search
+DETECTION_SIDE = 160  # smaller photos are enlarged to this side
+MIN_PROBABILITY = 0.9
+MIN_FACE = 20  # pixels, at the size that is searched
+
+
+@dataclass(frozen=True)
+class Face:
+    """A detected face in pixel coordinates of the photo (x to the right, y down, pixel centres at .5)."""
+
+    box: NDArray[np.float64]  # [4]: left, top, right, bottom
+    landmarks: NDArray[np.float64]  # [5, 2]: left eye, right eye, nose, mouth corners, as seen in the picture
+    probability: float
+
+
+def detect_faces(rgb: NDArray[np.uint8]) -> list[Face]:
+    """Return the faces of an upright photo [H, W, 3], largest first; an empty list where there are none."""
+    height, width = rgb.shape[:2]
+    scale = min(1.0, math.sqrt(DETECTION_PIXELS / (height * width)))
+    scale = max(scale, DETECTION_SIDE / max(height, width))
+    size = (max(MIN_FACE, round(width * scale)), max(MIN_FACE, round(height * scale)))
+    image = Image.fromarray(rgb).resize(size, Image.Resampling.LANCZOS) if size != (width, height) else rgb
+    boxes, probabilities, landmarks = _mtcnn().detect(image, landmarks=True)
+    if boxes is None:
+        return []
+    stretch = np.array([width / size[0], height / size[1]])
+    faces = [
+        Face(np.asarray(box, np.float64) * np.tile(stretch, 2), np.asarray(points, np.float64) * stretch, float(p))
+        for box, p, points in zip(boxes, probabilities, landmarks, strict=True)
+        if p is not None and p >= MIN_PROBABILITY
+    ]
+    return sorted(faces, key=lambda face: (-_area(face), *face.box))
+
+
+def choose_faces(faces: Sequence[Face], choice: str, source: str) -> dict[int, Face]:
+    """Pick faces by `choice`: `all`, a number N (the N largest), or names such as `face0,face2`.
+
+    Keys are the indices by size, as in the names of the output folders. `source` names the photo in errors."""
+    if not faces:
+        raise FaceNotFoundError(
+            f"{source}: no face found; give a photo with a face of {MIN_FACE} pixels or more, "
+            "or --no-align if the picture already is an aligned face"
+        )
+    if choice == "all":
+        return dict(enumerate(faces))
+    if choice.isdigit() and int(choice) > 0:
+        return dict(enumerate(faces[: int(choice)]))
+    names = [name.strip() for name in choice.split(",")]
+    if not all(name.startswith("face") and name[4:].isdigit() for name in names):
+        raise ConfigError(f"--faces '{choice}' not understood; expected all, a number, or names such as face0,face2")
+    indices = [int(name[4:]) for name in names]
+    if missing := [index for index in indices if index >= len(faces)]:
+        raise FaceNotFoundError(
+            f"{source}: there is no face{missing[0]}; {len(faces)} found: face0 to face{len(faces) - 1}"
+        )
+    return {index: faces[index] for index in indices}
+
+
+def _area(face: Face) -> float:
+    left, top, right, bottom = face.box
+    return float((right - left) * (bottom - top))
+
+
+@lru_cache(maxsize=1)
+def _mtcnn() -> Any:
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        from facenet_pytorch import MTCNN  # slow to import
+
+        return MTCNN(keep_all=True, min_face_size=MIN_FACE, device="cpu").eval()

@@ -1,0 +1,8 @@
+"""The files that ship with the package; MODEL_CARD.md says what each is and under which licence."""
+
+from pathlib import Path
+
+
+def asset_path(name: str) -> Path:
+    """Return the path of the shipped file `name`."""
+    return Path(__file__).parent / name
