@@ -1,0 +1,21 @@
+"""From a config to the network it describes."""
+
+from typing import Any
+
+from torch import nn
+
+from stylegan_core.errors import ConfigError
+from stylegan_core.networks.configs import StyleGAN2Config
+from stylegan_core.networks.stylegan2 import StyleGAN2Generator
+
+GENERATORS: dict[type, Any] = {StyleGAN2Config: StyleGAN2Generator}
+DISCRIMINATORS: dict[type, Any] = {}
+
+
+def build_network(config: Any) -> nn.Module:
+    """Return the generator or discriminator that `config` describes, randomly initialised, in training mode."""
+    kind = GENERATORS.get(type(config)) or DISCRIMINATORS.get(type(config))
+    if kind is None:
+        raise ConfigError(f"no network is built from a {type(config).__name__}")
+    network: nn.Module = kind(config)
+    return network

@@ -1,0 +1,175 @@
+"""What defines each architecture: frozen configs, their JSON form, and presets."""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from stylegan_core.errors import ConfigError
+
+MAX_CHANNELS = 8192
+MAX_RESOLUTION = 2048
+
+
+@dataclass(frozen=True)
+class StyleGAN2Config:
+    """A StyleGAN2 generator (Karras et al. 2020), with the options of the ADA-PyTorch checkpoints."""
+
+    z_dim: int = 512
+    c_dim: int = 0  # 0: unconditional
+    w_dim: int = 512
+    img_resolution: int = 256  # power of two, pixels
+    img_channels: int = 3
+    mapping_layers: int = 8
+    mapping_lr_multiplier: float = 0.01
+    layer_features: int | None = None  # width of the mapping's hidden layers; None: w_dim
+    embed_features: int | None = None  # width of the label embedding; None: w_dim
+    w_avg_beta: float = 0.998  # decay of the running mean of W
+    channel_base: int = 32768  # channels at resolution r: min(channel_base / r, channel_max)
+    channel_max: int = 512
+    channels: tuple[int, ...] | None = None  # per resolution from 4 px up, in place of the rule above
+    architecture: str = "skip"  # orig, skip, resnet
+    use_noise: bool = True
+    resample_filter: tuple[float, ...] = (1, 3, 3, 1)  # taps of the separable low-pass filter
+    conv_clamp: float | None = None  # largest magnitude after each layer
+    num_fp16_res: int = 0  # so many highest resolutions run in 16 bit on a GPU
+
+    def __post_init__(self) -> None:
+        check_resolution(self.img_resolution)
+        check_choice("architecture", self.architecture, ("orig", "skip", "resnet"))
+        check_dims(self)
+
+    @property
+    def block_resolutions(self) -> list[int]:
+        """The blocks' resolutions, 4 to `img_resolution`."""
+        return resolutions_up_to(self.img_resolution)
+
+    def channels_at(self, resolution: int) -> int:
+        """The number of feature maps at `resolution`."""
+        return channels_at(self, resolution)
+
+    @property
+    def num_ws(self) -> int:
+        """The number of style inputs: two a block, one for the first, one for the last image layer."""
+        return 2 * int(math.log2(self.img_resolution)) - 2
+
+
+@dataclass(frozen=True)
+class StyleGAN2DiscriminatorConfig:
+    """A StyleGAN2 discriminator; also the one of StyleGAN3."""
+
+    c_dim: int = 0
+    img_resolution: int = 256  # power of two, pixels
+    img_channels: int = 3
+    channel_base: int = 32768
+    channel_max: int = 512
+    channels: tuple[int, ...] | None = None  # per resolution from 4 px up, in place of the rule above
+    architecture: str = "resnet"  # orig, skip, resnet
+    resample_filter: tuple[float, ...] = (1, 3, 3, 1)
+    conv_clamp: float | None = None
+    num_fp16_res: int = 0
+    mapping_layers: int = 8  # layers over the label embedding, when c_dim > 0
+    cmap_dim: int | None = None  # width of the class projection; None: the channels at 4 px, 0 without labels
+    mbstd_group_size: int = 4  # samples whose standard deviation is shared
+    mbstd_num_channels: int = 1  # 0: none
+
+    def __post_init__(self) -> None:
+        check_resolution(self.img_resolution)
+        check_choice("architecture", self.architecture, ("orig", "skip", "resnet"))
+        check_dims(self)
+
+    @property
+    def block_resolutions(self) -> list[int]:
+        """The blocks' resolutions, 4 to `img_resolution`."""
+        return resolutions_up_to(self.img_resolution)
+
+    def channels_at(self, resolution: int) -> int:
+        """The number of feature maps at `resolution`."""
+        return channels_at(self, resolution)
+
+
+def resolutions_up_to(img_resolution: int) -> list[int]:
+    """Return 4, 8, ... `img_resolution`."""
+    return [2**i for i in range(2, int(math.log2(img_resolution)) + 1)]
+
+
+def channels_at(config: Any, resolution: int) -> int:
+    """Return the feature maps of `config` at `resolution`: its own table, or min(channel_base / r, channel_max)."""
+    if config.channels is not None:
+        return int(config.channels[int(math.log2(resolution)) - 2])
+    return max(1, min(config.channel_base // resolution, config.channel_max))
+
+
+def check_resolution(resolution: int) -> None:
+    """Refuse a resolution that is no power of two in 4..2048."""
+    if not isinstance(resolution, int) or not 4 <= resolution <= MAX_RESOLUTION or resolution & (resolution - 1):
+        raise ConfigError(f"img_resolution is {resolution!r}; it must be a power of two from 4 to {MAX_RESOLUTION}")
+
+
+def check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
+    """Refuse a `value` that is none of `choices`."""
+    if value not in choices:
+        raise ConfigError(f"{name} is {value!r}; choose one of {', '.join(choices)}")
+
+
+def check_dims(config: Any) -> None:
+    """Refuse dimensions that are negative or so large that they can only be a damaged or hostile file."""
+    for name, largest in (("z_dim", MAX_CHANNELS), ("w_dim", MAX_CHANNELS), ("mapping_layers", 64), ("c_dim", 100_000)):
+        value = getattr(config, name, 1)
+        if not isinstance(value, int) or not 0 <= value <= largest:
+            raise ConfigError(f"{name} is {value!r}; it must be a whole number from 0 to {largest}")
+    for name in ("img_channels", "channel_base", "channel_max"):
+        value = getattr(config, name, 1)
+        if not isinstance(value, int) or value < 1:
+            raise ConfigError(f"{name} is {value!r}; it must be a positive whole number")
+    channels = getattr(config, "channels", None)
+    if channels is not None and len(channels) != len(resolutions_up_to(config.img_resolution)):
+        raise ConfigError(f"channels has {len(channels)} entries; it needs one a resolution from 4 to the image's")
+    widest = max([config.img_channels, *(channels or [])])
+    if channels is None and hasattr(config, "channel_max"):
+        widest = max(widest, min(config.channel_max, config.channel_base // 4))
+    if widest > MAX_CHANNELS:
+        raise ConfigError(f"{widest} channels in one layer; at most {MAX_CHANNELS} are supported")
+
+
+STYLEGAN2 = StyleGAN2Config()
+PRESETS: dict[str, StyleGAN2Config] = {
+    "stylegan2": STYLEGAN2,
+    "stylegan2-ada": replace(STYLEGAN2, mapping_layers=2, channel_base=16384),
+    "stylegan2-cifar": replace(STYLEGAN2, img_resolution=32, mapping_layers=2, architecture="orig", channel_base=32768),
+    "stylegan2-small": replace(STYLEGAN2, z_dim=256, w_dim=256, img_resolution=64, mapping_layers=4, channel_base=2048),
+}
+
+CONFIGS: dict[str, type] = {
+    "stylegan2": StyleGAN2Config,
+    "stylegan2-discriminator": StyleGAN2DiscriminatorConfig,
+}
+ConfigT = TypeVar("ConfigT")
+
+
+def config_to_dict(config: Any) -> dict[str, Any]:
+    """Return a config as plain JSON values, with its architecture under `arch`."""
+    arch = next(name for name, kind in CONFIGS.items() if kind is type(config))
+    return {"arch": arch, **dataclasses.asdict(config)}
+
+
+def config_from_dict(data: Mapping[str, Any]) -> Any:
+    """Build the config that `config_to_dict` wrote; unknown fields and architectures are refused."""
+    values = dict(data)
+    arch = values.pop("arch", None)
+    if arch not in CONFIGS:
+        raise ConfigError(f"architecture {arch!r} is unknown; known are {', '.join(CONFIGS)}")
+    return make_config(CONFIGS[arch], values)
+
+
+def make_config(kind: type[ConfigT], values: Mapping[str, Any]) -> ConfigT:
+    """Build a config of `kind` from JSON `values`, lists becoming tuples; unknown fields are refused."""
+    known = {field.name for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    unknown = sorted(set(values) - known)
+    if unknown:
+        raise ConfigError(f"{kind.__name__} has no field {', '.join(unknown)}")
+    try:
+        return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{kind.__name__}: {error}") from None

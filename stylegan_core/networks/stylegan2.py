@@ -1,0 +1,235 @@
+"""The StyleGAN2 generator (Karras et al. 2020), parameter names as in the ADA-PyTorch checkpoints."""
+
+import math
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from stylegan_core.errors import ConfigError, LatentMismatchError
+from stylegan_core.networks.configs import StyleGAN2Config
+from stylegan_core.networks.layers import Conv2d, FullyConnected, normal
+from stylegan_core.networks.mapping import MappingNetwork
+from stylegan_core.networks.protocol import CheckpointMeta
+from stylegan_core.ops.activation import LRELU_SLOPE, SQRT2
+from stylegan_core.ops.modulation import conv2d_up, demodulation, modulated_conv2d
+from stylegan_core.ops.resample import make_filter, upsample2d
+
+NOISE_MODES = ("const", "random", "none")
+
+
+class SynthesisLayer(nn.Module):
+    """One modulated 3x3 convolution with noise, bias and leaky ReLU: [N, in, H, W] -> [N, out, H * up, W * up]."""
+
+    def __init__(self, in_channels: int, out_channels: int, resolution: int, up: int, config: StyleGAN2Config) -> None:
+        super().__init__()
+        self.resolution, self.up = resolution, up
+        self.use_noise, self.conv_clamp = config.use_noise, config.conv_clamp
+        self.affine = FullyConnected(config.w_dim, in_channels, bias_init=1)
+        self.weight = nn.Parameter(normal([out_channels, in_channels, 3, 3]))
+        if config.use_noise:
+            self.register_buffer("noise_const", normal([resolution, resolution]))
+            self.noise_strength = nn.Parameter(torch.zeros([]))
+        self.bias = nn.Parameter(torch.zeros([out_channels]))
+        self.register_buffer("taps", make_filter(config.resample_filter), persistent=False)
+        self.noise_const: Tensor
+        self.taps: Tensor
+
+    def forward(self, x: Tensor, w: Tensor, noise_mode: str, noise: Tensor | None = None, gain: float = 1.0) -> Tensor:
+        """Return the layer's output for w [N, w_dim]; `noise` [H, W] or [N, 1, H, W] stands in for the stored one."""
+        styles = self.affine(w)
+        weight: Tensor = self.weight
+        scale = demodulation(weight, styles) * (SQRT2 * gain)
+        if x.dtype == torch.float16:  # keep the sums in range: demodulation undoes any scale of weights and styles
+            limit, fan_in = styles.abs().amax(dim=1, keepdim=True), math.sqrt(weight[0].numel())
+            styles, weight, scale = styles / limit, weight / fan_in, scale * limit * fan_in
+        # lrelu(a x) = a lrelu(x) for a > 0: the gains go into the demodulation, the noise and the bias.
+        shift = (self.bias * (SQRT2 * gain))[:, None, None]  # [out, 1, 1]
+        source = self._noise(len(x), noise_mode, noise)
+        if source is not None:
+            shift = shift + source * (self.noise_strength * (SQRT2 * gain))  # [N or 1, out, H, W]
+        x = conv2d_up(x * styles[:, :, None, None].to(x.dtype), weight, self.up, self.taps)
+        x = torch.addcmul(shift.to(x.dtype), x, scale[:, :, None, None].to(x.dtype))
+        x = F.leaky_relu_(x, LRELU_SLOPE)
+        return x if self.conv_clamp is None else x.clamp(-self.conv_clamp * gain, self.conv_clamp * gain)
+
+    def _noise(self, num: int, noise_mode: str, noise: Tensor | None) -> Tensor | None:
+        if not self.use_noise or noise_mode == "none":
+            return None
+        if noise_mode == "random":
+            size = [num, 1, self.resolution, self.resolution]
+            return torch.randn(size, device=self.weight.device, dtype=self.weight.dtype)
+        chosen = self.noise_const if noise is None else noise
+        return chosen if chosen.ndim == 4 else chosen[None, None]
+
+
+class ToRGBLayer(nn.Module):
+    """A modulated 1x1 convolution without demodulation: features [N, in, H, W] -> image [N, img_channels, H, W]."""
+
+    def __init__(self, in_channels: int, config: StyleGAN2Config) -> None:
+        super().__init__()
+        self.conv_clamp = config.conv_clamp
+        self.affine = FullyConnected(config.w_dim, in_channels, bias_init=1)
+        self.weight = nn.Parameter(normal([config.img_channels, in_channels, 1, 1]))
+        self.bias = nn.Parameter(torch.zeros([config.img_channels]))
+        self.weight_gain = 1 / math.sqrt(in_channels)
+
+    def forward(self, x: Tensor, w: Tensor) -> Tensor:
+        """Return the image in the dtype of x."""
+        styles = self.affine(w) * self.weight_gain
+        x = modulated_conv2d(x, self.weight, styles, demodulate=False) + self.bias.to(x.dtype)[:, None, None]
+        return x if self.conv_clamp is None else x.clamp(-self.conv_clamp, self.conv_clamp)
+
+
+class SynthesisBlock(nn.Module):
+    """The layers of one resolution: features [N, in, R/2, R/2] -> [N, out, R, R], and the image so far."""
+
+    def __init__(self, resolution: int, config: StyleGAN2Config) -> None:
+        super().__init__()
+        self.resolution, self.architecture = resolution, config.architecture
+        self.is_first, is_last = resolution == 4, resolution == config.img_resolution
+        out_channels = config.channels_at(resolution)
+        self.num_conv = 1 if self.is_first else 2
+        self.num_torgb = 1 if is_last or config.architecture == "skip" else 0
+        self.register_buffer("taps", make_filter(config.resample_filter), persistent=False)
+        self.taps: Tensor
+        if self.is_first:
+            self.const = nn.Parameter(normal([out_channels, 4, 4]))
+        else:
+            in_channels = config.channels_at(resolution // 2)
+            self.conv0 = SynthesisLayer(in_channels, out_channels, resolution, up=2, config=config)
+            if config.architecture == "resnet":
+                taps = config.resample_filter
+                self.skip = Conv2d(in_channels, out_channels, 1, bias=False, up=2, resample_filter=taps)
+        self.conv1 = SynthesisLayer(out_channels, out_channels, resolution, up=1, config=config)
+        if self.num_torgb:
+            self.torgb = ToRGBLayer(out_channels, config)
+
+    def forward(
+        self,
+        x: Tensor | None,
+        img: Tensor | None,
+        ws: Tensor,
+        dtype: torch.dtype,
+        noise_mode: str,
+        noise: Mapping[str, Tensor],
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return features and image for ws [N, num_conv + num_torgb, w_dim]; convolutions run in `dtype`."""
+        replaced = {name: noise.get(f"b{self.resolution}.{name}") for name in ("conv0", "conv1")}
+        if x is None:
+            x = self.const.to(dtype).expand(len(ws), -1, -1, -1)
+            x = self.conv1(x, ws[:, 0], noise_mode, replaced["conv1"])
+        elif self.architecture == "resnet":
+            x = x.to(dtype)
+            skip = self.skip(x, gain=math.sqrt(0.5))
+            x = self.conv0(x, ws[:, 0], noise_mode, replaced["conv0"])
+            x = skip + self.conv1(x, ws[:, 1], noise_mode, replaced["conv1"], gain=math.sqrt(0.5))
+        else:
+            x = self.conv0(x.to(dtype), ws[:, 0], noise_mode, replaced["conv0"])
+            x = self.conv1(x, ws[:, 1], noise_mode, replaced["conv1"])
+        if img is not None:
+            img = upsample2d(img, self.taps)
+        if self.num_torgb:
+            rgb = self.torgb(x, ws[:, self.num_conv]).to(ws.dtype)
+            img = rgb if img is None else img + rgb
+        return x, img
+
+
+class SynthesisNetwork(nn.Module):
+    """ws [N, num_ws, w_dim] -> images [N, img_channels, R, R]."""
+
+    def __init__(self, config: StyleGAN2Config) -> None:
+        super().__init__()
+        self.num_ws, self.w_dim = config.num_ws, config.w_dim
+        self.block_resolutions = config.block_resolutions
+        self.num_fp16_res = config.num_fp16_res
+        self.half_dtype = torch.float16  # or bfloat16: the format of the num_fp16_res highest blocks on a GPU
+        for resolution in self.block_resolutions:
+            setattr(self, f"b{resolution}", SynthesisBlock(resolution, config))
+
+    def noise_layers(self) -> dict[str, SynthesisLayer]:
+        """Return the layers that take noise, by the name of their input (`b8.conv0`)."""
+        layers = {name: module for name, module in self.named_modules() if isinstance(module, SynthesisLayer)}
+        return {name: layer for name, layer in layers.items() if layer.use_noise}
+
+    def forward(self, ws: Tensor, noise_mode: str = "const", noise: Mapping[str, Tensor] | None = None) -> Tensor:
+        """Render ws; `noise` replaces constant noise inputs by name, each [H, W] or [N, 1, H, W]."""
+        if ws.ndim != 3 or ws.shape[1:] != (self.num_ws, self.w_dim):
+            raise LatentMismatchError(
+                f"ws is {list(ws.shape)}; this generator takes [N, {self.num_ws}, {self.w_dim}]; "
+                "invert the image again with this generator"
+            )
+        if noise_mode not in NOISE_MODES:
+            raise ConfigError(f"noise_mode is {noise_mode!r}; choose one of {', '.join(NOISE_MODES)}")
+        noise = noise or {}
+        if noise:
+            self._check_noise(noise, len(ws))
+        x, img, first = None, None, 0
+        for resolution in self.block_resolutions:
+            block: SynthesisBlock = getattr(self, f"b{resolution}")
+            part = ws[:, first : first + block.num_conv + block.num_torgb]
+            x, img = block(x, img, part, self._dtype(resolution, ws), noise_mode, noise)
+            first += block.num_conv
+        assert img is not None
+        return img
+
+    def _dtype(self, resolution: int, ws: Tensor) -> torch.dtype:
+        lowest_half = self.block_resolutions[-1] * 2 >> self.num_fp16_res
+        return self.half_dtype if ws.is_cuda and resolution >= max(lowest_half, 8) else ws.dtype
+
+    def _check_noise(self, noise: Mapping[str, Tensor], num: int) -> None:
+        layers = self.noise_layers()
+        for name, value in noise.items():
+            if name not in layers:
+                raise LatentMismatchError(
+                    f"this generator has no noise input {name!r}; it has {', '.join(layers) or 'none'}"
+                )
+            side = layers[name].resolution
+            if tuple(value.shape) not in ((side, side), (1, 1, side, side), (num, 1, side, side)):
+                raise LatentMismatchError(f"noise {name!r} is {list(value.shape)}; expected [{side}, {side}]")
+
+
+class StyleGAN2Generator(nn.Module):
+    """StyleGAN2: z -> ws -> image, satisfying `networks.protocol.Generator`."""
+
+    meta: CheckpointMeta
+
+    def __init__(self, config: StyleGAN2Config) -> None:
+        super().__init__()
+        self.config = config
+        self.z_dim, self.c_dim, self.w_dim, self.num_ws = config.z_dim, config.c_dim, config.w_dim, config.num_ws
+        self.img_resolution, self.img_channels = config.img_resolution, config.img_channels
+        self.synthesis = SynthesisNetwork(config)
+        self.mapping = MappingNetwork(
+            config.z_dim,
+            config.c_dim,
+            config.w_dim,
+            config.num_ws,
+            num_layers=config.mapping_layers,
+            lr_multiplier=config.mapping_lr_multiplier,
+            layer_features=config.layer_features,
+            embed_features=config.embed_features,
+            w_avg_beta=config.w_avg_beta,
+        )
+
+    @property
+    def w_avg(self) -> Tensor:
+        """The mean of W, [w_dim]."""
+        return self.mapping.w_avg
+
+    @property
+    def noise(self) -> dict[str, Tensor]:
+        """The constant noise inputs [H, W] by layer name (`b8.conv0`)."""
+        return {name: layer.noise_const for name, layer in self.synthesis.noise_layers().items()}
+
+    def forward(
+        self,
+        z: Tensor,
+        c: Tensor | None = None,
+        truncation_psi: float = 1.0,
+        truncation_cutoff: int | None = None,
+        noise_mode: str = "const",
+    ) -> Tensor:
+        """Return images [N, img_channels, R, R] for z [N, z_dim]."""
+        return self.synthesis(self.mapping(z, c, truncation_psi, truncation_cutoff), noise_mode)
