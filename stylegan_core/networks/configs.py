@@ -102,9 +102,9 @@ def channels_at(config: Any, resolution: int) -> int:
 
 
 def check_resolution(resolution: int) -> None:
-    """Refuse a resolution that is no power of two in 4..2048."""
-    if not isinstance(resolution, int) or not 4 <= resolution <= MAX_RESOLUTION or resolution & (resolution - 1):
-        raise ConfigError(f"img_resolution is {resolution!r}; it must be a power of two from 4 to {MAX_RESOLUTION}")
+    """Refuse a resolution that is no power of two in 8..2048."""
+    if not isinstance(resolution, int) or not 8 <= resolution <= MAX_RESOLUTION or resolution & (resolution - 1):
+        raise ConfigError(f"img_resolution is {resolution!r}; it must be a power of two from 8 to {MAX_RESOLUTION}")
 
 
 def check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:

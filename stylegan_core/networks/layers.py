@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from stylegan_core.ops.activation import bias_act
+from stylegan_core.ops.activation import GAINS, activate_
 from stylegan_core.ops.modulation import conv2d_up
 from stylegan_core.ops.resample import fir2d, make_filter
 
@@ -37,13 +37,13 @@ class FullyConnected(nn.Module):
         self.activation = activation
         self.weight = nn.Parameter(normal([out_features, in_features], 1 / lr_multiplier))
         self.bias = nn.Parameter(torch.full([out_features], bias_init / lr_multiplier))
-        self.weight_gain = lr_multiplier / math.sqrt(in_features)
-        self.bias_gain = lr_multiplier
+        self.weight_gain = lr_multiplier / math.sqrt(in_features) * GAINS[activation]
+        self.bias_gain = lr_multiplier * GAINS[activation]
 
     def forward(self, x: Tensor) -> Tensor:
         """Return [N, out]."""
-        x = F.linear(x * self.weight_gain, self.weight.to(x.dtype))
-        return bias_act(x, self.bias.to(x.dtype) * self.bias_gain, self.activation)
+        bias = (self.bias * self.bias_gain).to(x.dtype)
+        return activate_(F.linear(x * self.weight_gain, self.weight.to(x.dtype), bias), self.activation)
 
 
 class Conv2d(nn.Module):
@@ -65,23 +65,28 @@ class Conv2d(nn.Module):
         self.activation, self.up, self.down, self.conv_clamp = activation, up, down, conv_clamp
         self.weight = nn.Parameter(normal([out_channels, in_channels, kernel_size, kernel_size]))
         self.bias = nn.Parameter(torch.zeros([out_channels])) if bias else None
-        self.weight_gain = 1 / math.sqrt(in_channels * kernel_size**2)
+        self.weight_gain = GAINS[activation] / math.sqrt(in_channels * kernel_size**2)
         self.register_buffer("taps", make_filter(resample_filter), persistent=False)
         self.taps: Tensor
 
     def forward(self, x: Tensor, gain: float = 1.0) -> Tensor:
         """Return the activated convolution; `gain` comes on top of the activation's own."""
-        weight = (self.weight * self.weight_gain).to(x.dtype)
-        x = conv2d_down(x, weight, self.taps) if self.down == 2 else conv2d_up(x, weight, self.up, self.taps)
-        clamp = None if self.conv_clamp is None else self.conv_clamp * gain
-        bias = None if self.bias is None else self.bias.to(x.dtype)
-        return bias_act(x, bias, self.activation, gain, clamp)
+        weight = (self.weight * (self.weight_gain * gain)).to(x.dtype)
+        bias = None if self.bias is None else (self.bias * (GAINS[self.activation] * gain)).to(x.dtype)
+        if self.down == 2:
+            x = conv2d_down(x, weight, self.taps, bias)
+        elif self.up == 1:
+            x = F.conv2d(x, weight, bias, padding=weight.shape[-1] // 2)
+        else:
+            x = conv2d_up(x, weight, self.up, self.taps)
+            x = x if bias is None else x + bias[:, None, None]
+        return activate_(x, self.activation, None if self.conv_clamp is None else self.conv_clamp * gain)
 
 
-def conv2d_down(x: Tensor, weight: Tensor, taps: Tensor) -> Tensor:
+def conv2d_down(x: Tensor, weight: Tensor, taps: Tensor, bias: Tensor | None = None) -> Tensor:
     """Halve the resolution of x [N, in, H, W]: low-pass filter `taps`, then a strided convolution [out, in, k, k]."""
     size, num_taps = weight.shape[-1], taps.shape[0]
     before, after = (num_taps - 1) // 2 + size // 2, (num_taps - 2) // 2 + size // 2
     if size == 1:
-        return F.conv2d(fir2d(x, taps, (before, after), stride=2), weight)
-    return F.conv2d(fir2d(x, taps, (before, after)), weight, stride=2)
+        return F.conv2d(fir2d(x, taps, (before, after), stride=2), weight, bias)
+    return F.conv2d(fir2d(x, taps, (before, after)), weight, bias, stride=2)

@@ -4,7 +4,6 @@ import math
 from collections.abc import Mapping
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stylegan_core.errors import ConfigError, LatentMismatchError
@@ -12,7 +11,7 @@ from stylegan_core.networks.configs import StyleGAN2Config
 from stylegan_core.networks.layers import Conv2d, FullyConnected, normal
 from stylegan_core.networks.mapping import MappingNetwork
 from stylegan_core.networks.protocol import CheckpointMeta
-from stylegan_core.ops.activation import LRELU_SLOPE, SQRT2
+from stylegan_core.ops.activation import SQRT2, activate_
 from stylegan_core.ops.modulation import conv2d_up, demodulation, modulated_conv2d
 from stylegan_core.ops.resample import make_filter, upsample2d
 
@@ -51,8 +50,7 @@ class SynthesisLayer(nn.Module):
             shift = shift + source * (self.noise_strength * (SQRT2 * gain))  # [N or 1, out, H, W]
         x = conv2d_up(x * styles[:, :, None, None].to(x.dtype), weight, self.up, self.taps)
         x = torch.addcmul(shift.to(x.dtype), x, scale[:, :, None, None].to(x.dtype))
-        x = F.leaky_relu_(x, LRELU_SLOPE)
-        return x if self.conv_clamp is None else x.clamp(-self.conv_clamp * gain, self.conv_clamp * gain)
+        return activate_(x, "lrelu", None if self.conv_clamp is None else self.conv_clamp * gain)
 
     def _noise(self, num: int, noise_mode: str, noise: Tensor | None) -> Tensor | None:
         if not self.use_noise or noise_mode == "none":
