@@ -1,16 +1,19 @@
 """The one door for checkpoints: find the file, recognise its format, load it."""
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from stylegan_core.checkpoints.assemble import Checkpoint
-from stylegan_core.checkpoints.native import load_native
+from stylegan_core.checkpoints.native import load_safetensors
+from stylegan_core.checkpoints.nvidia import is_nvidia, load_nvidia, load_plain
+from stylegan_core.checkpoints.torch_file import read_nvidia_pickle, read_torch_stream, read_torch_zip
 from stylegan_core.errors import CheckpointError
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
-READERS = {"safetensors": load_native}
 
 
 def load_generator(path_or_name: str | Path, device: str | torch.device = "cpu") -> Any:
@@ -23,8 +26,34 @@ def load_generator(path_or_name: str | Path, device: str | torch.device = "cpu")
 def load_checkpoint(path_or_name: str | Path) -> Checkpoint:
     """Load all of a checkpoint on the CPU: generator, discriminator where there is one, and what is known of them."""
     path = find_checkpoint(path_or_name)
-    kind = sniff(path)
-    return READERS[kind](path)
+    try:
+        kind = sniff(path)
+        return load_safetensors(path) if kind == "safetensors" else interpret(path, READERS[kind](path))
+    except CheckpointError as error:
+        if str(error).startswith(str(path)):
+            raise
+        raise type(error)(f"{path}: {error}") from None
+
+
+def interpret(path: Path, content: Any) -> Checkpoint:
+    """Recognise what a pickle or torch file holds by its keys, and build it."""
+    if is_nvidia(content):
+        return load_nvidia(path, content)
+    for state in _state_dicts(content):
+        if "synthesis.b4.const" in state or "synthesis.input.freqs" in state:
+            return load_plain(path, state)
+    keys = list(content)[:6] if isinstance(content, Mapping) else []
+    seen = ", ".join(map(str, keys)) if keys else type(content).__name__
+    raise CheckpointError(f"no StyleGAN generator of a known format in it (it holds {seen:.200})")
+
+
+def _state_dicts(content: Any) -> list[Mapping[str, Tensor]]:
+    """Return the state dicts in a torch file: itself, or under the names in common use."""
+    if not isinstance(content, Mapping):
+        return []
+    nested = [content.get(name) for name in ("g_ema", "G_ema", "params_ema", "generator", "state_dict", "model", "G")]
+    found = [value for value in (content, *nested) if isinstance(value, Mapping)]
+    return [{k: v for k, v in value.items() if isinstance(v, Tensor)} for value in found]
 
 
 def find_checkpoint(path_or_name: str | Path) -> Path:
@@ -56,4 +85,22 @@ def sniff(path: Path) -> str:
         raise CheckpointError(f"cannot read {path}: {error}") from None
     if len(head) >= 10 and head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 1 << 27:
         return "safetensors"
+    if head[:4] == b"PK\x03\x04":
+        return "torch-zip"
+    if head[:13] == b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P":
+        return "torch-stream"
+    if head[:1] == b"\x80" or (head and path.suffix in (".pkl", ".pickle")):
+        return "pickle"
     raise CheckpointError(f"{path}: not a checkpoint of a known format (it starts with {head[:8]!r})")
+
+
+def _read_stream(path: Path) -> Any:
+    with path.open("rb") as file:
+        return read_torch_stream(file)
+
+
+READERS: dict[str, Callable[[Path], Any]] = {
+    "torch-zip": read_torch_zip,
+    "torch-stream": _read_stream,
+    "pickle": lambda path: read_nvidia_pickle(path.read_bytes()),
+}

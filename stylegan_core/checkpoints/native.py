@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from stylegan_core.checkpoints.assemble import Checkpoint, assemble, fingerprint
+from stylegan_core.checkpoints.nvidia import load_plain
 from stylegan_core.errors import CheckpointError, ConfigError, OutputError
 from stylegan_core.networks.configs import config_from_dict, config_to_dict
 from stylegan_core.networks.protocol import Alignment, CheckpointMeta
@@ -94,11 +95,11 @@ def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise CheckpointError(f"{path}: not a readable safetensors file ({error}); it may be truncated") from None
 
 
-def load_native(path: Path) -> Checkpoint:
-    """Read a file of ours."""
+def load_safetensors(path: Path) -> Checkpoint:
+    """Read a file of ours, or a plain state dict with ADA-PyTorch names."""
     tensors, header = read_safetensors(path)
     if "config" not in header:
-        raise CheckpointError(f"{path}: a safetensors file without a generator's config in its header")
+        return load_plain(path, tensors)
     values = _json(path, header, "config")
     own = _json(path, header, "alignment")
     alignment = _alignment(path, {key: own.get(key, values.pop(key, None)) for key in ("crop_scale", "crop_shift")})
