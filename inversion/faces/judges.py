@@ -2,6 +2,7 @@
 
 Architectures of @vladmandic/face-api (MIT); `same` is TensorFlow's SAME padding."""
 
+import math
 from collections.abc import Callable
 from functools import lru_cache
 
@@ -83,7 +84,7 @@ ATTRIBUTES: dict[str, Callable[[Tensor, Alignment], Tensor]] = {
 def judge_crop(faces: Tensor, alignment: Alignment, size: int) -> Tensor:
     """Cut the judges' region out of aligned faces [N, 3, R, R] in [-1, 1]: [N, 3, size, size], 0..255 less the mean."""
     resolution = faces.shape[-1]
-    left, top, right, bottom = (round(edge * resolution) for edge in judge_region(alignment))
+    left, top, right, bottom = (math.floor(edge * resolution + 1e-6) for edge in judge_region(alignment))
     crop = faces[:, :, max(top, 0) : bottom, max(left, 0) : right]
     crop = F.interpolate(crop, size=(size, size), mode="bilinear", antialias=True, align_corners=False)
     return crop.clamp(-1, 1) * 127.5 + 127.5 - torch.tensor(MEAN_RGB, device=faces.device)[:, None, None]

@@ -1,0 +1,44 @@
+"""The options of inversion; without torch, so that the command line can read them quickly."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+SPACES = ("w+", "w")
+METHODS = ("project",)
+
+
+def option(default: Any, help: str, **extra: Any) -> Any:  # noqa: A002
+    """Declare a field that is an option of the command line, with its help text."""
+    return field(default=default, metadata={"help": help, **extra})
+
+
+@dataclass(frozen=True)
+class ProjectionConfig:
+    """What `project` minimises and how."""
+
+    space: str = option("w+", "latent space of the code", choices=SPACES)
+    steps: int = option(150, "optimiser steps at most; 0 keeps the starting code", flag="--steps")
+    lambda_percept: float = option(1.0, "weight of the perceptual distance")
+    lambda_mse: float = option(10.0, "weight of the squared error a value, ||G(w) - I||^2 / N")
+    lambda_wplus: float = option(0.02, "weight of the squared spread of W+ around W, in units of the std of W")
+    lambda_noise: float = option(1e3, "weight of the noise inputs' autocorrelation")
+    lr: float = option(0.1, "peak learning rate, in units of the std of W")
+    lr_noise: float = option(0.05, "peak learning rate of the noise inputs")
+    jitter: float = option(0.02, "initial noise on w, in units of the std of W, annealed to 0 over 75% of the steps")
+    optimise_noise: bool = option(True, "optimise noise inputs where the generator has them")
+    patience: int = option(50, "stop when the loss has not improved by --settled for so many steps; 0: never")
+    settled: float = option(0.002, "relative improvement that counts as one")
+    seed: int = option(0, "seed of the jitter")
+
+
+@dataclass(frozen=True)
+class InvertConfig:
+    """Which generator, which faces, and where to start."""
+
+    generator: str = option("faces64", "checkpoint file, or name of an embedded generator")
+    method: str = option("project", "how the code is found", choices=METHODS)
+    faces: str = option("1", "faces of each photo: all, N (the N largest), or names such as face0,face2")
+    align: bool = option(True, "find and align faces; --no-align takes the picture as an aligned face")
+    start: str = option("auto", "starting code: auto (encoder if there is one), encoder, w_avg, or a latent.npz")
+    perceptual: str = option("auto", "perceptual features: auto, vgg, alex, squeeze, squeeze-uncalibrated")
+    device: str = option("auto", "auto, cpu, cuda or mps")

@@ -1,0 +1,246 @@
+"""The task: a photo in, for each face a latent, pictures and a report out."""
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from inversion.config import InvertConfig, ProjectionConfig
+from inversion.encoder import guess_codes
+from inversion.faces.align import align_face, face_quad, quad_side, whole_image_quad
+from inversion.faces.detect import choose_faces, detect_faces
+from inversion.faces.judges import identity_distance
+from inversion.latents import Latent, check_generator, load_latent, save_latent
+from inversion.losses import mean_squared_error, perceptual_features
+from inversion.project import Projection, project
+from stylegan_core.checkpoints.load import load_generator
+from stylegan_core.devices import pick_device
+from stylegan_core.errors import ConfigError
+from stylegan_core.features.perceptual import PerceptualDistance, load_perceptual
+from stylegan_core.images import Photo, labelled_row, read_photo, to_uint8, write_png, write_text
+
+STARTS = ("auto", "encoder", "w_avg")
+DIFFERENCE_GAIN = 4  # of the difference shown in comparison.png
+
+
+@dataclass(frozen=True)
+class AlignedFace:
+    """A face cut out of a photo, ready to be inverted."""
+
+    index: int  # 0 is the largest face of the photo
+    quad: NDArray[np.float64]  # [4, 2]
+    target: Tensor  # [1, C, R, R] in [-1, 1]
+    probability: float  # of the detection; 1 for a picture that was not aligned
+
+
+@dataclass(frozen=True)
+class InvertedFace:
+    """A face and the code found for it."""
+
+    face: AlignedFace
+    image: Tensor  # [1, C, R, R]: the code's render
+    latent: Latent
+
+
+@dataclass
+class Inverter:
+    """A generator, its perceptual distance and the options: load once, invert many photos."""
+
+    config: InvertConfig = InvertConfig()
+    projection: ProjectionConfig = ProjectionConfig()
+    generator: Any = None
+    perceptual: PerceptualDistance | None = None
+    load_seconds: float = field(default=0.0, init=False)
+
+    def __post_init__(self) -> None:
+        began = time.perf_counter()
+        device = pick_device(self.config.device)
+        if self.generator is None:
+            self.generator = load_generator(self.config.generator, device)
+        if self.perceptual is None:
+            self.perceptual = load_perceptual(self.config.perceptual, device)
+        self.load_seconds = time.perf_counter() - began
+
+    def align(self, photo: Photo) -> list[AlignedFace]:
+        """Cut out the faces that `config.faces` picks; raises `FaceNotFoundError`."""
+        resolution, meta = self.generator.img_resolution, self.generator.meta
+        if not self.config.align:
+            quad = whole_image_quad(*photo.rgb.shape[:2])
+            return [AlignedFace(0, quad, self._target(photo.rgb, quad, resolution), 1.0)]
+        chosen = choose_faces(detect_faces(photo.rgb), self.config.faces, str(photo.path))
+        quads = {index: face_quad(face.landmarks, meta.alignment) for index, face in chosen.items()}
+        return [
+            AlignedFace(index, quad, self._target(photo.rgb, quad, resolution), chosen[index].probability)
+            for index, quad in quads.items()
+        ]
+
+    def invert_photo(
+        self, photo: Photo, start: Latent | None = None, progress: Callable[[int, float], None] | None = None
+    ) -> list[InvertedFace]:
+        """Find the codes of a photo's faces, one after the other."""
+        began = time.perf_counter()
+        faces = self.align(photo)
+        align_seconds = (time.perf_counter() - began) / len(faces)
+        return [self.invert_face(photo, face, start, progress, align_seconds) for face in faces]
+
+    def invert_face(
+        self,
+        photo: Photo,
+        face: AlignedFace,
+        start: Latent | None = None,
+        progress: Callable[[int, float], None] | None = None,
+        align_seconds: float = 0.0,
+    ) -> InvertedFace:
+        """Find the code of one aligned face."""
+        began = time.perf_counter()
+        codes, origin = self._start(face.target, start)
+        noise = start.noise if start else None
+        result = project(self.generator, face.target, self.perceptual, self.projection, codes, noise, progress)
+        maps = {name: level[0, 0].cpu() for name, level in result.noise.items()}
+        with torch.no_grad():
+            image = self.generator.synthesis(result.ws, noise_mode="const", **({"noise": maps} if maps else {}))
+        seconds = {"load": self.load_seconds, "align": align_seconds, "optimise": time.perf_counter() - began}
+        report = self._report(photo, face, result, image, origin, seconds)
+        latent = Latent(
+            ws=result.ws.cpu(),
+            origin=result.ws.cpu(),
+            noise=maps,
+            generator=self.generator.meta.fingerprint,
+            space=self.projection.space,
+            quad=face.quad,
+            photo_sha256=photo.sha256,
+            report=report,
+        )
+        return InvertedFace(face, image, latent)
+
+    def _target(self, rgb: NDArray[np.uint8], quad: NDArray[np.float64], resolution: int) -> Tensor:
+        target = align_face(rgb, quad, resolution).to(self.generator.w_avg.device)
+        return target.mean(dim=1, keepdim=True) if self.generator.img_channels == 1 else target
+
+    def _start(self, target: Tensor, start: Latent | None) -> tuple[Tensor | None, str]:
+        """Return the starting codes and what they are."""
+        if start is not None:
+            return start.ws.to(target), "latent"
+        if self.config.start not in STARTS:
+            raise ConfigError(f"--start '{self.config.start}' is unknown; expected {', '.join(STARTS)}, or a latent")
+        guess = guess_codes(self.generator, target) if self.config.start != "w_avg" else None
+        if guess is None and self.config.start == "encoder":
+            raise ConfigError(f"no encoder for {self.generator.meta.name} is shipped; use --start w_avg")
+        return guess, "w_avg" if guess is None else "encoder"
+
+    def _report(
+        self, photo: Photo, face: AlignedFace, result: Projection, image: Tensor, origin: str, seconds: dict[str, float]
+    ) -> dict[str, Any]:
+        meta, best = self.generator.meta, result.best_step[0]
+        terms = {name: values[best] for name, values in result.history[0].items()} if result.num_steps[0] else {}
+        height, width = photo.rgb.shape[:2]
+        return {
+            "photo": {"path": str(photo.path.resolve()), "name": photo.path.stem, "width": width, "height": height},
+            "face": {
+                "index": face.index,
+                "probability": round(face.probability, 4),
+                "side": round(quad_side(face.quad), 1),
+            },
+            "generator": meta.name,
+            "generator_fingerprint": meta.fingerprint,
+            "method": self.config.method,
+            "start": origin,
+            "perceptual": self.perceptual.name if self.perceptual else "none",
+            "options": asdict(self.projection),
+            "steps_taken": result.num_steps[0],
+            "best_step": best,
+            "stopped_early": 0 < result.num_steps[0] < self.projection.steps,
+            "loss_terms": terms,
+            "loss": sum(terms.values()) if terms else None,
+            "scores": self.scores(image, face.target),
+            "seconds": {name: round(value, 3) for name, value in seconds.items()},
+        }
+
+    def scores(self, image: Tensor, target: Tensor) -> dict[str, float]:
+        """Compare a render with its target, both [1, C, R, R] in [-1, 1]: PSNR in dB of images clipped to [-1, 1]."""
+        image = image.clamp(-1, 1)
+        mse = float(mean_squared_error(image, target))
+        scores = {"mse": mse, "psnr": 10 * float(np.log10(4 / max(mse, 1e-12)))}
+        with torch.no_grad():
+            if self.perceptual:
+                features = perceptual_features(self.perceptual, torch.cat([image, target]))
+                halves = [layer[:1] for layer in features], [layer[1:] for layer in features]
+                scores[f"perceptual_{self.perceptual.name}"] = float(self.perceptual.between(*halves))
+            if image.shape[1] == 3:
+                scores["identity_distance"] = float(identity_distance(image, target, self.generator.meta.alignment))
+        return scores
+
+
+def read_start(text: str, generator: Any) -> Latent | None:
+    """Read `--start FILE` as a latent of this generator; None for the names in `STARTS`."""
+    if text in STARTS:
+        return None
+    latent = load_latent(text)
+    check_generator(latent, generator, text)
+    return latent
+
+
+def write_inversion(folder: Path, inverted: InvertedFace) -> None:
+    """Write latent.npz, aligned.png, inverted.png, comparison.png and report.json of one face into `folder`."""
+    target, image = to_uint8(inverted.face.target)[0], to_uint8(inverted.image)[0]
+    note = "Reconstruction of a photo by a generative network (Invertigo); not a photograph."
+    write_png(folder / "aligned.png", target)
+    write_png(folder / "inverted.png", image, note)
+    difference = difference_picture(target, image)
+    labels = ["target", "inversion", f"difference x{DIFFERENCE_GAIN}"]
+    write_png(folder / "comparison.png", labelled_row([target, image, difference], labels), note)
+    write_text(folder / "report.json", json.dumps(inverted.latent.report, indent=2))
+    save_latent(folder / "latent.npz", inverted.latent)
+
+
+def difference_picture(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the difference of two pictures, amplified, on middle grey."""
+    difference = (other.astype(np.int32) - one) * DIFFERENCE_GAIN + 128
+    return difference.clip(0, 255).astype(np.uint8)
+
+
+def output_names(paths: Sequence[str | Path]) -> list[str]:
+    """Return a folder name for each photo: its stem, numbered from the second of the same stem on."""
+    names: list[str] = []
+    taken: set[str] = set()
+    for path in paths:
+        stem = Path(path).stem or "photo"
+        name, number = stem, 2
+        while name.lower() in taken:
+            name, number = f"{stem}-{number}", number + 1
+        taken.add(name.lower())
+        names.append(name)
+    return names
+
+
+def invert_files(
+    paths: Sequence[str],
+    out: str,
+    config: InvertConfig,
+    projection: ProjectionConfig,
+    run: Callable[[str, Callable[[], None]], None],
+    progress: Callable[[str], Callable[[int, float], None]],
+    say: Callable[[str], None] = print,
+) -> None:
+    """Invert photos into `out/NAME/faceN/`; `run(path, job)` guards each so that one failure leaves the others."""
+    inverter = Inverter(config, projection)
+    start = read_start(config.start, inverter.generator)
+
+    def invert_one(path: str, name: str) -> None:
+        photo = read_photo(path)
+        for face in inverter.align(photo):
+            inverted = inverter.invert_face(photo, face, start, progress(f"{name} face{face.index}"))
+            folder = Path(out) / name / f"face{face.index}"
+            write_inversion(folder, inverted)
+            scores = inverted.latent.report["scores"]
+            say(f"{folder}: {scores['psnr']:.1f} dB in {inverted.latent.report['steps_taken']} steps")
+
+    for path, name in zip(paths, output_names(paths), strict=True):
+        run(path, lambda path=path, name=name: invert_one(path, name))  # type: ignore[misc]

@@ -1,0 +1,173 @@
+"""A latent code and what belongs to it, in one .npz that cannot run code."""
+
+import json
+import math
+import zipfile
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from stylegan_core.errors import LatentError, LatentMismatchError
+from stylegan_core.images import write_atomic
+
+MAX_BYTES = 512 << 20  # of all arrays together, unpacked
+MAX_WS, MAX_W_DIM = 128, 16_384
+
+
+@dataclass(frozen=True)
+class Latent:
+    """A code of one image: ws [1, num_ws, w_dim] and what it was made from."""
+
+    ws: Tensor  # [1, num_ws, w_dim] float32
+    origin: Tensor  # [1, num_ws, w_dim]: the inversion that the edits in `ws` started from
+    noise: dict[str, Tensor] = field(default_factory=dict)  # noise inputs [H, W] by layer
+    generator: str = ""  # fingerprint; empty in a file of another tool
+    space: str = "w+"
+    quad: NDArray[np.float64] | None = None  # [4, 2] corners in the upright photo
+    photo_sha256: str = ""
+    report: dict[str, Any] = field(default_factory=dict)
+
+    def edited(self, ws: Tensor, report: dict[str, Any]) -> "Latent":
+        """Return the latent after an edit, which keeps its photo, its noise and its origin."""
+        return replace(self, ws=ws.detach().float(), report={**self.report, **report})
+
+
+def save_latent(path: str | Path, latent: Latent) -> None:
+    """Write a latent as .npz, atomically; `w` is what NVIDIA's tools read."""
+    arrays: dict[str, NDArray[Any]] = {
+        "w": latent.ws.detach().cpu().numpy().astype(np.float32),
+        "w_origin": latent.origin.detach().cpu().numpy().astype(np.float32),
+        "generator": np.array(latent.generator),
+        "space": np.array(latent.space),
+        "photo_sha256": np.array(latent.photo_sha256),
+        "report": np.array(json.dumps(latent.report)),
+    }
+    if latent.quad is not None:
+        arrays["quad"] = latent.quad.astype(np.float64)
+    for name, tensor in latent.noise.items():
+        arrays[f"noise.{name}"] = tensor.detach().cpu().numpy().astype(np.float32)
+    write_atomic(path, lambda file: np.savez(file, allow_pickle=False, **arrays))
+
+
+def load_latent(path: str | Path) -> Latent:
+    """Read a latent of ours or a `projected_w.npz` of NVIDIA's; raises `LatentError` for anything else."""
+    arrays = read_npz(path)
+    if "w" not in arrays:
+        raise LatentError(f"{path}: no array 'w' in it, so it is not a latent; give a latent.npz")
+    ws = _codes(arrays["w"], "w", path)
+    origin = _codes(arrays["w_origin"], "w_origin", path) if "w_origin" in arrays else ws
+    if origin.shape != ws.shape:
+        raise LatentError(f"{path}: 'w' is {list(ws.shape)} but 'w_origin' is {list(origin.shape)}; invert again")
+    return Latent(
+        ws=ws,
+        origin=origin,
+        noise=_noise(arrays, path),
+        generator=_text(arrays, "generator"),
+        space=_text(arrays, "space") or "w+",
+        quad=_quad(arrays, path),
+        photo_sha256=_text(arrays, "photo_sha256"),
+        report=_report(arrays, path),
+    )
+
+
+def check_generator(latent: Latent, generator: Any, source: str) -> None:
+    """Refuse a latent of another generator; raises `LatentMismatchError` that names both.
+
+    A file of another tool carries no fingerprint and is judged by its shape."""
+    meta = generator.meta
+    if latent.generator and latent.generator != meta.fingerprint:
+        made_with = latent.report.get("generator", "another generator")
+        raise LatentMismatchError(
+            f"{source}: made with {made_with} ({latent.generator[:12]}), but the generator here is {meta.name} "
+            f"({meta.fingerprint[:12]}); use --generator with the first, or invert the photo again with the second"
+        )
+    expected = (generator.num_ws, generator.w_dim)
+    if latent.ws.shape[1:] != expected:
+        raise LatentMismatchError(
+            f"{source}: a code of {latent.ws.shape[1]} layers of {latent.ws.shape[2]}, but {meta.name} takes "
+            f"{expected[0]} of {expected[1]}; invert the photo again with this generator"
+        )
+    for name, tensor in latent.noise.items():
+        if name not in generator.noise or generator.noise[name].shape != tensor.shape:
+            raise LatentMismatchError(f"{source}: its noise input {name} does not fit {meta.name}; invert again")
+
+
+def read_npz(path: str | Path, max_bytes: int = MAX_BYTES) -> dict[str, NDArray[Any]]:
+    """Read the arrays of an .npz with every claim of its headers checked before memory is taken.
+
+    Raises `LatentError` for other files, object arrays (pickles), and more than `max_bytes` unpacked."""
+    path = Path(path)
+    if not path.is_file():
+        raise LatentError(f"{path}: no such file; check the path")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+            if len(members) > 256 or sum(member.file_size for member in members) > max_bytes:
+                raise LatentError(f"{path}: claims more than {max_bytes:,} bytes unpacked; it is not a latent")
+            return {member.filename.removesuffix(".npy"): _read_array(archive, member, path) for member in members}
+    except (zipfile.BadZipFile, OSError, ValueError, EOFError, KeyError, RuntimeError, NotImplementedError) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise LatentError(f"{path}: not a readable .npz file ({reason}); give a latent.npz") from error
+
+
+def _read_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> NDArray[Any]:
+    with archive.open(member) as file:
+        version = np.lib.format.read_magic(file)
+        read_header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+        if version not in read_header:
+            raise LatentError(f"{path}: array '{member.filename}' has the unknown format {version}")
+        shape, _, dtype = read_header[version](file)
+    if dtype.hasobject:
+        raise LatentError(f"{path}: array '{member.filename}' hides a pickle, which could run code; it was not opened")
+    if math.prod(shape) * dtype.itemsize > member.file_size:
+        raise LatentError(f"{path}: array '{member.filename}' claims {shape} but the file is shorter; it is damaged")
+    with archive.open(member) as file:
+        return np.lib.format.read_array(file, allow_pickle=False)
+
+
+def _codes(array: NDArray[Any], name: str, path: str | Path) -> Tensor:
+    if array.ndim == 2:
+        array = array[None]
+    fits = array.ndim == 3 and array.shape[0] == 1 and 1 <= array.shape[1] <= MAX_WS and 1 <= array.shape[2] <= MAX_W_DIM
+    if not fits or not np.issubdtype(array.dtype, np.floating):
+        raise LatentError(f"{path}: '{name}' is {array.dtype} {list(array.shape)}, expected float [1, num_ws, w_dim]")
+    if not np.isfinite(array).all():
+        raise LatentError(f"{path}: '{name}' holds NaN or infinite values; invert the photo again")
+    return torch.from_numpy(array.astype(np.float32))
+
+
+def _noise(arrays: dict[str, NDArray[Any]], path: str | Path) -> dict[str, Tensor]:
+    noise = {}
+    for name, array in arrays.items():
+        if name.startswith("noise."):
+            if not np.issubdtype(array.dtype, np.floating) or array.ndim != 2 or not np.isfinite(array).all():
+                raise LatentError(f"{path}: '{name}' is not a finite map [H, W]; invert the photo again")
+            noise[name.removeprefix("noise.")] = torch.from_numpy(array.astype(np.float32))
+    return noise
+
+
+def _quad(arrays: dict[str, NDArray[Any]], path: str | Path) -> NDArray[np.float64] | None:
+    if "quad" not in arrays:
+        return None
+    quad = arrays["quad"]
+    if quad.shape != (4, 2) or not np.issubdtype(quad.dtype, np.floating) or not np.isfinite(quad).all():
+        raise LatentError(f"{path}: 'quad' is not four finite corners [4, 2]; invert the photo again")
+    return quad.astype(np.float64)
+
+
+def _text(arrays: dict[str, NDArray[Any]], name: str) -> str:
+    return str(arrays[name]) if name in arrays and arrays[name].dtype.kind == "U" and arrays[name].ndim == 0 else ""
+
+
+def _report(arrays: dict[str, NDArray[Any]], path: str | Path) -> dict[str, Any]:
+    text = _text(arrays, "report")
+    try:
+        report = json.loads(text) if text else {}
+    except (ValueError, RecursionError) as error:
+        raise LatentError(f"{path}: its report is not JSON; invert the photo again") from error
+    return report if isinstance(report, dict) else {}
