@@ -10,6 +10,8 @@ from torch import Tensor
 from stylegan_core.checkpoints.assemble import Checkpoint
 from stylegan_core.checkpoints.native import load_safetensors
 from stylegan_core.checkpoints.nvidia import is_nvidia, load_nvidia, load_plain
+from stylegan_core.checkpoints.rosinality import decoder_state, is_rosinality, load_psp, load_rosinality
+from stylegan_core.checkpoints.tensorflow import find_tensorflow, load_tensorflow
 from stylegan_core.checkpoints.torch_file import read_nvidia_pickle, read_torch_stream, read_torch_zip
 from stylegan_core.errors import CheckpointError
 
@@ -39,7 +41,15 @@ def interpret(path: Path, content: Any) -> Checkpoint:
     """Recognise what a pickle or torch file holds by its keys, and build it."""
     if is_nvidia(content):
         return load_nvidia(path, content)
+    networks = find_tensorflow(content)
+    if networks is not None:
+        return load_tensorflow(path, *networks)
+    decoder = decoder_state(content)
+    if decoder is not None:
+        return load_psp(path, content, decoder)
     for state in _state_dicts(content):
+        if is_rosinality(state):
+            return load_rosinality(path, content, state)
         if "synthesis.b4.const" in state or "synthesis.input.freqs" in state:
             return load_plain(path, state)
     keys = list(content)[:6] if isinstance(content, Mapping) else []
@@ -51,8 +61,8 @@ def _state_dicts(content: Any) -> list[Mapping[str, Tensor]]:
     """Return the state dicts in a torch file: itself, or under the names in common use."""
     if not isinstance(content, Mapping):
         return []
-    nested = [content.get(name) for name in ("g_ema", "G_ema", "params_ema", "generator", "state_dict", "model", "G")]
-    found = [value for value in (content, *nested) if isinstance(value, Mapping)]
+    names = ("g_ema", "G_ema", "params_ema", "generator", "state_dict", "model", "G", "g")
+    found = [value for value in (content, *map(content.get, names)) if isinstance(value, Mapping)]
     return [{k: v for k, v in value.items() if isinstance(v, Tensor)} for value in found]
 
 

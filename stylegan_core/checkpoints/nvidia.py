@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from stylegan_core.checkpoints.assemble import Checkpoint
@@ -55,7 +54,6 @@ def generator_weights(state: Mapping[str, Tensor], about: Attributes) -> Weights
     try:
         if "synthesis.b4.const" in weights:
             config = stylegan2_config(weights, about)
-            weights.setdefault("mapping.w_avg", torch.zeros([config.w_dim]))
             return Weights(config, without_filters(weights))
     except ConfigError as error:
         raise CheckpointError(str(error)) from None

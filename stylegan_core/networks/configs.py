@@ -25,6 +25,7 @@ class StyleGAN2Config:
     mapping_lr_multiplier: float = 0.01
     layer_features: int | None = None  # width of the mapping's hidden layers; None: w_dim
     embed_features: int | None = None  # width of the label embedding; None: w_dim
+    joint_normalization: bool = False  # z and label normalised together, not each (TensorFlow's StyleGAN2)
     w_avg_beta: float = 0.998  # decay of the running mean of W
     channel_base: int = 32768  # channels at resolution r: min(channel_base / r, channel_max)
     channel_max: int = 512
@@ -70,13 +71,15 @@ class StyleGAN2DiscriminatorConfig:
     conv_clamp: float | None = None
     num_fp16_res: int = 0
     mapping_layers: int = 8  # layers over the label embedding, when c_dim > 0
-    cmap_dim: int | None = None  # width of the class projection; None: the channels at 4 px, 0 without labels
+    cmap_dim: int | None = None  # width of the class projection; None: the channels at 4 px
+    label_projection: str = "embedding"  # direct: one logit a class, no embedding (TensorFlow's StyleGAN2)
     mbstd_group_size: int = 4  # samples whose standard deviation is shared
     mbstd_num_channels: int = 1  # 0: none
 
     def __post_init__(self) -> None:
         check_resolution(self.img_resolution)
         check_choice("architecture", self.architecture, ("orig", "skip", "resnet"))
+        check_choice("label_projection", self.label_projection, ("embedding", "direct"))
         check_dims(self)
 
     @property

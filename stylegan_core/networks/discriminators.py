@@ -90,9 +90,10 @@ class StyleGAN2Discriminator(nn.Module):
         for resolution in config.block_resolutions[:0:-1]:
             setattr(self, f"b{resolution}", DiscriminatorBlock(resolution, config))
         channels = config.channels_at(4)
-        self.cmap_dim = 0 if config.c_dim == 0 else channels if config.cmap_dim is None else config.cmap_dim
-        self.b4 = Epilogue(channels, self.cmap_dim or 1, config)
-        if self.cmap_dim:
+        embeds = config.c_dim > 0 and config.label_projection == "embedding"
+        self.cmap_dim = 0 if not embeds else channels if config.cmap_dim is None else config.cmap_dim
+        self.b4 = Epilogue(channels, self.cmap_dim or max(config.c_dim, 1), config)
+        if embeds:
             self.mapping = MappingNetwork(0, config.c_dim, self.cmap_dim, num_ws=0, num_layers=config.mapping_layers)
 
     def forward(self, img: Tensor, c: Tensor | None = None) -> Tensor:
@@ -106,8 +107,12 @@ class StyleGAN2Discriminator(nn.Module):
             x, left = getattr(self, f"b{resolution}")(x, left, self.half_dtype if half else img.dtype)
         assert x is not None
         x = self.b4(x.to(img.dtype), left)
-        if not self.cmap_dim:
+        if not self.c_dim:
             return x
+        if c is None or tuple(c.shape) != (len(x), self.c_dim):
+            raise ImageError(f"this discriminator takes labels [N, {self.c_dim}] with the images")
+        if not self.cmap_dim:
+            return (x * c).sum(dim=1, keepdim=True)
         return (x * self.mapping(None, c)).sum(dim=1, keepdim=True) / math.sqrt(self.cmap_dim)
 
 

@@ -33,10 +33,12 @@ class MappingNetwork(nn.Module):
         layer_features: int | None = None,
         embed_features: int | None = None,
         w_avg_beta: float = 0.998,
+        joint_normalization: bool = False,
     ) -> None:
         super().__init__()
         self.z_dim, self.c_dim, self.w_dim, self.num_ws = z_dim, c_dim, w_dim, num_ws
         self.num_layers, self.w_avg_beta = num_layers, w_avg_beta
+        self.joint_normalization = joint_normalization
         embedded = 0
         if c_dim > 0:
             embedded = w_dim if embed_features is None else embed_features
@@ -61,13 +63,14 @@ class MappingNetwork(nn.Module):
         if self.z_dim > 0:
             if z is None or z.ndim != 2 or z.shape[1] != self.z_dim:
                 raise LatentMismatchError(f"z is {_shape(z)}; this network takes [N, {self.z_dim}]")
-            parts.append(normalize_2nd_moment(z.to(torch.float32) if z.dtype == torch.float16 else z))
+            parts.append(z)
         if self.c_dim > 0:
             if c is None or c.ndim != 2 or c.shape[1] != self.c_dim:
                 raise LatentMismatchError(f"labels are {_shape(c)}; this conditional network takes [N, {self.c_dim}]")
-            embed = self.embed(c.to(self.embed.weight.dtype))
-            parts.append(normalize_2nd_moment(embed))
-        x = torch.cat(parts, dim=1)
+            parts.append(self.embed(c.to(self.embed.weight.dtype)))
+        if self.joint_normalization:
+            parts = [torch.cat(parts, dim=1)]
+        x = torch.cat([normalize_2nd_moment(part) for part in parts], dim=1)
         for i in range(self.num_layers):
             x = getattr(self, f"fc{i}")(x)
         if not self.num_ws:

@@ -209,6 +209,7 @@ class StyleGAN2Generator(nn.Module):
             layer_features=config.layer_features,
             embed_features=config.embed_features,
             w_avg_beta=config.w_avg_beta,
+            joint_normalization=config.joint_normalization,
         )
 
     @property
