@@ -1,15 +1,11 @@
 """The options of inversion; without torch, so that the command line can read them quickly."""
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+
+from stylegan_core.options import option
 
 SPACES = ("w+", "w")
 METHODS = ("project",)
-
-
-def option(default: Any, help: str, **extra: Any) -> Any:  # noqa: A002
-    """Declare a field that is an option of the command line, with its help text."""
-    return field(default=default, metadata={"help": help, **extra})
 
 
 @dataclass(frozen=True)
@@ -17,9 +13,9 @@ class ProjectionConfig:
     """What `project` minimises and how."""
 
     space: str = option("w+", "latent space of the code", choices=SPACES)
-    steps: int = option(150, "optimiser steps at most; 0 keeps the starting code", flag="--steps")
+    steps: int = option(200, "optimiser steps at most; 0 keeps the starting code")
     lambda_percept: float = option(1.0, "weight of the perceptual distance")
-    lambda_mse: float = option(10.0, "weight of the squared error a value, ||G(w) - I||^2 / N")
+    lambda_mse: float = option(50.0, "weight of the squared error a value, ||G(w) - I||^2 / N")
     lambda_wplus: float = option(0.02, "weight of the squared spread of W+ around W, in units of the std of W")
     lambda_noise: float = option(1e3, "weight of the noise inputs' autocorrelation")
     lr: float = option(0.1, "peak learning rate, in units of the std of W")

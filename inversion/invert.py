@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,9 @@ from inversion.faces.detect import choose_faces, detect_faces
 from inversion.faces.judges import identity_distance
 from inversion.latents import Latent, check_generator, load_latent, save_latent
 from inversion.losses import mean_squared_error, perceptual_features
-from inversion.project import Projection, project
+from inversion.project import Progress, Projection, project
 from stylegan_core.checkpoints.load import load_generator
+from stylegan_core.console import Console
 from stylegan_core.devices import pick_device
 from stylegan_core.errors import ConfigError
 from stylegan_core.features.perceptual import PerceptualDistance, load_perceptual
@@ -81,22 +82,12 @@ class Inverter:
             for index, quad in quads.items()
         ]
 
-    def invert_photo(
-        self, photo: Photo, start: Latent | None = None, progress: Callable[[int, float], None] | None = None
-    ) -> list[InvertedFace]:
-        """Find the codes of a photo's faces, one after the other."""
-        began = time.perf_counter()
-        faces = self.align(photo)
-        align_seconds = (time.perf_counter() - began) / len(faces)
-        return [self.invert_face(photo, face, start, progress, align_seconds) for face in faces]
-
     def invert_face(
         self,
         photo: Photo,
         face: AlignedFace,
         start: Latent | None = None,
-        progress: Callable[[int, float], None] | None = None,
-        align_seconds: float = 0.0,
+        progress: Progress | None = None,
     ) -> InvertedFace:
         """Find the code of one aligned face."""
         began = time.perf_counter()
@@ -106,7 +97,7 @@ class Inverter:
         maps = {name: level[0, 0].cpu() for name, level in result.noise.items()}
         with torch.no_grad():
             image = self.generator.synthesis(result.ws, noise_mode="const", **({"noise": maps} if maps else {}))
-        seconds = {"load": self.load_seconds, "align": align_seconds, "optimise": time.perf_counter() - began}
+        seconds = {"load": self.load_seconds, "optimise": time.perf_counter() - began}
         report = self._report(photo, face, result, image, origin, seconds)
         latent = Latent(
             ws=result.ws.cpu(),
@@ -221,26 +212,18 @@ def output_names(paths: Sequence[str | Path]) -> list[str]:
 
 
 def invert_files(
-    paths: Sequence[str],
-    out: str,
-    config: InvertConfig,
-    projection: ProjectionConfig,
-    run: Callable[[str, Callable[[], None]], None],
-    progress: Callable[[str], Callable[[int, float], None]],
-    say: Callable[[str], None] = print,
+    paths: Sequence[str], out: str, config: InvertConfig, projection: ProjectionConfig, console: Console
 ) -> None:
-    """Invert photos into `out/NAME/faceN/`; `run(path, job)` guards each so that one failure leaves the others."""
+    """Invert photos into `out/NAME/faceN/`; a photo that fails is named and leaves the others."""
     inverter = Inverter(config, projection)
     start = read_start(config.start, inverter.generator)
-
-    def invert_one(path: str, name: str) -> None:
-        photo = read_photo(path)
-        for face in inverter.align(photo):
-            inverted = inverter.invert_face(photo, face, start, progress(f"{name} face{face.index}"))
-            folder = Path(out) / name / f"face{face.index}"
-            write_inversion(folder, inverted)
-            scores = inverted.latent.report["scores"]
-            say(f"{folder}: {scores['psnr']:.1f} dB in {inverted.latent.report['steps_taken']} steps")
-
     for path, name in zip(paths, output_names(paths), strict=True):
-        run(path, lambda path=path, name=name: invert_one(path, name))  # type: ignore[misc]
+        with console.guard(path):
+            photo = read_photo(path)
+            for face in inverter.align(photo):
+                folder = Path(out) / name / f"face{face.index}"
+                with console.progress(f"{name} face{face.index}", projection.steps) as progress:
+                    inverted = inverter.invert_face(photo, face, start, progress)
+                write_inversion(folder, inverted)
+                report = inverted.latent.report
+                console.say(f"{folder}: {report['scores']['psnr']:.1f} dB after {report['steps_taken']} steps")

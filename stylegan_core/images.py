@@ -43,7 +43,11 @@ def read_photo(path: str | Path, max_pixels: int = MAX_PIXELS) -> Photo:
     EXIF orientation is applied; CMYK, palette, grayscale and 16-bit files are converted; alpha is kept apart.
     Raises `ImageError` for what is no image, is truncated, or is smaller than 8 or larger than `max_pixels`."""
     path = Path(path)
-    data = read_bytes(path)
+    return decode_photo(read_bytes(path), path, max_pixels)
+
+
+def decode_photo(data: bytes, path: Path, max_pixels: int = MAX_PIXELS) -> Photo:
+    """Decode the bytes of an image file as `read_photo` does; `path` names it in errors."""
     try:
         image = _decode(data, path, max_pixels)
     except (OSError, ValueError, SyntaxError, EOFError, TypeError, IndexError, KeyError) as error:

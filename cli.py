@@ -1,0 +1,209 @@
+"""The commands `invertigo`, `invert` and `edit`; torch is imported only where a command needs it."""
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from editing.config import EditConfig, PairsConfig
+from inversion.config import InvertConfig, ProjectionConfig
+from stylegan_core.console import Console
+from stylegan_core.errors import ToolkitError
+from stylegan_core.options import options_from
+
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+GENERATOR = click.option(
+    "--generator", default="faces64", show_default=True, help="checkpoint file, or name of an embedded generator"
+)
+DEVICE = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps")
+
+
+def command_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add what every command has: --quiet and --debug, handed on as `console`."""
+
+    def wrapper(quiet: bool, debug: bool, **kwargs: Any) -> None:
+        console = Console(debug, quiet)
+        try:
+            command(console=console, **kwargs)
+        except (ToolkitError, MemoryError) as error:
+            if debug:
+                raise
+            console.error(str(error) or "out of memory; use smaller images or batches")
+        except KeyboardInterrupt:
+            console.error("interrupted; what was finished is kept")
+            sys.exit(130)
+        except Exception as error:
+            if debug or isinstance(error, click.ClickException):
+                raise
+            console.error(f"unexpected {type(error).__name__}: {error} (run with --debug for the traceback)")
+        if console.failures:
+            sys.exit(1)
+
+    wrapper.__name__, wrapper.__doc__ = command.__name__, command.__doc__
+    wrapper.__click_params__ = list(getattr(command, "__click_params__", []))  # type: ignore[attr-defined]
+    wrapper = click.option("--debug", is_flag=True, help="show tracebacks")(wrapper)
+    return click.option("--quiet", is_flag=True, help="print errors only")(wrapper)
+
+
+def out_option(default: str) -> Callable[..., Any]:
+    """The folder to write into."""
+    return click.option("--out", default=default, show_default=True, help="folder to write into")
+
+
+def workshop(console: Console, out: str, edit: EditConfig, invert: InvertConfig, projection: ProjectionConfig) -> Any:
+    """Load what every editing command needs."""
+    from pathlib import Path
+
+    from editing.edit import Workshop
+    from inversion.invert import Inverter
+
+    return Workshop(Inverter(invert, projection), edit, Path(out), console)
+
+
+def editing_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Options of the commands that take latents or photos and write edited photos."""
+    for decorate in (
+        options_from(ProjectionConfig, "projection"),
+        options_from(InvertConfig, "invert"),
+        options_from(EditConfig, "edit"),
+        out_option("edited"),
+    ):
+        command = decorate(command)
+    return command
+
+
+@click.group(context_settings=CONTEXT)
+@click.version_option(package_name="invertigo")
+def main() -> None:
+    """Invert photos of faces into StyleGAN latents, edit them, and paste them back."""
+
+
+@main.command("invert", context_settings=CONTEXT)
+@click.argument("photos", nargs=-1, required=True)
+@out_option("out")
+@options_from(InvertConfig, "invert")
+@options_from(ProjectionConfig, "projection")
+@command_options
+def invert_main(photos: tuple[str, ...], out: str, invert: InvertConfig, projection: ProjectionConfig,
+                console: Console) -> None:  # fmt: skip
+    """Find the latent codes of the faces in PHOTOS.
+
+    Minimises  lambda_percept * L_percept(G(w), I) + lambda_mse / N * ||G(w) - I||^2  and writes, for each face,
+    OUT/PHOTO/faceN/ with latent.npz, aligned.png, inverted.png, comparison.png and report.json."""
+    from inversion.invert import invert_files
+
+    invert_files(photos, out, invert, projection, console)
+
+
+@main.command("edit", context_settings=CONTEXT)
+@click.argument("inputs", nargs=-1, required=True)
+@click.option("--transfer", "transfers", multiple=True, help="direction by name or file, as smile or smile:0.8; repeat")
+@click.option("--transfer-from", nargs=2, metavar="NEUTRAL EXPRESSION", help="w1 + strength * (w3 - w2): two latents or photos")
+@editing_options
+@command_options
+def edit_main(inputs: tuple[str, ...], transfers: tuple[str, ...], transfer_from: tuple[str, str] | None,
+              console: Console, **options: Any) -> None:  # fmt: skip
+    """Edit the faces in INPUTS: latents, or photos, which are inverted first.
+
+    Writes OUT/PHOTO/faceN/ with edited.png, photo_edited.png (the whole photo), latent.npz, comparison.png and
+    report.json."""
+    from editing.edit import edit_files
+
+    edit_files(inputs, transfers, transfer_from, workshop(console, **options))
+
+
+@main.command(context_settings=CONTEXT)
+@click.argument("first")
+@click.argument("second")
+@click.option("--layers", default="coarse", show_default=True, help="layers of SECOND: coarse, middle, fine, or as 4-7")
+@editing_options
+@command_options
+def crossover(first: str, second: str, layers: str, console: Console, **options: Any) -> None:
+    """Give FIRST (a latent or photo) some layers of SECOND."""
+    from editing.edit import crossover_files
+
+    crossover_files(first, second, layers, workshop(console, **options))
+
+
+@main.command(context_settings=CONTEXT)
+@click.argument("inputs", nargs=-1, required=True)
+@click.option("--psi", default=0.7, show_default=True, help="w' = w_avg + psi * (w - w_avg)")
+@click.option("--cutoff", type=int, help="number of layers that are pulled; all by default")
+@editing_options
+@command_options
+def truncate(inputs: tuple[str, ...], psi: float, cutoff: int | None, console: Console, **options: Any) -> None:
+    """Pull INPUTS (latents or photos) towards the mean face."""
+    from editing.edit import truncate_files
+
+    truncate_files(inputs, psi, cutoff, workshop(console, **options))
+
+
+@main.command(context_settings=CONTEXT)
+@click.option("--row", "rows", multiple=True, help="a latent.npz or a seed; repeat")
+@click.option("--column", "columns", multiple=True, help="a latent.npz or a seed; repeat")
+@click.option("--layers", default="middle", show_default=True, help="layers of the column: coarse, middle, fine, 4-7")
+@out_option("mixed")
+@GENERATOR
+@DEVICE
+@command_options
+def mix(rows: tuple[str, ...], columns: tuple[str, ...], layers: str, out: str, generator: str, device: str,
+        console: Console) -> None:  # fmt: skip
+    """Draw a style-mixing grid of latents and seeds."""
+    from editing.sheets import mix_files
+
+    mix_files(rows, columns, layers, out, generator, device, console)
+
+
+@main.command(context_settings=CONTEXT)
+@click.option("--seeds", default="0-15", show_default=True, help="as 0-15,20")
+@click.option("--psi", default=1.0, show_default=True, help="truncation: 1 is none, 0 the mean face")
+@click.option("--class", "label", type=int, help="class of a conditional generator")
+@out_option("generated")
+@GENERATOR
+@DEVICE
+@command_options
+def generate(seeds: str, psi: float, label: int | None, out: str, generator: str, device: str,
+             console: Console) -> None:  # fmt: skip
+    """Make faces from seeds."""
+    from editing.sheets import generate_files
+
+    generate_files(seeds, out, generator, psi, label, device, console)
+
+
+@main.group(context_settings=CONTEXT)
+def directions() -> None:
+    """Directions of editing: list what is shipped, fit your own."""
+
+
+@directions.command("list", context_settings=CONTEXT)
+@GENERATOR
+@command_options
+def directions_list(generator: str, console: Console) -> None:
+    """List the directions shipped for a generator."""
+    from editing.directions import shipped_directions
+    from stylegan_core.checkpoints.load import load_generator
+
+    shipped = shipped_directions(load_generator(generator).meta.fingerprint)
+    for direction in shipped.values():
+        console.say(f"{direction.name}: strength 1 is {direction.unit}")
+    if not shipped:
+        console.say(f"none for {generator}; fit one with `invertigo directions fit`")
+
+
+@directions.command("fit", context_settings=CONTEXT)
+@click.option("--name", required=True, help="name of the direction")
+@click.option("--pairs", required=True, help="folder or zip with attributes.csv (file, person, pose), or a CSV of neutral, expression")
+@click.option("--out", required=True, help="file to write, NAME.npz")
+@options_from(PairsConfig, "config")
+@options_from(InvertConfig, "invert")
+@command_options
+def directions_fit(name: str, pairs: str, out: str, config: PairsConfig, invert: InvertConfig, console: Console) -> None:
+    """Fit a direction to pairs of photos of the same people."""
+    from editing.discover.pairs import fit_pairs
+
+    fit_pairs(out, name, pairs, config, invert, console)
+
+
+if __name__ == "__main__":
+    main()

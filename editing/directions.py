@@ -1,0 +1,108 @@
+"""Directions in W: a step that changes one thing, in a file that knows its generator."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from inversion.latents import read_npz
+from stylegan_core.assets import asset_path
+from stylegan_core.errors import LatentError, LatentMismatchError
+from stylegan_core.images import write_atomic
+
+
+@dataclass(frozen=True)
+class Direction:
+    """A step of strength 1 in W or W+."""
+
+    name: str
+    vector: Tensor  # [1, num_ws, w_dim] (W+) or [1, 1, w_dim] (W) float32
+    generator: str  # fingerprint
+    generator_name: str
+    layers: tuple[int, ...] | None = None  # layers it moves; None: all
+    unit: str = ""  # what strength 1 means
+    report: dict[str, Any] = field(default_factory=dict)  # how it was made
+
+
+def save_direction(path: str | Path, direction: Direction) -> None:
+    """Write a direction as .npz, atomically."""
+    about = {
+        "name": direction.name,
+        "generator": direction.generator,
+        "generator_name": direction.generator_name,
+        "layers": direction.layers,
+        "unit": direction.unit,
+        "report": direction.report,
+    }
+    vector = direction.vector.detach().cpu().numpy().astype(np.float32)
+    write_atomic(path, lambda file: np.savez(file, allow_pickle=False, direction=vector, about=json.dumps(about)))
+
+
+def load_direction(path: str | Path) -> Direction:
+    """Read a direction file; raises `LatentError` for anything else."""
+    arrays = read_npz(path)
+    if "direction" not in arrays or "about" not in arrays:
+        raise LatentError(f"{path}: no direction in it; give a file made by `invertigo directions`")
+    vector = arrays["direction"]
+    fits = vector.ndim == 3 and vector.shape[0] == 1 and np.issubdtype(vector.dtype, np.floating)
+    if not fits or not np.isfinite(vector).all():
+        raise LatentError(f"{path}: its direction is {list(vector.shape)}, expected finite [1, num_ws or 1, w_dim]")
+    try:
+        about = json.loads(str(arrays["about"]))
+        layers = None if about["layers"] is None else tuple(int(layer) for layer in about["layers"])
+        return Direction(
+            name=str(about["name"]),
+            vector=torch.from_numpy(vector.astype(np.float32)),
+            generator=str(about["generator"]),
+            generator_name=str(about["generator_name"]),
+            layers=layers,
+            unit=str(about.get("unit", "")),
+            report=dict(about.get("report", {})),
+        )
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise LatentError(f"{path}: its description is damaged ({error}); fit the direction again") from error
+
+
+def find_direction(name_or_path: str, generator: Any) -> Direction:
+    """Return the shipped direction `name` of this generator, or the one in a file; refuse another generator's."""
+    path = Path(name_or_path)
+    if path.suffix == ".npz" or path.is_file():
+        direction = load_direction(path)
+    else:
+        shipped = shipped_directions(generator.meta.fingerprint)
+        if name_or_path not in shipped:
+            known = ", ".join(shipped) or "none"
+            raise LatentError(
+                f"no direction '{name_or_path}' for {generator.meta.name}; shipped for it: {known}; "
+                "fit one with `invertigo directions fit`, or give a direction file"
+            )
+        direction = shipped[name_or_path]
+    check_direction(direction, generator, name_or_path)
+    return direction
+
+
+def check_direction(direction: Direction, generator: Any, source: str) -> None:
+    """Refuse a direction of another generator; raises `LatentMismatchError` that names both."""
+    meta = generator.meta
+    if direction.generator != meta.fingerprint:
+        raise LatentMismatchError(
+            f"{source}: made for {direction.generator_name} ({direction.generator[:12]}), but the generator here is "
+            f"{meta.name} ({meta.fingerprint[:12]}); fit it for this one with `invertigo directions fit`"
+        )
+    if direction.vector.shape[2] != generator.w_dim or direction.vector.shape[1] not in (1, generator.num_ws):
+        raise LatentMismatchError(
+            f"{source}: a direction of {list(direction.vector.shape)}, but {meta.name} has codes of "
+            f"{[1, generator.num_ws, generator.w_dim]}; fit it again"
+        )
+    if direction.layers is not None and not set(direction.layers) <= set(range(generator.num_ws)):
+        raise LatentMismatchError(f"{source}: moves layers beyond the {generator.num_ws} of {meta.name}; fit it again")
+
+
+def shipped_directions(fingerprint: str) -> dict[str, Direction]:
+    """Return the directions that ship for the generator with this fingerprint, by name."""
+    directions = (load_direction(path) for path in sorted(asset_path("directions").glob("*.npz")))
+    return {direction.name: direction for direction in directions if direction.generator == fingerprint}

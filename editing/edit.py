@@ -1,0 +1,156 @@
+"""The task: latents or photos in, edited faces and edited photos out."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from editing.config import EditConfig
+from editing.directions import find_direction
+from editing.editor import Editor, Transfer, check_strength
+from editing.layers import parse_layers
+from editing.render import EditedFace, edit_scores, find_photo, paste_into_photo, render_edit, write_edit, write_photo
+from inversion.invert import Inverter, output_names, read_start
+from inversion.latents import Latent, check_generator, load_latent
+from stylegan_core.console import Console
+from stylegan_core.errors import ConfigError
+from stylegan_core.images import Photo, read_photo
+
+Change = Callable[[Editor], Latent]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What an input turned out to be: the faces of one photo, or one latent."""
+
+    name: str  # of the output folder
+    photo: Photo | None
+    latents: dict[int, Latent]  # by the face's index
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """What every editing command needs: models, options, where to write, whom to tell."""
+
+    inverter: Inverter
+    config: EditConfig
+    out: Path
+    console: Console
+
+    @property
+    def generator(self) -> Any:
+        return self.inverter.generator
+
+
+def edit_files(
+    inputs: Sequence[str], transfers: Sequence[str], pair: tuple[str, str] | None, workshop: Workshop
+) -> None:
+    """Edit latents and photos by directions, and by the difference of a (neutral, expression) pair."""
+    if not transfers and pair is None:
+        raise ConfigError("nothing to do: give --transfer NAME, or --transfer-from NEUTRAL EXPRESSION")
+    strength = check_strength(workshop.config.strength)
+    steps = [Transfer.parse(text, strength) for text in transfers]
+    for step in steps:
+        find_direction(step.name, workshop.generator)  # one that does not fit is refused before any work
+    example = [open_single(path, workshop) for path in pair] if pair else []
+
+    def change(editor: Editor) -> Latent:
+        latent = editor.transfer(steps) if steps else editor.latent
+        return Editor(workshop.generator, latent).transfer_from(*example, strength) if example else latent
+
+    names = [f"{step.name} {step.strength:g}" for step in steps] + [f"expression {strength:g}"] * bool(example)
+    change_files(inputs, change, " + ".join(names), workshop)
+
+
+def truncate_files(inputs: Sequence[str], psi: float, cutoff: int | None, workshop: Workshop) -> None:
+    """Pull latents, or photos' codes, towards the mean of W."""
+    if not math.isfinite(psi) or (cutoff is not None and cutoff < 0):
+        raise ConfigError(f"psi {psi:g} with cutoff {cutoff}: expected a finite psi and a cutoff of 0 or more")
+    change_files(inputs, lambda editor: editor.truncate(psi, cutoff), f"psi {psi:g}", workshop)
+
+
+def crossover_files(first: str, second: str, layers: str, workshop: Workshop) -> None:
+    """Give the first latent or photo the layers `layers` of the second."""
+    chosen = parse_layers(layers, workshop.generator.num_ws)
+    other = open_single(second, workshop)
+    change_files([first], lambda editor: editor.crossover(other, chosen), f"{layers} of {Path(second).stem}", workshop)
+
+
+def change_files(inputs: Sequence[str], change: Change, label: str, workshop: Workshop) -> None:
+    """Apply `change` to every face of every input; an input that fails is named and leaves the others."""
+    names = output_names([_given_name(path) for path in inputs])
+    for path, name in zip(inputs, names, strict=True):
+        with workshop.console.guard(path):
+            subject = open_subject(path, name, workshop)
+            edited = {
+                index: render_edit(workshop.generator, change(Editor(workshop.generator, latent, path)))
+                for index, latent in subject.latents.items()
+            }
+            write_subject(subject, edited, label, workshop)
+
+
+def open_subject(path: str, name: str, workshop: Workshop) -> Subject:
+    """Load a latent with its photo, or read a photo and invert its faces."""
+    inverter = workshop.inverter
+    if Path(path).suffix == ".npz":
+        latent = load_latent(path)
+        check_generator(latent, inverter.generator, path)
+        return Subject(name, find_photo(latent, workshop.config.photo), {_face_index(latent): latent})
+    photo = read_photo(path)
+    start = read_start(inverter.config.start, inverter.generator)
+    latents = {}
+    for face in inverter.align(photo):
+        with workshop.console.progress(f"{name} face{face.index}", inverter.projection.steps) as progress:
+            latents[face.index] = inverter.invert_face(photo, face, start, progress).latent
+    return Subject(name, photo, latents)
+
+
+def open_single(path: str, workshop: Workshop) -> Latent:
+    """Load a latent, or invert a photo and take its first face."""
+    return next(iter(open_subject(path, Path(path).stem, workshop).latents.values()))
+
+
+def write_subject(subject: Subject, edited: dict[int, EditedFace], label: str, workshop: Workshop) -> None:
+    """Write each face into `out/NAME/faceN/`, and the whole photo beside it (of several faces: into `out/NAME/`)."""
+    folders = {index: workshop.out / subject.name / f"face{index}" for index in edited}
+    paste = workshop.config.paste
+    pasted: dict[str, Any] = {"mode": "none"}
+    if subject.photo is not None and paste != "none":
+        folder = folders[next(iter(folders))] if len(folders) == 1 else workshop.out / subject.name
+        pasted = _write_whole_photo(folder / "photo_edited.png", subject.photo, list(edited.values()), workshop)
+    elif paste != "none":
+        workshop.console.say(
+            f"{subject.name}: only the face is written, since its photo is not known or has moved; name it with --photo"
+        )
+    for index, face in edited.items():
+        report = {
+            **face.latent.report,
+            "edit_options": asdict(workshop.config),
+            "edit_scores": edit_scores(workshop.generator, face),
+            "paste": pasted,
+        }
+        write_edit(folders[index], workshop.generator, face, subject.photo, label, report)
+        workshop.console.say(f"{folders[index] / 'edited.png'}: {label}")
+
+
+def _write_whole_photo(path: Path, photo: Photo, faces: list[EditedFace], workshop: Workshop) -> dict[str, Any]:
+    rgb, result = paste_into_photo(photo, faces, workshop.config.paste)
+    write_photo(path, photo, rgb)
+    changed, pixels = int((rgb != photo.rgb).any(axis=-1).sum()), rgb.shape[0] * rgb.shape[1]
+    workshop.console.say(f"{path}: {changed:,} of {pixels:,} pixels changed ({result.mode})")
+    return {"mode": result.mode, "pixels_changed": changed, "pixels": pixels}
+
+
+def _given_name(path: str) -> str:
+    """Name the output after the photo: for `out/me/face0/latent.npz` that is `me`."""
+    given = Path(path)
+    if given.suffix == ".npz" and given.stem == "latent" and given.resolve().parent.name.startswith("face"):
+        return f"{given.resolve().parent.parent.name}.npz"
+    return given.name
+
+
+def _face_index(latent: Latent) -> int:
+    face = latent.report.get("face")
+    index = face.get("index", 0) if isinstance(face, dict) else 0
+    return index if isinstance(index, int) and 0 <= index < 10_000 else 0

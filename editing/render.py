@@ -1,0 +1,96 @@
+"""Pictures and files of an edit."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from editing.editor import render_code
+from inversion.faces.align import align_face
+from inversion.faces.judges import identity_distance
+from inversion.faces.paste import PasteResult, paste_face
+from inversion.invert import DIFFERENCE_GAIN, difference_picture
+from inversion.latents import Latent, save_latent
+from stylegan_core.errors import ImageError
+from stylegan_core.images import Photo, labelled_row, read_bytes, read_photo, to_uint8, write_png, write_text
+
+NOTE = "Edited by a generative network (Invertigo): not an unaltered photograph."
+
+
+@dataclass(frozen=True)
+class EditedFace:
+    """One edited face and the renders it came from."""
+
+    latent: Latent
+    edited: Tensor  # [1, C, R, R]
+    inverted: Tensor  # [1, C, R, R]: the unedited render
+
+
+def render_edit(generator: Any, latent: Latent) -> EditedFace:
+    """Render a latent beside the inversion its edits started from."""
+    return EditedFace(latent, render_code(generator, latent), render_code(generator, latent, origin=True))
+
+
+def find_photo(latent: Latent, given: str = "") -> Photo | None:
+    """Return the photo a latent was made from: `given`, or where it was; None where it is gone.
+
+    A file is only decoded if its SHA-256 is the one in the latent; another photo that was given is refused."""
+    if not latent.photo_sha256 or latent.quad is None:
+        return None
+    recorded = latent.report.get("photo", {}) if isinstance(latent.report.get("photo", {}), dict) else {}
+    path = Path(given or str(recorded.get("path", "")))
+    if not given and not path.is_file():
+        return None
+    if hashlib.sha256(read_bytes(path)).hexdigest() != latent.photo_sha256:
+        if given:
+            raise ImageError(f"{path}: not the photo this latent was made from; give that one, or invert this one")
+        return None
+    return read_photo(path)
+
+
+def paste_into_photo(photo: Photo, faces: Sequence[EditedFace], mode: str) -> tuple[NDArray[np.uint8], PasteResult]:
+    """Paste every face into the photo [H, W, 3], one after the other; return it and the last face's result."""
+    rgb = photo.rgb
+    for face in faces:
+        assert face.latent.quad is not None
+        result = paste_face(rgb, face.latent.quad, _three(face.edited), _three(face.inverted), mode)
+        rgb = result.rgb
+    return rgb, result
+
+
+def write_photo(path: Path, photo: Photo, rgb: NDArray[np.uint8]) -> None:
+    """Write the edited photo as PNG, with the photo's alpha, colour profile and grayness."""
+    write_png(path, rgb, NOTE, photo.alpha, photo.icc_profile, photo.grayscale)
+
+
+def write_edit(folder: Path, generator: Any, face: EditedFace, photo: Photo | None, label: str, report: Any) -> None:
+    """Write edited.png, comparison.png, latent.npz and report.json of one face into `folder`."""
+    edited, inverted = to_uint8(face.edited)[0], to_uint8(face.inverted)[0]
+    pictures, labels = [inverted], ["inversion"]
+    if photo is not None and face.latent.quad is not None:
+        target = to_uint8(align_face(photo.rgb, face.latent.quad, generator.img_resolution))[0]
+        pictures = [target, inverted, difference_picture(target, inverted)]
+        labels = ["target", "inversion", f"difference x{DIFFERENCE_GAIN}"]
+    write_png(folder / "edited.png", edited, NOTE)
+    write_png(folder / "comparison.png", labelled_row([*pictures, edited], [*labels, label]), NOTE)
+    write_text(folder / "report.json", json.dumps(report, indent=2))
+    save_latent(folder / "latent.npz", face.latent)
+
+
+def edit_scores(generator: Any, face: EditedFace) -> dict[str, float]:
+    """Compare an edited render with the unedited one."""
+    scores = {"mean_absolute_change": float((face.edited - face.inverted).abs().mean())}
+    if face.edited.shape[1] == 3:
+        renders = face.edited.clamp(-1, 1), face.inverted.clamp(-1, 1)
+        scores["identity_distance_to_inversion"] = float(identity_distance(*renders, generator.meta.alignment))
+    return scores
+
+
+def _three(image: Tensor) -> Tensor:
+    return image.clamp(-1, 1).expand(-1, 3, -1, -1) if image.shape[1] == 1 else image.clamp(-1, 1)

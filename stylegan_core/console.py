@@ -1,0 +1,53 @@
+"""What a command tells the person who runs it: lines, progress bars, and one sentence a failure."""
+
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from stylegan_core.errors import ToolkitError
+
+
+@dataclass
+class Console:
+    """Prints for a command and counts what failed."""
+
+    debug: bool = False  # print tracebacks
+    quiet: bool = False  # print errors only
+    failures: list[str] = field(default_factory=list)
+
+    def say(self, text: str) -> None:
+        """Print a line of result."""
+        if not self.quiet:
+            print(text, flush=True)
+
+    def error(self, text: str) -> None:
+        """Print an error as one line on standard error and count it."""
+        line = " ".join(text.split())
+        self.failures.append(line)
+        print(f"error: {line}", file=sys.stderr, flush=True)
+
+    @contextmanager
+    def guard(self, item: str) -> Iterator[None]:
+        """Let one item fail without the others: its error becomes a sentence that names it."""
+        try:
+            yield
+        except Exception as error:  # one bad input must not take the rest of the command with it
+            if self.debug:
+                traceback.print_exc()
+            text = str(error) if isinstance(error, ToolkitError) else f"unexpected {type(error).__name__}: {error}"
+            self.error(text if item in text else f"{item}: {text}")
+
+    @contextmanager
+    def progress(self, label: str, total: int) -> Iterator[Callable[[int, float], None]]:
+        """Show a bar with the loss; yields `update(step, loss)`."""
+        from tqdm import tqdm
+
+        with tqdm(total=total, desc=label, disable=True if self.quiet else None, leave=False) as bar:
+
+            def update(step: int, loss: float) -> None:
+                bar.update(step - bar.n)
+                bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
+
+            yield update
