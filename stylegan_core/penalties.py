@@ -45,12 +45,13 @@ def dragan_penalty(critic: Critic, real: Tensor, fake: Tensor, weight: float, rn
 PENALTIES = {"gp": gradient_penalty, "dragan": dragan_penalty}
 
 
-def path_lengths(images: Tensor, ws: Tensor, rng: torch.Generator) -> Tensor:
+def path_lengths(images: Tensor, ws: Tensor, probe: Tensor) -> Tensor:
     """|J_w^T y| [N] for random images y with unit pixel variance (StyleGAN2, section 3.2), with a graph.
 
-    `images` [N, C, H, W] came from `ws` [N, num_ws, w_dim]. y is divided by sqrt(H W), so that lengths do not depend
-    on the resolution; squares are summed over w_dim and averaged over layers."""
-    y = torch.randn(images.shape, generator=rng).to(images) / (images.shape[2] * images.shape[3]) ** 0.5
+    `images` [N, C, H, W] came from `ws` [N, num_ws, w_dim]; `probe`, shaped like them, is y ~ N(0, 1). It is divided
+    by sqrt(H W), so that lengths do not depend on the resolution; squares are summed over w_dim, averaged over layers.
+    """
+    y = probe / (images.shape[2] * images.shape[3]) ** 0.5
     (jacobian,) = torch.autograd.grad((images * y).sum(), ws, create_graph=True)
     return jacobian.square().sum(2).mean(1).sqrt()
 
@@ -63,7 +64,10 @@ class PathLengthPenalty:
         self.decay = decay
         self.mean = mean
 
-    def __call__(self, lengths: Tensor, mean_over: Callable[[Tensor], Tensor] = torch.mean) -> Tensor:
-        """Penalise lengths [N] and move a; `mean_over` averages over all processes where there are several."""
-        self.mean += self.decay * (float(mean_over(lengths.detach())) - self.mean)
+    def __call__(self, lengths: Tensor) -> Tensor:
+        """Penalise lengths [N]; a is that of the steps before, so that parts of a batch add up to the whole."""
         return self.weight * (lengths - self.mean).square()
+
+    def update(self, mean_length: float) -> None:
+        """Move a towards the mean length of a whole batch, after its step."""
+        self.mean += self.decay * (mean_length - self.mean)

@@ -108,18 +108,19 @@ def test_path_lengths_of_a_linear_generator_are_those_of_its_jacobian(rng):
     matrix = torch.randn(5, 3 * 4 * 4, generator=rng)
     ws = torch.randn(6, 1, 5, generator=rng).requires_grad_()
     images = (ws[:, 0] @ matrix).view(6, 3, 4, 4)
-    lengths = path_lengths(images, ws, torch.Generator().manual_seed(7))
-    y = torch.randn(6, 3 * 4 * 4, generator=torch.Generator().manual_seed(7)) / 4
-    assert_close(lengths, (y @ matrix.T).norm(dim=1))
+    y = torch.randn(6, 3, 4, 4, generator=rng)
+    assert_close(path_lengths(images, ws, y), (y.flatten(1) / 4 @ matrix.T).norm(dim=1))
 
 
 def test_path_length_differentiates_twice(rng):
     ws = torch.randn(2, 2, 3, generator=rng, dtype=torch.float64).requires_grad_()
     matrix = torch.randn(6, 4, generator=rng, dtype=torch.float64).requires_grad_()
 
+    probe = torch.randn(2, 1, 2, 2, generator=rng, dtype=torch.float64)
+
     def lengths(ws, matrix):
         images = torch.tanh(ws.flatten(1) @ matrix).view(-1, 1, 2, 2)
-        return path_lengths(images, ws, torch.Generator().manual_seed(3))
+        return path_lengths(images, ws, probe)
 
     assert gradcheck(lengths, (ws, matrix))
     assert gradgradcheck(lengths, (ws, matrix))
@@ -128,6 +129,8 @@ def test_path_length_differentiates_twice(rng):
 def test_path_length_mean_is_an_exponential_average():
     penalty = PathLengthPenalty(weight=2.0, decay=0.1)
     lengths = torch.tensor([1.0, 3.0])
+    assert_close(penalty(lengths), 2 * lengths.square())
+    penalty.update(2.0)
     assert_close(penalty(lengths), 2 * (lengths - 0.2).square())
-    assert_close(penalty(lengths), 2 * (lengths - 0.38).square())
+    penalty.update(2.0)
     assert penalty.mean == pytest.approx(0.38)

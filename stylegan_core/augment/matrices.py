@@ -10,27 +10,39 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Draw:
-    """Random numbers of one batch: every transform is used on a sample with probability p, by itself."""
+    """Random numbers of one batch: every transform is used on a sample with probability p, by itself.
 
-    num: int  # samples in the batch
+    Where a batch is split over processes, each draws for the whole and takes its own, so that splitting changes
+    nothing: samples at index, index + stride, ... ."""
+
+    num: int  # samples in this part of the batch
     p: float  # probability of each transform
     rng: torch.Generator
+    index: int = 0  # of this part
+    stride: int = 1  # number of parts
 
     def active(self, p: float | None = None) -> Tensor:
         """Choose samples, bool [num]."""
-        return torch.rand(self.num, generator=self.rng) < (self.p if p is None else p)
+        return self.uniform(0, 1) < (self.p if p is None else p)
 
     def uniform(self, low: float, high: float) -> Tensor:
         """Draw [num] from U(low, high)."""
-        return torch.rand(self.num, generator=self.rng) * (high - low) + low
+        return self._own(torch.rand(self.num * self.stride, generator=self.rng)) * (high - low) + low
 
     def normal(self, std: float) -> Tensor:
         """Draw [num] from N(0, std^2)."""
-        return torch.randn(self.num, generator=self.rng) * std
+        return self._own(torch.randn(self.num * self.stride, generator=self.rng)) * std
 
     def lognormal(self, octaves: float) -> Tensor:
         """Draw factors [num] whose base-2 logarithm has the standard deviation `octaves`."""
         return torch.exp(self.normal(octaves * log(2)))
+
+    def pixels(self, shape: torch.Size) -> Tensor:
+        """Draw [num, C, H, W] from N(0, 1)."""
+        return self._own(torch.randn(self.num * self.stride, *shape[1:], generator=self.rng))
+
+    def _own(self, whole: Tensor) -> Tensor:
+        return whole[self.index :: self.stride]
 
 
 def _gated(active: Tensor, matrix: Tensor, before: Tensor) -> Tensor:

@@ -13,17 +13,22 @@ from stylegan_core.errors import ConfigError
 
 
 def augment(
-    images: Tensor, p: float, rng: torch.Generator, groups: tuple[str, ...] = ("blit", "geometric", "colour")
+    images: Tensor,
+    p: float,
+    rng: torch.Generator,
+    groups: tuple[str, ...] = ("blit", "geometric", "colour"),
+    part: tuple[int, int] = (0, 1),
 ) -> Tensor:
     """Transform images [N, C, S, S] in [-1, 1], each kind of transform on a sample with probability p.
 
     p=0 is the identity bit for bit and draws nothing. Differentiable by the images as often as wanted. `groups` are
-    keys of GROUPS; `rng` is on the CPU, so that a seed means the same on every device."""
+    keys of GROUPS; `rng` is on the CPU, so that a seed means the same on every device. `part` (index, count) says
+    that `images` are every count-th of a batch, and gives them the transforms they would have in the whole."""
     if images.shape[2] != images.shape[3]:
         raise ConfigError(f"augmentation wants square images, not {images.shape[3]}x{images.shape[2]}")
     if p <= 0:
         return images
-    draw = Draw(len(images), p, rng)
+    draw = Draw(len(images), p, rng, *part)
     for name in GROUPS:  # in the paper's order, whatever the order asked for
         if name in groups:
             images = GROUPS[name](images, draw)
@@ -162,9 +167,8 @@ def frequency_filter(images: Tensor, draw: Draw) -> Tensor:
 def corruption(images: Tensor, draw: Draw) -> Tensor:
     """Add Gaussian noise of random strength, and cut out a square of half the side (zero)."""
     sigma = torch.where(draw.active(), draw.normal(0.1).abs(), 0.0).to(images)
-    if sigma.any():
-        noise = torch.randn(images.shape, generator=draw.rng).to(images)
-        images = images + noise * sigma[:, None, None, None]
+    if draw.p > 0:  # whatever was drawn for this part of the batch: all parts must use up the same numbers
+        images = images + draw.pixels(images.shape).to(images) * sigma[:, None, None, None]
     half = torch.where(draw.active(), 0.25, 0.0)  # half the side of the hole
     centre_x, centre_y = draw.uniform(0, 1), draw.uniform(0, 1)
     places = (torch.arange(images.shape[-1]) + 0.5) / images.shape[-1]

@@ -221,3 +221,11 @@ def test_p_follows_the_sign_of_the_logits():
     for _ in range(400):
         control.update(8.0, 8)
     assert control.p == 1.0
+
+
+def test_parts_of_a_batch_get_the_transforms_they_have_in_the_whole():
+    images = pictures(8, 16)
+    whole = augment(images, 0.7, generator(11), ALL)
+    for index in range(2):
+        part = augment(images[index::2], 0.7, generator(11), ALL, part=(index, 2))
+        assert_close(part, whole[index::2], atol=1e-5, rtol=0)

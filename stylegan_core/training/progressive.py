@@ -1,0 +1,56 @@
+"""Progressive growing (Karras et al. 2018): low resolutions first, each next one faded in."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import avg_pool2d, interpolate
+
+from stylegan_core.training.config import TrainConfig
+
+
+@dataclass(frozen=True)
+class Growth:
+    """The state of growing at a moment: trained at `resolution`, whose layers are faded in by `alpha`."""
+
+    resolution: int  # pixels
+    alpha: float  # 0: the resolution below, upsampled; 1: this resolution alone
+
+    def apply(self, models: Any) -> None:
+        """Tell the networks."""
+        for network in (models.generator, models.discriminator, models.average):
+            network.set_growth(self.resolution, self.alpha)
+
+    def fade(self, images: Tensor) -> Tensor:
+        """Give real images [N, C, R, R] the detail that generated ones can have now, at their own size R."""
+        fine = _limited(images, self.resolution)
+        if self.alpha < 1:
+            fine = torch.lerp(_limited(images, self.resolution // 2), fine, self.alpha)
+        return fine
+
+
+def _limited(images: Tensor, resolution: int) -> Tensor:
+    """Remove what lies beyond `resolution`: box-filtered down, repeated up again to the images' size."""
+    factor = images.shape[-1] // resolution
+    if factor <= 1:
+        return images
+    return interpolate(avg_pool2d(images, factor), scale_factor=factor, mode="nearest")
+
+
+def growth_at(config: TrainConfig, resolution: int, cur_nimg: int) -> Growth:
+    """The growth after `cur_nimg` images: at each resolution `phase_kimg` of fading in, then `phase_kimg` of staying.
+
+    The first resolution has nothing to fade in from."""
+    phase = config.phase_kimg * 1000
+    first = min(config.first_resolution, resolution)
+    if phase <= 0:
+        return Growth(resolution, 1.0)
+    num_doublings = int(math.log2(resolution // first))
+    since_first = cur_nimg - phase
+    if since_first < 0 or num_doublings == 0:
+        return Growth(first, 1.0)
+    doubling = min(int(since_first // (2 * phase)) + 1, num_doublings)
+    alpha = (since_first - (doubling - 1) * 2 * phase) / phase
+    return Growth(first << doubling, min(alpha, 1.0))

@@ -1,0 +1,133 @@
+"""From a configuration to networks that are ready to train."""
+
+import copy
+import dataclasses
+from typing import Any
+
+import torch
+from torch import nn
+
+from stylegan_core.checkpoints import load_checkpoint
+from stylegan_core.errors import ConfigError, TrainingError
+from stylegan_core.networks.build import build_network
+from stylegan_core.networks.configs import PRESETS, StyleGAN2DiscriminatorConfig
+from stylegan_core.networks.efficientnet import load_efficientnet
+from stylegan_core.networks.projected import ProjectedDiscriminator
+from stylegan_core.networks.protocol import Alignment
+from stylegan_core.objectives import get_objective
+from stylegan_core.training.config import TrainConfig
+from stylegan_core.training.dataset import ImageDataset
+from stylegan_core.training.steps import Models
+
+DISCRIMINATORS = ("stylegan2", "projected")
+CONV_CLAMP = 256.0  # keeps 16-bit activations in range (StyleGAN2-ADA, appendix D)
+
+
+def check_config(config: TrainConfig, world_size: int = 1) -> None:
+    """Refuse values that make no sense, before anything is read or written."""
+    choices = {
+        "preset": (config.preset, tuple(PRESETS)),
+        "discriminator": (config.discriminator, DISCRIMINATORS),
+        "augment": (config.augment, ("ada", "fixed", "none")),
+        "warm_start": (config.warm_start, ("none", "pca")),
+    }
+    for name, (value, allowed) in choices.items():
+        if value not in allowed:
+            raise ConfigError(f"{name} is {value!r}; choose one of {', '.join(allowed)}")
+    positive = ("kimg", "batch", "accumulate", "lr_g", "lr_d", "pl_shrink", "snapshot_kimg", "ada_kimg")
+    for name in positive:
+        if not getattr(config, name) > 0:
+            raise ConfigError(f"{name} is {getattr(config, name)}; it must be over 0")
+    parts = world_size * config.accumulate
+    if config.batch % parts:
+        raise ConfigError(
+            f"a batch of {config.batch} does not divide into {world_size} processes times {config.accumulate} parts"
+        )
+    if config.pl_every and max(config.batch // config.pl_shrink, parts) % parts:
+        raise ConfigError(
+            f"the path length's batch of {config.batch // config.pl_shrink} does not divide into {parts} parts; "
+            "give another --pl-shrink"
+        )
+    if config.history and world_size * config.accumulate > 1:
+        raise ConfigError("a history of fakes needs one process and no accumulation")
+    if not 0 <= config.augment_p <= 1:
+        raise ConfigError(f"augment_p is {config.augment_p}; it must be from 0 to 1")
+    if get_objective(config.objective, config.real_label).critic != "logit":
+        raise ConfigError(f"{config.objective} needs an autoencoder critic; choose an objective with a classifier")
+    if config.init and config.warm_start != "none":
+        raise ConfigError("--init and --warm-start exclude each other: a network can start from one of them")
+
+
+def build_models(config: TrainConfig, data: ImageDataset, device: torch.device) -> tuple[Models, Alignment]:
+    """Build generator, discriminator and average, random by the seed or from `init`; and the faces' alignment.
+
+    The caller's global random state is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        if config.init:
+            generator, discriminator, alignment = _from_checkpoint(config, data)
+        else:
+            generator, discriminator, alignment = build_network(_generator_config(config, data)), None, Alignment()
+        if discriminator is None:
+            discriminator = _new_discriminator(config, generator)
+    average = copy.deepcopy(generator).eval().requires_grad_(False)
+    generator.train().requires_grad_(True)
+    discriminator.train().requires_grad_(True)
+    if isinstance(discriminator, ProjectedDiscriminator):
+        discriminator.freeze()
+        discriminator.calibrate(data.batch(range(min(64, len(data))))[0])
+    freeze_discriminator(discriminator, config.freeze_d)
+    if config.freeze_mapping:
+        generator.mapping.requires_grad_(False)
+    return Models(generator.to(device), discriminator.to(device), average.to(device)), alignment
+
+
+def _generator_config(config: TrainConfig, data: ImageDataset) -> Any:
+    preset = PRESETS[config.preset]
+    values = {"img_resolution": data.resolution, "img_channels": data.channels, "c_dim": data.c_dim}
+    if getattr(preset, "channels", None) is not None and preset.img_resolution != data.resolution:
+        raise ConfigError(
+            f"preset {config.preset} is for {preset.img_resolution} pixels, the data has {data.resolution}"
+        )
+    if config.fp16_res and hasattr(preset, "num_fp16_res"):
+        values |= {"num_fp16_res": config.fp16_res, "conv_clamp": CONV_CLAMP}
+    return dataclasses.replace(preset, **values)
+
+
+def _from_checkpoint(config: TrainConfig, data: ImageDataset) -> tuple[Any, Any, Alignment]:
+    checkpoint = load_checkpoint(config.init)
+    generator = checkpoint.generator
+    for name, theirs in (("img_resolution", data.resolution), ("img_channels", data.channels), ("c_dim", data.c_dim)):
+        if getattr(generator, name) != theirs:
+            raise TrainingError(
+                f"{config.init}: its {name} is {getattr(generator, name)}, the data's {theirs}; "
+                "transfer learning needs the same (see --resolution and --labels)"
+            )
+    discriminator = checkpoint.discriminator if config.discriminator == "stylegan2" else None
+    return generator, discriminator, checkpoint.meta.alignment
+
+
+def _new_discriminator(config: TrainConfig, generator: Any) -> nn.Module:
+    if config.discriminator == "projected":
+        return ProjectedDiscriminator(load_efficientnet(), c_dim=generator.c_dim)
+    of_generator = generator.config
+    values = {
+        name: getattr(of_generator, name)
+        for name in ("c_dim", "img_resolution", "img_channels", "channel_base", "channel_max", "channels")
+        if hasattr(of_generator, name)
+    }
+    if config.fp16_res:
+        values |= {"num_fp16_res": config.fp16_res, "conv_clamp": CONV_CLAMP}
+    return build_network(StyleGAN2DiscriminatorConfig(**values))
+
+
+def freeze_discriminator(discriminator: Any, num_resolutions: int) -> None:
+    """Keep the layers of D at its `num_resolutions` highest resolutions as they are (Freeze-D, Mo et al. 2020)."""
+    if not num_resolutions:
+        return
+    resolutions = getattr(getattr(discriminator, "config", None), "block_resolutions", None)
+    if resolutions is None or num_resolutions >= len(resolutions):
+        most = "no" if resolutions is None else f"at most {len(resolutions) - 1}"
+        raise ConfigError(f"freeze_d is {num_resolutions}; this discriminator has {most} resolutions to freeze")
+    for resolution in resolutions[::-1][:num_resolutions]:
+        getattr(discriminator, f"b{resolution}").requires_grad_(False)
