@@ -9,7 +9,7 @@ from stylegan_core.errors import ImageError
 from stylegan_core.networks.configs import StyleGAN2DiscriminatorConfig
 from stylegan_core.networks.layers import Conv2d, FullyConnected
 from stylegan_core.networks.mapping import MappingNetwork
-from stylegan_core.ops.resample import downsample2d, make_filter
+from stylegan_core.ops.resample import downsample2d, fast_format, make_filter
 
 
 def append_minibatch_std(x: Tensor, group_size: int, num_channels: int) -> Tensor:
@@ -67,11 +67,11 @@ class DiscriminatorBlock(nn.Module):
     def forward(self, x: Tensor | None, img: Tensor | None, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
         """Return features [N, out, R/2, R/2] and, with the skip architecture, the image at R/2."""
         if img is not None:
-            seen = self.fromrgb(img.to(dtype))
+            seen = self.fromrgb(fast_format(img.to(dtype)))
             x = seen if x is None else x.to(dtype) + seen
             img = downsample2d(img, self.taps) if self.architecture == "skip" else None
         assert x is not None
-        x = x.to(dtype)
+        x = fast_format(x.to(dtype))
         if self.architecture == "resnet":
             skip = self.skip(x, gain=math.sqrt(0.5))
             return skip + self.conv1(self.conv0(x), gain=math.sqrt(0.5)), img

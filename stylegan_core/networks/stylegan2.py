@@ -13,7 +13,7 @@ from stylegan_core.networks.mapping import MappingNetwork
 from stylegan_core.networks.protocol import CheckpointMeta
 from stylegan_core.ops.activation import SQRT2, activate_
 from stylegan_core.ops.modulation import conv2d_up, demodulation, modulated_conv2d
-from stylegan_core.ops.resample import make_filter, upsample2d
+from stylegan_core.ops.resample import fast_format, make_filter, upsample2d
 
 NOISE_MODES = ("const", "random", "none")
 
@@ -43,13 +43,13 @@ class SynthesisLayer(nn.Module):
         if x.dtype == torch.float16:  # keep the sums in range: demodulation undoes any scale of weights and styles
             limit, fan_in = styles.abs().amax(dim=1, keepdim=True), math.sqrt(weight[0].numel())
             styles, weight, scale = styles / limit, weight / fan_in, scale * limit * fan_in
+        x = conv2d_up(x * styles[:, :, None, None].to(x.dtype), weight, self.up, self.taps)
         # lrelu(a x) = a lrelu(x) for a > 0: the gains go into the demodulation, the noise and the bias.
-        shift = (self.bias * (SQRT2 * gain))[:, None, None]  # [out, 1, 1]
+        shift = (self.bias * (SQRT2 * gain))[:, None, None]
+        x = torch.addcmul(shift.to(x.dtype), x, scale[:, :, None, None].to(x.dtype))
         source = self._noise(len(x), noise_mode, noise)
         if source is not None:
-            shift = shift + source * (self.noise_strength * (SQRT2 * gain))  # [N or 1, out, H, W]
-        x = conv2d_up(x * styles[:, :, None, None].to(x.dtype), weight, self.up, self.taps)
-        x = torch.addcmul(shift.to(x.dtype), x, scale[:, :, None, None].to(x.dtype))
+            x = x.add_((source * (self.noise_strength * (SQRT2 * gain))).to(x.dtype))
         return activate_(x, "lrelu", None if self.conv_clamp is None else self.conv_clamp * gain)
 
     def _noise(self, num: int, noise_mode: str, noise: Tensor | None) -> Tensor | None:
@@ -116,15 +116,15 @@ class SynthesisBlock(nn.Module):
         """Return features and image for ws [N, num_conv + num_torgb, w_dim]; convolutions run in `dtype`."""
         replaced = {name: noise.get(f"b{self.resolution}.{name}") for name in ("conv0", "conv1")}
         if x is None:
-            x = self.const.to(dtype).expand(len(ws), -1, -1, -1)
+            x = fast_format(self.const.to(dtype).expand(len(ws), -1, -1, -1))
             x = self.conv1(x, ws[:, 0], noise_mode, replaced["conv1"])
         elif self.architecture == "resnet":
-            x = x.to(dtype)
+            x = fast_format(x.to(dtype))
             skip = self.skip(x, gain=math.sqrt(0.5))
             x = self.conv0(x, ws[:, 0], noise_mode, replaced["conv0"])
             x = skip + self.conv1(x, ws[:, 1], noise_mode, replaced["conv1"], gain=math.sqrt(0.5))
         else:
-            x = self.conv0(x.to(dtype), ws[:, 0], noise_mode, replaced["conv0"])
+            x = self.conv0(fast_format(x.to(dtype)), ws[:, 0], noise_mode, replaced["conv0"])
             x = self.conv1(x, ws[:, 1], noise_mode, replaced["conv1"])
         if img is not None:
             img = upsample2d(img, self.taps)
@@ -170,7 +170,7 @@ class SynthesisNetwork(nn.Module):
             x, img = block(x, img, part, self._dtype(resolution, ws), noise_mode, noise)
             first += block.num_conv
         assert img is not None
-        return img
+        return img.contiguous()
 
     def _dtype(self, resolution: int, ws: Tensor) -> torch.dtype:
         lowest_half = self.block_resolutions[-1] * 2 >> self.num_fp16_res
