@@ -9,7 +9,7 @@ from torch import Tensor
 
 from stylegan_core.checkpoints.assemble import Checkpoint
 from stylegan_core.checkpoints.foreign import Weights, finish
-from stylegan_core.checkpoints.shapes import Attributes, discriminator_config, stylegan2_config
+from stylegan_core.checkpoints.shapes import Attributes, discriminator_config, stylegan2_config, stylegan3_config
 from stylegan_core.checkpoints.unpickle import Record
 from stylegan_core.errors import CheckpointError, ConfigError
 
@@ -55,6 +55,8 @@ def generator_weights(state: Mapping[str, Tensor], about: Attributes) -> Weights
         if "synthesis.b4.const" in weights:
             config = stylegan2_config(weights, about)
             return Weights(config, without_filters(weights))
+        if "synthesis.input.freqs" in weights:
+            return Weights(stylegan3_config(weights, about), weights)
     except ConfigError as error:
         raise CheckpointError(str(error)) from None
     raise CheckpointError(
@@ -80,7 +82,7 @@ def flatten(root: Record) -> tuple[dict[str, Tensor], dict[str, dict[str, Any]],
         values = _members(record.state)
         prefix = f"{name}." if name else ""
         about[name] = {k: v for k, v in values.items() if isinstance(v, (str, int, float, list, type(None)))}
-        about[name] |= {"class_name": record.name}
+        about[name] |= {"class_name": record.name, "init": _members(values.get("_init_kwargs"))}
         for group in ("_parameters", "_buffers"):
             entries = _members(values.get(group))
             tensors |= {f"{prefix}{k}": v for k, v in entries.items() if isinstance(v, Tensor)}

@@ -2,13 +2,21 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from stylegan_core.checkpoints.rebuild import as_array
 from stylegan_core.errors import CheckpointError
-from stylegan_core.networks.configs import StyleGAN2Config, StyleGAN2DiscriminatorConfig, resolutions_up_to
+from stylegan_core.networks.configs import (
+    StyleGAN2Config,
+    StyleGAN2DiscriminatorConfig,
+    StyleGAN3Config,
+    resolutions_up_to,
+)
+from stylegan_core.networks.stylegan3 import plan_layers
 
 Attributes = Mapping[str, Mapping[str, Any]]  # module name -> what its pickle says of it; may be empty
 _DEFAULT_TAPS = (1, 3, 3, 1)
@@ -38,6 +46,57 @@ def stylegan2_config(state: Mapping[str, Tensor], about: Attributes) -> StyleGAN
         num_fp16_res=sum(bool(about.get(f"synthesis.b{r}", {}).get("use_fp16")) for r in resolutions),
         **mapping_fields(state, about),
     )
+
+
+def stylegan3_config(state: Mapping[str, Tensor], about: Attributes) -> StyleGAN3Config:
+    """Return the config of a StyleGAN3 generator; its layers' names tell their sizes and widths."""
+    found = [re.fullmatch(r"synthesis\.L(\d+)_(\d+)_(\d+)\.weight", name) for name in state]
+    layers = sorted(tuple(int(text) for text in match.groups()) for match in found if match)
+    if [index for index, _, _ in layers] != list(range(len(layers))) or len(layers) < 3:
+        raise CheckpointError(f"the StyleGAN3 layers are numbered {[index for index, _, _ in layers]}")
+    names = ["synthesis.L{}_{}_{}".format(*layer) for layer in layers]
+    made = {**about.get("", {}).get("init", {}), **about.get("synthesis", {}).get("init", {})}
+    given = {key: _number(made[key], key) for key in _SIGNAL_OPTIONS if key in made}
+    inner = about.get(names[0], {})
+    filters = [state[f"{name}.down_filter"] for name in names if f"{name}.down_filter" in state]
+    up_taps = state[f"{names[0]}.up_filter"].shape[0] if f"{names[0]}.up_filter" in state else 0
+    upsampling = int(given.get("lrelu_upsampling", 2))
+    config = StyleGAN3Config(
+        **mapping_fields(state, about),
+        **given,
+        w_dim=shape_of(state, f"{names[0]}.affine.weight", 2)[1],
+        img_resolution=layers[-1][1],
+        img_channels=shape_of(state, f"{names[-1]}.weight", 4)[0],
+        num_layers=len(layers) - 1,
+        conv_kernel=shape_of(state, f"{names[0]}.weight", 4)[2],
+        use_radial_filters=any(taps.ndim == 2 for taps in filters),
+        **({} if "filter_size" in given or not up_taps else {"filter_size": up_taps // upsampling}),
+        conv_clamp=inner.get("conv_clamp", 256.0),
+        magnitude_ema_beta=float(inner.get("magnitude_ema_beta", 0.999)),
+        channels=tuple(width for _, _, width in layers[:-1]),
+    )
+    by_rule = replace(config, channels=None)
+    if plan_layers(by_rule) == plan_layers(config):
+        config = by_rule
+    planned = [plan.size for plan in plan_layers(config)]
+    if planned != [size for _, size, _ in layers]:
+        raise CheckpointError(
+            f"the StyleGAN3 layers have sides {[s for _, s, _ in layers]}, its options give {planned}"
+        )
+    return config
+
+
+_SIGNAL_OPTIONS = (
+    *("num_critical", "first_cutoff", "first_stopband", "last_stopband_rel", "margin_size", "output_scale"),
+    *("num_fp16_res", "filter_size", "lrelu_upsampling", "channel_base", "channel_max"),
+)
+
+
+def _number(value: Any, name: str) -> Any:
+    array = as_array(value)
+    if array is None or array.size != 1:
+        raise CheckpointError(f"{name} is no number")
+    return array.item()
 
 
 def mapping_fields(state: Mapping[str, Tensor], about: Attributes) -> dict[str, Any]:

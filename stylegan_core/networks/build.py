@@ -5,11 +5,12 @@ from typing import Any
 from torch import nn
 
 from stylegan_core.errors import ConfigError
-from stylegan_core.networks.configs import StyleGAN2Config, StyleGAN2DiscriminatorConfig
+from stylegan_core.networks.configs import StyleGAN2Config, StyleGAN2DiscriminatorConfig, StyleGAN3Config
 from stylegan_core.networks.discriminators import StyleGAN2Discriminator
 from stylegan_core.networks.stylegan2 import StyleGAN2Generator
+from stylegan_core.networks.stylegan3 import StyleGAN3Generator
 
-GENERATORS: dict[type, Any] = {StyleGAN2Config: StyleGAN2Generator}
+GENERATORS: dict[type, Any] = {StyleGAN2Config: StyleGAN2Generator, StyleGAN3Config: StyleGAN3Generator}
 DISCRIMINATORS: dict[type, Any] = {StyleGAN2DiscriminatorConfig: StyleGAN2Discriminator}
 
 

@@ -92,6 +92,55 @@ class StyleGAN2DiscriminatorConfig:
         return channels_at(self, resolution)
 
 
+@dataclass(frozen=True)
+class StyleGAN3Config:
+    """A StyleGAN3 generator (Karras et al. 2021): T by default; R has 1x1 kernels, radial filters, more channels."""
+
+    z_dim: int = 512
+    c_dim: int = 0
+    w_dim: int = 512
+    img_resolution: int = 256  # power of two, pixels
+    img_channels: int = 3
+    mapping_layers: int = 2
+    mapping_lr_multiplier: float = 0.01
+    layer_features: int | None = None  # width of the mapping's hidden layers; None: w_dim
+    embed_features: int | None = None  # width of the label embedding; None: w_dim
+    w_avg_beta: float = 0.998
+    channel_base: int = 32768  # channels at cutoff f: min(channel_base / (2 f), channel_max)
+    channel_max: int = 512
+    channels: tuple[int, ...] | None = None  # per layer, in place of the rule above
+    num_layers: int = 14  # without the image layer
+    num_critical: int = 2  # last layers whose cutoff is the Nyquist limit
+    first_cutoff: float = 2.0  # cycles per image
+    first_stopband: float = 2**2.1
+    last_stopband_rel: float = 2**0.3  # in units of the last cutoff
+    margin_size: int = 10  # pixels around the image inside the network
+    output_scale: float = 0.25
+    conv_kernel: int = 3  # 1 for R
+    filter_size: int = 6  # taps per unit of resampling
+    lrelu_upsampling: int = 2
+    use_radial_filters: bool = False  # True for R
+    conv_clamp: float | None = 256.0
+    magnitude_ema_beta: float = 0.999
+    num_fp16_res: int = 0  # so many highest rates run in 16 bit on a GPU
+
+    def __post_init__(self) -> None:
+        check_resolution(self.img_resolution)
+        check_dims(self)
+        bounds = {"num_layers": 64, "conv_kernel": 15, "filter_size": 64, "lrelu_upsampling": 8, "margin_size": 256}
+        for name, largest in bounds.items():
+            value = getattr(self, name)
+            if not isinstance(value, int) or not 0 < value <= largest:
+                raise ConfigError(f"{name} is {value!r}; it must be a whole number from 1 to {largest}")
+        if not 0 <= self.num_critical < self.num_layers or not 0 < self.first_cutoff < self.first_stopband:
+            raise ConfigError("num_critical must be below num_layers, and first_cutoff below first_stopband")
+
+    @property
+    def num_ws(self) -> int:
+        """The number of style inputs: the Fourier features', one a layer, and the image layer's."""
+        return self.num_layers + 2
+
+
 def resolutions_up_to(img_resolution: int) -> list[int]:
     """Return 4, 8, ... `img_resolution`."""
     return [2**i for i in range(2, int(math.log2(img_resolution)) + 1)]
@@ -127,8 +176,9 @@ def check_dims(config: Any) -> None:
         if not isinstance(value, int) or value < 1:
             raise ConfigError(f"{name} is {value!r}; it must be a positive whole number")
     channels = getattr(config, "channels", None)
-    if channels is not None and len(channels) != len(resolutions_up_to(config.img_resolution)):
-        raise ConfigError(f"channels has {len(channels)} entries; it needs one a resolution from 4 to the image's")
+    expected = config.num_layers if hasattr(config, "num_layers") else len(resolutions_up_to(config.img_resolution))
+    if channels is not None and len(channels) != expected:
+        raise ConfigError(f"channels has {len(channels)} entries; the architecture has {expected} widths")
     widest = max([config.img_channels, *(channels or [])])
     if channels is None and hasattr(config, "channel_max"):
         widest = max(widest, min(config.channel_max, config.channel_base // 4))
@@ -137,15 +187,19 @@ def check_dims(config: Any) -> None:
 
 
 STYLEGAN2 = StyleGAN2Config()
-PRESETS: dict[str, StyleGAN2Config] = {
+STYLEGAN3_T = StyleGAN3Config()
+PRESETS: dict[str, StyleGAN2Config | StyleGAN3Config] = {
     "stylegan2": STYLEGAN2,
     "stylegan2-ada": replace(STYLEGAN2, mapping_layers=2, channel_base=16384),
     "stylegan2-cifar": replace(STYLEGAN2, img_resolution=32, mapping_layers=2, architecture="orig", channel_base=32768),
+    "stylegan3-t": STYLEGAN3_T,
+    "stylegan3-r": replace(STYLEGAN3_T, channel_base=65536, channel_max=1024, conv_kernel=1, use_radial_filters=True),
     "stylegan2-small": replace(STYLEGAN2, z_dim=256, w_dim=256, img_resolution=64, mapping_layers=4, channel_base=2048),
 }
 
 CONFIGS: dict[str, type] = {
     "stylegan2": StyleGAN2Config,
+    "stylegan3": StyleGAN3Config,
     "stylegan2-discriminator": StyleGAN2DiscriminatorConfig,
 }
 ConfigT = TypeVar("ConfigT")

@@ -18,6 +18,15 @@ from stylegan_core.ops.resample import fast_format, make_filter, upsample2d
 NOISE_MODES = ("const", "random", "none")
 
 
+def check_ws(ws: Tensor, num_ws: int, w_dim: int) -> None:
+    """Refuse latents of another shape than [N, num_ws, w_dim]."""
+    if ws.ndim != 3 or ws.shape[1:] != (num_ws, w_dim):
+        raise LatentMismatchError(
+            f"ws is {list(ws.shape)}; this generator takes [N, {num_ws}, {w_dim}]; "
+            "invert the image again with this generator"
+        )
+
+
 class SynthesisLayer(nn.Module):
     """One modulated 3x3 convolution with noise, bias and leaky ReLU: [N, in, H, W] -> [N, out, H * up, W * up]."""
 
@@ -153,11 +162,7 @@ class SynthesisNetwork(nn.Module):
 
     def forward(self, ws: Tensor, noise_mode: str = "const", noise: Mapping[str, Tensor] | None = None) -> Tensor:
         """Render ws; `noise` replaces constant noise inputs by name, each [H, W] or [N, 1, H, W]."""
-        if ws.ndim != 3 or ws.shape[1:] != (self.num_ws, self.w_dim):
-            raise LatentMismatchError(
-                f"ws is {list(ws.shape)}; this generator takes [N, {self.num_ws}, {self.w_dim}]; "
-                "invert the image again with this generator"
-            )
+        check_ws(ws, self.num_ws, self.w_dim)
         if noise_mode not in NOISE_MODES:
             raise ConfigError(f"noise_mode is {noise_mode!r}; choose one of {', '.join(NOISE_MODES)}")
         noise = noise or {}
