@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from stylegan_core.options import option
 
-PASTE_MODES = ("auto", "full", "delta", "none")
+PASTE_MODES = ("auto", "full", "delta", "warp", "none")
 
 
 @dataclass(frozen=True)
@@ -12,7 +12,7 @@ class EditConfig:
     """How far an edit goes and how it gets back into the photo."""
 
     strength: float = option(1.0, "strength of the edits that do not name their own; negative goes the other way")
-    paste: str = option("auto", "how the face goes back into the photo: auto is delta for large faces, else full",
+    paste: str = option("auto", "how the face goes back into the photo: auto is warp for faces larger than the generator's image, else full",
                         choices=PASTE_MODES)  # fmt: skip
     photo: str = option("", "the latent's photo, where it is no longer where it was")
 

@@ -10,10 +10,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from inversion.faces.align import quad_side
+from inversion.faces.flow import FLOW_SIDE, motion_between, move_pixels, resize
 from stylegan_core.errors import ConfigError
 from stylegan_core.images import to_tensor, to_uint8
 
-MODES = ("auto", "full", "delta", "none")
+MODES = ("auto", "full", "delta", "warp", "none")
 MASK_CENTRE = (0.5, 0.5)  # of the soft ellipse, in units of the aligned face
 MASK_RADII = (0.47, 0.49)
 MASK_FEATHER = 0.35  # share of the radius over which the mask falls to zero
@@ -31,12 +32,12 @@ class PasteResult:
 
 
 def choose_mode(mode: str, quad: NDArray[np.float64], img_resolution: int) -> str:
-    """Resolve `auto`: `delta` where the face in the photo is larger than the generator's image, else `full`."""
+    """Resolve `auto`: `warp` where the face in the photo is larger than the generator's image, else `full`."""
     if mode not in MODES:
         raise ConfigError(f"--paste '{mode}' is unknown; expected one of {', '.join(MODES)}")
     if mode != "auto":
         return mode
-    return "delta" if quad_side(quad) > img_resolution else "full"
+    return "warp" if quad_side(quad) > img_resolution else "full"
 
 
 def paste_face(
@@ -44,26 +45,58 @@ def paste_face(
 ) -> PasteResult:
     """Paste `edited` [1, 3, R, R] into the photo [H, W, 3] at `quad` under a feathered elliptical mask.
 
-    `full` blends the rendered face itself; `delta` adds the difference to `inverted` [1, 3, R, R], the unedited render,
-    and so keeps the photo's own detail. Pixels outside the mask stay bit-identical."""
+    `inverted` [1, 3, R, R] is the unedited render. `full` blends the rendered face itself. `delta` adds the difference
+    of the renders and so keeps the photo's own detail. `warp` moves the photo's pixels by the motion between the
+    renders first, and adds the difference that motion does not explain. Pixels outside the mask stay bit-identical,
+    and so does the whole photo under `delta` and `warp` where the renders are equal."""
     mode = choose_mode(mode, quad, edited.shape[-1])
-    mask = np.zeros(rgb.shape[:2], np.float32)
-    result = rgb.copy()
+    edited, inverted = edited.detach().float().cpu(), inverted.detach().float().cpu()
+    mask, result = np.zeros(rgb.shape[:2], np.float32), rgb.copy()
     left, top, right, bottom = _bounds(quad, rgb.shape[0], rgb.shape[1])
-    if mode == "none" or left >= right or top >= bottom:
+    unchanged = mode in ("delta", "warp") and torch.equal(edited, inverted)
+    if mode == "none" or left >= right or top >= bottom or unchanged:
         return PasteResult(result, mask, mode, 0, 0)
     region = (slice(top, bottom), slice(left, right))
     position = _face_positions(quad, left, top, right, bottom)  # [h, w, 2] in units of the face
     weight = ellipse_mask(position)
-    photo = to_tensor(rgb[region])
-    change = edited - inverted if mode == "delta" else edited
-    layer = _resample(change, position, quad_side(quad))
-    blended = photo + weight * (layer if mode == "delta" else layer - photo)
+    blended = BLENDS[mode](rgb[region], position, weight, edited, inverted, quad)
     touched = (weight > 0).numpy()
     result[region][touched] = to_uint8(blended)[0][touched]
     mask[region] = weight.numpy()
     changed = int((result[region] != rgb[region]).any(axis=-1).sum())
     return PasteResult(result, mask, mode, changed, int(touched.sum()))
+
+
+def _blend_full(
+    photo: NDArray[np.uint8], position: Tensor, weight: Tensor, edited: Tensor, _: Tensor, quad: NDArray[np.float64]
+) -> Tensor:
+    under = to_tensor(photo)
+    return under + weight * (_resample(edited, position, quad_side(quad)) - under)
+
+
+def _blend_delta(
+    photo: NDArray[np.uint8], position: Tensor, weight: Tensor, edited: Tensor, inverted: Tensor,
+    quad: NDArray[np.float64],
+) -> Tensor:  # fmt: skip
+    return to_tensor(photo) + weight * _resample(edited - inverted, position, quad_side(quad))
+
+
+def _blend_warp(
+    photo: NDArray[np.uint8], position: Tensor, weight: Tensor, edited: Tensor, inverted: Tensor,
+    quad: NDArray[np.float64],
+) -> Tensor:  # fmt: skip
+    flow = motion_between(inverted, edited)
+    unexplained = resize(edited) - move_pixels(resize(inverted), flow)
+    offset = _resample(flow[None], position, FLOW_SIDE)[0].permute(1, 2, 0) * weight[..., None]  # [h, w, 2]
+    axes = torch.from_numpy(np.stack([quad[3] - quad[0], quad[1] - quad[0]])).float()  # rows: right, down
+    height, width = photo.shape[:2]
+    centres = torch.stack(torch.meshgrid(torch.arange(width) + 0.5, torch.arange(height) + 0.5, indexing="xy"), dim=-1)
+    source = (centres + offset @ axes) / torch.tensor([width, height]) * 2 - 1
+    moved = F.grid_sample(to_tensor(photo), source[None], mode="bicubic", padding_mode="border", align_corners=False)
+    return moved + weight * _resample(unexplained, position, quad_side(quad))
+
+
+BLENDS = {"full": _blend_full, "delta": _blend_delta, "warp": _blend_warp}
 
 
 def ellipse_mask(position: Tensor) -> Tensor:
@@ -92,7 +125,6 @@ def _face_positions(quad: NDArray[np.float64], left: int, top: int, right: int, 
 
 def _resample(face: Tensor, position: Tensor, side: float) -> Tensor:
     """Sample the face [1, 3, R, R] at `position` [h, w, 2], shrunk with antialiasing first where it is too fine."""
-    face = face.detach().float().cpu()
     shrunk = max(1, math.ceil(side))
     if shrunk < face.shape[-1]:
         face = F.interpolate(face, size=(shrunk, shrunk), mode="bicubic", antialias=True, align_corners=False)
