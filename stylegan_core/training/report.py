@@ -18,7 +18,7 @@ from stylegan_core.seeds import generator_for
 LOG_FILE = "log.jsonl"
 CURVE_FILE = "training-curve.png"
 _COLOURS = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#17becf")
-_PANELS = (("g", "d"), ("real_logits", "fake_logits"), ("augment_p", "r_t"), ("path_length",), ("r1",))
+_PANELS = (("g", "d"), ("real_logits", "fake_logits"), ("augment_p", "r_t"), ("path_length",), ("r1",), ("anchor",))
 
 
 class Log:

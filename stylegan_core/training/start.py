@@ -52,6 +52,10 @@ def check_config(config: TrainConfig, world_size: int = 1) -> None:
         raise ConfigError("a history of fakes needs one process and no accumulation")
     if not 0 <= config.augment_p <= 1:
         raise ConfigError(f"augment_p is {config.augment_p}; it must be from 0 to 1")
+    if not 0 <= config.anneal <= 1:
+        raise ConfigError(f"anneal is {config.anneal}; it is a share of the run, from 0 to 1")
+    if config.discriminator == "projected" and config.projected_side < 32:
+        raise ConfigError(f"projected_side is {config.projected_side}; the pretrained features need 32 pixels or more")
     if get_objective(config.objective, config.real_label).critic != "logit":
         raise ConfigError(f"{config.objective} needs an autoencoder critic; choose an objective with a classifier")
     if config.init and config.warm_start != "none":
@@ -109,7 +113,7 @@ def _from_checkpoint(config: TrainConfig, data: ImageDataset) -> tuple[Any, Any,
 
 def _new_discriminator(config: TrainConfig, generator: Any) -> nn.Module:
     if config.discriminator == "projected":
-        return ProjectedDiscriminator(load_efficientnet(), c_dim=generator.c_dim)
+        return ProjectedDiscriminator(load_efficientnet(), side=config.projected_side, c_dim=generator.c_dim)
     of_generator = generator.config
     values = {
         name: getattr(of_generator, name)

@@ -16,6 +16,7 @@ from stylegan_core.networks.projected import ProjectedDiscriminator
 from stylegan_core.objectives import AdaptiveSchedule, HistoryBuffer, get_objective
 from stylegan_core.penalties import PENALTIES, PathLengthPenalty, path_lengths, r1_penalty
 from stylegan_core.training import ema
+from stylegan_core.training.anchor import Anchor, squeeze_distance, trunk_distance
 from stylegan_core.training.config import TrainConfig
 from stylegan_core.training.distributed import World
 from stylegan_core.training.progressive import Growth
@@ -46,6 +47,8 @@ class Stepper:
         self.history = HistoryBuffer(config.history) if config.history else None
         thresholds = [-math.inf if t is None else t for t in (config.adaptive_d, config.adaptive_g)]
         self.schedule = AdaptiveSchedule(*thresholds)
+        self.anchor = make_anchor(config, models, device)
+        self.fakes: list[tuple[Tensor, Tensor]] = []  # of G's last step, by shard, for `reuse_fakes`
         self.last = {"d": math.inf, "g": math.inf}  # losses of the last step, for the schedule
         self.trained_g = [p for p in models.generator.parameters() if p.requires_grad]
         self.trained_d = [p for p in models.discriminator.parameters() if p.requires_grad]
@@ -53,6 +56,7 @@ class Stepper:
         self.critic_steps = recipe.num_critic
         self.optimizer_g = make_optimizer(self.trained_g, recipe.optimizer, config.lr_g, config, config.pl_every)
         self.optimizer_d = make_optimizer(self.trained_d, recipe.optimizer, config.lr_d, config, config.r1_every)
+        self.rates = [o.param_groups[0]["lr"] for o in (self.optimizer_g, self.optimizer_d)]
 
     @property
     def num_shards(self) -> int:
@@ -72,8 +76,9 @@ class Stepper:
         train_d, train_g = self.schedule.decide(self.last["d"], self.last["g"])
         if growth is not None:
             growth.apply(self.models)
+        self._anneal(cur_nimg)
         if step % self.critic_steps == 0:
-            losses["g"] = self._generator_step(step, train_g)
+            losses |= self._generator_step(batches, step, train_g)
             if config.pl_every and train_g and step % config.pl_every == 0:
                 losses["path_length"] = self._path_length_step(step)
         losses |= self._discriminator_step(batches, step, train_d)
@@ -91,23 +96,40 @@ class Stepper:
         ema.update(self.models.average, self.models.generator, beta)
         return losses
 
-    def _generator_step(self, step: int, train: bool) -> float:
+    def _anneal(self, cur_nimg: int) -> None:
+        """Lower the learning rates linearly to zero over the last share of the run."""
+        if self.config.anneal > 0:
+            left = 1 - cur_nimg / self.config.total_nimg
+            for optimizer, lr in zip((self.optimizer_g, self.optimizer_d), self.rates, strict=True):
+                optimizer.param_groups[0]["lr"] = lr * min(1.0, max(left, 0.0) / self.config.anneal)
+
+    def _generator_step(self, batches: Batches, step: int, train: bool) -> dict[str, float]:
         """Train G against the present D and move w_avg; without `train` only look at the loss."""
-        generator, total, w_sum = self.models.generator, 0.0, torch.zeros((), device=self.device)
+        total, anchored, w_sum, num = 0.0, 0.0, torch.zeros((), device=self.device), len(self.shards)
+        with_anchor = self.anchor is not None and train and step % self.config.anchor_every == 0
+        self.fakes = []
         with only(self.trained_g, self.trained_d), torch.set_grad_enabled(train):
-            for shard in self.shards:
+            for shard, (reals, _) in zip(self.shards, batches, strict=True):
                 fakes, labels, ws = self._generate(Stream(self.config.seed, step, "g", self.config.batch), shard)
                 loss = self.objective.g(self._logits(fakes, labels, step, "g", "augment-fake", shard)).mean()
                 if train:
-                    (loss / len(self.shards)).backward()
-                total += float(loss.detach()) / len(self.shards)
-                w_sum = w_sum + ws.detach()[:, 0].mean(0) / len(self.shards)
+                    (loss / num).backward()
+                if with_anchor:
+                    assert self.anchor is not None
+                    distance = self.anchor.loss(self.models.generator, reals).mean()
+                    (distance * (self.config.anchor_weight * self.config.anchor_every / num)).backward()
+                    anchored += float(distance.detach()) / num
+                if self.config.reuse_fakes:
+                    self.fakes.append((fakes.detach(), labels))
+                total += float(loss.detach()) / num
+                w_sum = w_sum + ws.detach()[:, 0].mean(0) / num
             if train:
                 self._apply(self.optimizer_g, self.trained_g)
-        mapping = getattr(generator, "mapping", None)
+        mapping = getattr(self.models.generator, "mapping", None)
         if isinstance(getattr(mapping, "w_avg", None), Tensor) and not self.config.freeze_mapping:
             mapping.w_avg.copy_(self.world.mean(w_sum).lerp(mapping.w_avg, mapping.w_avg_beta))
-        return self._mean(total)
+        losses = {"g": self._mean(total)}
+        return losses | {"anchor": self._mean(anchored)} if with_anchor else losses
 
     def _path_length_step(self, step: int) -> float:
         """Regularise G by path lengths, on a part of the batch, with the weight of the steps it stands for."""
@@ -132,9 +154,8 @@ class Stepper:
         total, real_mean, fake_mean, signs, num = 0.0, 0.0, 0.0, 0.0, 0
         stream = Stream(self.config.seed, step, "d", self.config.batch)
         with only(self.trained_d, self.trained_g), torch.set_grad_enabled(train):
-            for shard, (reals, labels) in zip(self.shards, batches, strict=True):
-                with torch.no_grad():
-                    fakes, fake_labels, _ = self._generate(stream, shard)
+            for index, (shard, (reals, labels)) in enumerate(zip(self.shards, batches, strict=True)):
+                fakes, fake_labels = self._fakes_for_d(stream, shard, index)
                 if self.history is not None:
                     fakes = self.history.exchange(fakes, stream.rng("history"))
                 real = self._logits(reals, labels, step, "d", "augment-real", shard)
@@ -159,6 +180,14 @@ class Stepper:
             self.adaptive.update(losses.pop("signs") * self.config.batch, self.config.batch)
             losses |= {"augment_p": self.adaptive.p, "r_t": self.adaptive.r_t}
         return losses
+
+    def _fakes_for_d(self, stream: Stream, shard: Shard, index: int) -> tuple[Tensor, Tensor]:
+        """Images to show D, with their labels: new ones, or those of G's step."""
+        if self.fakes:
+            return self.fakes[index]
+        with torch.no_grad():
+            fakes, labels, _ = self._generate(stream, shard)
+        return fakes, labels
 
     def _r1_step(self, batches: Batches, step: int) -> float:
         """Regularise D by its gradient at real images, with the weight of the steps it stands for."""
@@ -233,6 +262,16 @@ class Stepper:
 
     def _mean(self, value: float) -> float:
         return float(self.world.mean(torch.tensor(value, dtype=torch.float64)))
+
+
+def make_anchor(config: TrainConfig, models: Models, device: torch.device) -> Anchor | None:
+    """Load the linear encoder of `config.anchor`; a projected discriminator lends its trunk for the comparison."""
+    if not config.anchor:
+        return None
+    discriminator = models.discriminator
+    projected = isinstance(discriminator, ProjectedDiscriminator)
+    distance = trunk_distance(discriminator.trunk) if projected else squeeze_distance(device)
+    return Anchor(config.anchor, models.generator, distance, device)
 
 
 def r1_gamma(config: TrainConfig, resolution: int) -> float:

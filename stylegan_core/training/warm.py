@@ -15,10 +15,10 @@ from tqdm import tqdm
 
 from stylegan_core.checkpoints.native import read_safetensors, write_safetensors
 from stylegan_core.errors import ConfigError
-from stylegan_core.features.perceptual import load_perceptual
 from stylegan_core.networks.layers import FullyConnected
 from stylegan_core.seeds import generator_for
 from stylegan_core.training import ema
+from stylegan_core.training.anchor import squeeze_distance
 from stylegan_core.training.config import TrainConfig
 from stylegan_core.training.dataset import DataOrder, ImageDataset
 
@@ -132,7 +132,7 @@ def _regress(
     generator, average = models.generator, models.average
     parameters = [p for p in generator.synthesis.parameters() if p.requires_grad]
     optimizer = torch.optim.Adam(parameters, lr=LR, betas=(0.5, 0.99))
-    distance = load_perceptual("squeeze-uncalibrated", device)
+    distance = squeeze_distance(device)
     order, chosen = DataOrder(len(codes.ws), config.seed + 1), _chosen(data)
     total = max(int(config.warm_kimg * 1000) // config.batch, 1)
     path = Path(config.out) / WARM_FILE
@@ -147,7 +147,7 @@ def _regress(
         images = images.to(device)
         drawn = generator.synthesis(ws[:, None].expand(-1, generator.num_ws, -1), noise_mode="const")
         loss = 2 * (drawn - images).abs().mean()
-        loss = loss + FEATURE_WEIGHT * distance(_seen(drawn), _seen(images)).mean()
+        loss = loss + FEATURE_WEIGHT * distance(drawn, images).mean()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
@@ -155,13 +155,6 @@ def _regress(
         if show and (step + 1) % max(int(config.snapshot_kimg * 1000) // config.batch, 1) == 0:
             _save(path, generator, average, optimizer, step + 1)
     generator.load_state_dict(average.state_dict())
-
-
-def _seen(images: Tensor) -> Tensor:
-    """Images as the perceptual network takes them: three channels, 64 pixels at least."""
-    images = images.expand(-1, 3, -1, -1)
-    small = images.shape[-1] < 64
-    return interpolate(images, size=(64, 64), mode="bilinear", align_corners=False) if small else images
 
 
 def _save(path: Path, generator: nn.Module, average: nn.Module, optimizer: Any, step: int) -> None:
