@@ -18,6 +18,10 @@ from stylegan_core.errors import CheckpointError
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
 
 
+# What a file with the right names but nonsense under them can raise on its way to the checks.
+_MALFORMED = (ValueError, TypeError, KeyError, IndexError, RuntimeError, OverflowError, RecursionError)
+
+
 def load_generator(path_or_name: str | Path, device: str | torch.device = "cpu") -> Any:
     """Load the generator of a checkpoint file, or an embedded one by name (`faces64`), ready for use on `device`.
 
@@ -35,6 +39,8 @@ def load_checkpoint(path_or_name: str | Path) -> Checkpoint:
         if str(error).startswith(str(path)):
             raise
         raise type(error)(f"{path}: {error}") from None
+    except _MALFORMED as error:
+        raise CheckpointError(f"{path}: its content fits no known layout ({type(error).__name__}: {error})") from None
 
 
 def interpret(path: Path, content: Any) -> Checkpoint:

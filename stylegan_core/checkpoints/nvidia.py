@@ -13,7 +13,7 @@ from stylegan_core.checkpoints.shapes import Attributes, discriminator_config, s
 from stylegan_core.checkpoints.unpickle import Record
 from stylegan_core.errors import CheckpointError, ConfigError
 
-MAX_DEPTH, MAX_MODULES = 12, 5_000
+MAX_DEPTH, MAX_MODULES, MAX_TENSORS = 12, 5_000, 50_000
 _LICENCE = re.compile(r"copyright|licen[cs]e", re.IGNORECASE)
 
 
@@ -77,7 +77,7 @@ def flatten(root: Record) -> tuple[dict[str, Tensor], dict[str, dict[str, Any]],
     queue: list[tuple[str, Record, int]] = [("", root, 0)]
     while queue:
         name, record, depth = queue.pop()
-        if depth > MAX_DEPTH or len(about) > MAX_MODULES:
+        if depth > MAX_DEPTH or len(about) + len(queue) > MAX_MODULES or len(tensors) > MAX_TENSORS:
             raise CheckpointError("modules nested deeper, or more of them, than any StyleGAN has")
         values = _members(record.state)
         prefix = f"{name}." if name else ""

@@ -24,8 +24,7 @@ DTYPES = {
     "ByteStorage": torch.uint8,
     "BoolStorage": torch.bool,
 }
-MAX_TEXT = 1 << 20  # bytes that `_codecs.encode` may make of one string, beyond what the file itself holds
-_NUMERIC = re.compile(r"[|<>=]?([fiu][1248]|b1|\?|f16)")
+_NUMERIC = re.compile(r"[|<>=]?([fiu][1248]|b1|\?)")
 
 
 @dataclass(frozen=True)

@@ -141,7 +141,8 @@ def collect(network: Record, depth: int = 0) -> dict[str, np.ndarray]:
             found[entry[0]] = value
     components = state.get("components")
     nested = components.items if isinstance(components, Record) else components
-    for name, child in nested.items() if isinstance(nested, dict) else []:
+    for name in ("mapping", "synthesis"):
+        child = nested.get(name) if isinstance(nested, dict) else None
         if isinstance(child, Record):
             found |= {f"{name}/{key}": value for key, value in collect(child, depth + 1).items()}
     return found

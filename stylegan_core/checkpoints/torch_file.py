@@ -20,12 +20,12 @@ def read_torch_zip(path: Path) -> Any:
     """Return what torch.save wrote to a zip file: plain values, with tensors in place of tensors."""
     try:
         with zipfile.ZipFile(path) as archive:
-            return _read_archive(archive)
+            return _read_archive(archive, path.stat().st_size)
     except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError, KeyError) as error:
         raise CheckpointError(f"a torch file that is damaged or truncated ({error})") from None
 
 
-def _read_archive(archive: zipfile.ZipFile) -> Any:
+def _read_archive(archive: zipfile.ZipFile, size: int) -> Any:
     members = {info.filename: info for info in archive.infolist()}
     if len(members) > MAX_MEMBERS:
         raise UnsafePickleError(f"a zip file of {len(members)} members; no checkpoint has that many")
@@ -34,6 +34,8 @@ def _read_archive(archive: zipfile.ZipFile) -> Any:
             raise UnsafePickleError(
                 f"a zip file with compressed content ({info.filename[:80]!r}); torch stores it plain"
             )
+    if sum(info.file_size for info in members.values()) > size:
+        raise UnsafePickleError("a zip file whose members overlap; no checkpoint's do")
     names = [name for name in members if name.count("/") == 1 and name.endswith("/data.pkl")]
     if len(names) != 1:
         raise CheckpointError("a zip file without torch's data.pkl; not a checkpoint")
@@ -94,7 +96,7 @@ def _places(data: bytes, start: int, end: int, keys: list[Any]) -> dict[str, Sto
     read_pickle(BytesIO(data[start:end]), functions, CLASSES, note)
     storages = {}
     for name in keys:
-        if name not in kinds:
+        if not isinstance(name, str) or name not in kinds:
             raise CheckpointError("a torch file whose list of storages does not fit its content")
         kind, numel = kinds[name]
         stored = int.from_bytes(data[end : end + 8], "little")
@@ -141,9 +143,6 @@ def _load_from_bytes(raw: Any) -> Any:
     """Stand in for torch.storage._load_from_bytes, which would run another unlimited unpickler."""
     if not isinstance(raw, bytes):
         raise CheckpointError("an embedded tensor that is no byte string")
-    if raw[:2] == b"PK":
-        with zipfile.ZipFile(BytesIO(raw)) as archive:
-            return _read_archive(archive)
     return read_torch_stream(BytesIO(raw))
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from stylegan_core.errors import CheckpointError, UnsafePickleError
 
-MAX_OPCODES = 500_000  # a StyleGAN pickle has some ten thousand
+MAX_OPCODES = 150_000  # the largest StyleGAN pickles have some twenty thousand
 
 
 @dataclass(frozen=True)
@@ -36,23 +36,11 @@ class Record:
 Rebuild = Callable[..., Any]
 _MARK = object()
 _SCALARS = (str, int, float, bytes, type(None))
-_CONSTANTS = {
+_CONSTANTS = (
     *("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT", "STRING", "BINSTRING"),
     *("SHORT_BINSTRING", "UNICODE", "BINUNICODE", "BINUNICODE8", "SHORT_BINUNICODE", "BINBYTES", "BINBYTES8"),
-    *("SHORT_BINBYTES", "BYTEARRAY8"),
-}
-_EMPTY: dict[str, Callable[[], Any]] = {
-    "NONE": lambda: None,
-    "NEWTRUE": lambda: True,
-    "NEWFALSE": lambda: False,
-    "EMPTY_LIST": list,
-    "EMPTY_DICT": dict,
-    "EMPTY_TUPLE": tuple,
-    "EMPTY_SET": set,
-    "MARK": lambda: _MARK,
-}
-_TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
-_IGNORED = {"PROTO", "FRAME"}
+    "SHORT_BINBYTES",
+)
 
 
 def read_pickle(
@@ -96,24 +84,10 @@ class _Machine:
 
     def step(self, name: str, arg: Any) -> None:
         """Execute one opcode."""
-        if name in _CONSTANTS:
-            self.stack.append(bytes(arg) if isinstance(arg, bytearray) else arg)
-        elif name in _EMPTY:
-            self.stack.append(_EMPTY[name]())
-        elif name in _TUPLES:
-            items = [self.pop() for _ in range(_TUPLES[name])]
-            self.stack.append(tuple(reversed(items)))
-        elif name == "MEMOIZE":
-            self.memo[len(self.memo)] = self.top()
-        elif name.endswith("PUT"):
-            self.memo[int(arg)] = self.top()
-        elif name.endswith("GET"):
-            self.stack.append(self.memo[int(arg)])
-        elif name not in _IGNORED:
-            handler = _HANDLERS.get(name)
-            if handler is None:
-                raise UnsafePickleError(f"the pickle uses the opcode {name}, which no checkpoint needs")
-            handler(self, arg)
+        handler = _HANDLERS.get(name)
+        if handler is None:
+            raise UnsafePickleError(f"the pickle uses the opcode {name}, which no checkpoint needs")
+        handler(self, arg)
 
     def pop(self) -> Any:
         """Return and remove the top of the stack."""
@@ -157,6 +131,42 @@ class _Machine:
         if function.name in self.functions:
             return self.functions[function.name](*args)
         return Record(function.name, args)
+
+
+def _constant(machine: _Machine, arg: Any) -> None:
+    machine.stack.append(arg)
+
+
+def _bytearray(machine: _Machine, arg: Any) -> None:
+    machine.stack.append(bytes(arg))
+
+
+def _fresh(make: Callable[[], Any]) -> Callable[[_Machine, Any], None]:
+    return lambda machine, arg: machine.stack.append(make())
+
+
+def _short_tuple(size: int) -> Callable[[_Machine, Any], None]:
+    def handler(machine: _Machine, arg: Any) -> None:
+        items = [machine.pop() for _ in range(size)]
+        machine.stack.append(tuple(reversed(items)))
+
+    return handler
+
+
+def _put(machine: _Machine, arg: Any) -> None:
+    machine.memo[int(arg)] = machine.top()
+
+
+def _memoize(machine: _Machine, arg: Any) -> None:
+    machine.memo[len(machine.memo)] = machine.top()
+
+
+def _get(machine: _Machine, arg: Any) -> None:
+    machine.stack.append(machine.memo[int(arg)])
+
+
+def _nothing(machine: _Machine, arg: Any) -> None:
+    """Skip an opcode that carries no value."""
 
 
 def _pop(machine: _Machine, arg: Any) -> None:
@@ -287,6 +297,23 @@ def _expect(value: Any, kind: type) -> Any:
 
 
 _HANDLERS: dict[str, Callable[[_Machine, Any], None]] = {
+    **dict.fromkeys(_CONSTANTS, _constant),
+    **dict.fromkeys(("PROTO", "FRAME"), _nothing),
+    **dict.fromkeys(("PUT", "BINPUT", "LONG_BINPUT"), _put),
+    **dict.fromkeys(("GET", "BINGET", "LONG_BINGET"), _get),
+    "MEMOIZE": _memoize,
+    "BYTEARRAY8": _bytearray,
+    "NONE": _fresh(lambda: None),
+    "NEWTRUE": _fresh(lambda: True),
+    "NEWFALSE": _fresh(lambda: False),
+    "EMPTY_LIST": _fresh(list),
+    "EMPTY_DICT": _fresh(dict),
+    "EMPTY_TUPLE": _fresh(tuple),
+    "EMPTY_SET": _fresh(set),
+    "MARK": _fresh(lambda: _MARK),
+    "TUPLE1": _short_tuple(1),
+    "TUPLE2": _short_tuple(2),
+    "TUPLE3": _short_tuple(3),
     "POP": _pop,
     "POP_MARK": _pop_mark,
     "DUP": _dup,
