@@ -1,99 +1,84 @@
-"""NVIDIA's TensorFlow pickles: StyleGAN2 (all its configs with modulated convolutions), read without TensorFlow."""
+"""NVIDIA's TensorFlow pickles, read without TensorFlow: StyleGAN2 here, StyleGAN1 in tensorflow1.py."""
 
-import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from stylegan_core.checkpoints.assemble import Checkpoint
 from stylegan_core.checkpoints.foreign import Weights, finish
-from stylegan_core.checkpoints.rebuild import as_array
 from stylegan_core.checkpoints.shapes import channel_rule, mapping_fields, shape_of
+from stylegan_core.checkpoints.tensorflow1 import is_stylegan1, stylegan1_discriminator, stylegan1_generator
 from stylegan_core.checkpoints.unpickle import Record
+from stylegan_core.checkpoints.variables import (
+    LAYER,
+    Rename,
+    collect,
+    conv_kernel,
+    dense_kernel,
+    filter_option,
+    flipped_kernel,
+    float_option,
+    label_concat,
+    last_image,
+    options,
+    rename,
+    same,
+)
 from stylegan_core.errors import CheckpointError
 from stylegan_core.networks.configs import StyleGAN2Config, StyleGAN2DiscriminatorConfig, resolutions_up_to
 
 NETWORK_CLASSES = ("dnnlib.tflib.network.Network", "tfutil.Network")
-MAX_DEPTH = 4
-Rename = tuple[str, str, Callable[[np.ndarray, re.Match[str]], np.ndarray]]
-
-
-def _same(value: np.ndarray, match: re.Match[str]) -> np.ndarray:
-    return value
-
-
-def _dense(value: np.ndarray, match: re.Match[str]) -> np.ndarray:
-    return value.T  # [in, out] -> [out, in]
-
-
-def _conv(value: np.ndarray, match: re.Match[str]) -> np.ndarray:
-    return value.transpose(3, 2, 0, 1)  # [k, k, in, out] -> [out, in, k, k]
-
-
-def _conv_up(value: np.ndarray, match: re.Match[str]) -> np.ndarray:
-    # Their upsampling convolution correlates, ours (a transposed convolution) convolves: flip the kernel.
-    return value[::-1, ::-1].transpose(3, 2, 0, 1)
 
 
 def _plus_one(value: np.ndarray, match: re.Match[str]) -> np.ndarray:
     return value + 1  # they add the one when they use it
 
 
-def _image(value: np.ndarray, match: re.Match[str]) -> np.ndarray:
-    return value.reshape(value.shape[-2:])
-
-
-def _label_concat(value: np.ndarray, match: re.Match[str]) -> np.ndarray:
-    return value.T * math.sqrt(value.shape[0])  # undo the equalised learning rate that ours applies
-
-
-_LAYER = r"(?P<r>\d+)x(?P=r)/"
 GENERATOR_NAMES: list[Rename] = [
-    (r"dlatent_avg", "mapping.w_avg", _same),
-    (r"mapping/Dense(\d+)/weight", r"mapping.fc\1.weight", _dense),
-    (r"mapping/Dense(\d+)/bias", r"mapping.fc\1.bias", _same),
-    (r"mapping/LabelConcat/weight", "mapping.embed.weight", _label_concat),
-    (r"mapping/LabelEmbed/weight", "mapping.embed.weight", _dense),
-    (r"mapping/LabelEmbed/bias", "mapping.embed.bias", _same),
+    (r"dlatent_avg", "mapping.w_avg", same),
+    (r"mapping/Dense(\d+)/weight", r"mapping.fc\1.weight", dense_kernel),
+    (r"mapping/Dense(\d+)/bias", r"mapping.fc\1.bias", same),
+    (r"mapping/LabelConcat/weight", "mapping.embed.weight", label_concat),
+    (r"mapping/LabelEmbed/weight", "mapping.embed.weight", dense_kernel),
+    (r"mapping/LabelEmbed/bias", "mapping.embed.bias", same),
     (r"synthesis/4x4/Const/const", "synthesis.b4.const", lambda value, match: value[0]),
 ]
 for _theirs, _ours, _weight in (
-    ("Conv0_up", "conv0", _conv_up),
-    ("Conv1", "conv1", _conv),
-    ("Conv", "conv1", _conv),
-    ("ToRGB", "torgb", _conv),
+    ("Conv0_up", "conv0", flipped_kernel),
+    ("Conv1", "conv1", conv_kernel),
+    ("Conv", "conv1", conv_kernel),
+    ("ToRGB", "torgb", conv_kernel),
 ):
     GENERATOR_NAMES += [
-        (rf"synthesis/{_LAYER}{_theirs}/weight", rf"synthesis.b\g<r>.{_ours}.weight", _weight),
-        (rf"synthesis/{_LAYER}{_theirs}/bias", rf"synthesis.b\g<r>.{_ours}.bias", _same),
-        (rf"synthesis/{_LAYER}{_theirs}/mod_weight", rf"synthesis.b\g<r>.{_ours}.affine.weight", _dense),
-        (rf"synthesis/{_LAYER}{_theirs}/mod_bias", rf"synthesis.b\g<r>.{_ours}.affine.bias", _plus_one),
+        (rf"synthesis/{LAYER}{_theirs}/weight", rf"synthesis.b\g<r>.{_ours}.weight", _weight),
+        (rf"synthesis/{LAYER}{_theirs}/bias", rf"synthesis.b\g<r>.{_ours}.bias", same),
+        (rf"synthesis/{LAYER}{_theirs}/mod_weight", rf"synthesis.b\g<r>.{_ours}.affine.weight", dense_kernel),
+        (rf"synthesis/{LAYER}{_theirs}/mod_bias", rf"synthesis.b\g<r>.{_ours}.affine.bias", _plus_one),
         (
-            rf"synthesis/{_LAYER}{_theirs}/noise_strength",
+            rf"synthesis/{LAYER}{_theirs}/noise_strength",
             rf"synthesis.b\g<r>.{_ours}.noise_strength",
             lambda value, match: value.reshape(()),
         ),
     ]
-GENERATOR_NAMES.append((rf"synthesis/{_LAYER}Skip/weight", r"synthesis.b\g<r>.skip.weight", _conv_up))
+GENERATOR_NAMES.append((rf"synthesis/{LAYER}Skip/weight", r"synthesis.b\g<r>.skip.weight", flipped_kernel))
 
 DISCRIMINATOR_NAMES: list[Rename] = [
-    (r"4x4/Dense0/weight", "b4.fc.weight", _dense),
-    (r"4x4/Dense0/bias", "b4.fc.bias", _same),
-    (r"Output/weight", "b4.out.weight", _dense),
-    (r"Output/bias", "b4.out.bias", _same),
-    (r"4x4/Conv/weight", "b4.conv.weight", _conv),
-    (r"4x4/Conv/bias", "b4.conv.bias", _same),
-    (rf"{_LAYER}Skip/weight", r"b\g<r>.skip.weight", _conv),
+    (r"4x4/Dense0/weight", "b4.fc.weight", dense_kernel),
+    (r"4x4/Dense0/bias", "b4.fc.bias", same),
+    (r"Output/weight", "b4.out.weight", dense_kernel),
+    (r"Output/bias", "b4.out.bias", same),
+    (r"4x4/Conv/weight", "b4.conv.weight", conv_kernel),
+    (r"4x4/Conv/bias", "b4.conv.bias", same),
+    (rf"{LAYER}Skip/weight", r"b\g<r>.skip.weight", conv_kernel),
 ]
 for _theirs, _ours in (("FromRGB", "fromrgb"), ("Conv0", "conv0"), ("Conv1_down", "conv1")):
     DISCRIMINATOR_NAMES += [
-        (rf"{_LAYER}{_theirs}/weight", rf"b\g<r>.{_ours}.weight", _conv),
-        (rf"{_LAYER}{_theirs}/bias", rf"b\g<r>.{_ours}.bias", _same),
+        (rf"{LAYER}{_theirs}/weight", rf"b\g<r>.{_ours}.weight", conv_kernel),
+        (rf"{LAYER}{_theirs}/bias", rf"b\g<r>.{_ours}.bias", same),
     ]
 
 
@@ -109,59 +94,18 @@ def find_tensorflow(content: Any) -> tuple[Record, Record | None] | None:
 def load_tensorflow(path: Path, generator: Record, discriminator: Record | None) -> Checkpoint:
     """Build Gs (and D, where its architecture is known) of a TensorFlow pickle."""
     variables = collect(generator)
-    weights = _generator(variables, options(generator))
+    if is_stylegan1(variables):
+        weights = stylegan1_generator(variables, options(generator))
+    else:
+        weights = _generator(variables, options(generator))
     critic = None
     if discriminator is not None:
         theirs = collect(discriminator)
         if "Output/weight" in theirs and not any(name.startswith("mapping/") for name in theirs):
             critic = _discriminator(theirs, options(discriminator))
+        elif "4x4/Dense1/weight" in theirs and "FromRGB_lod0/weight" in theirs:
+            critic = stylegan1_discriminator(theirs, options(discriminator))
     return finish(path, "nvidia-tensorflow", weights, critic)
-
-
-def options(network: Record) -> dict[str, Any]:
-    """Return the static keyword arguments a TensorFlow network was made with."""
-    state = network.state if isinstance(network.state, dict) else {}
-    kwargs = state.get("static_kwargs")
-    values = kwargs.items if isinstance(kwargs, Record) else kwargs
-    return dict(values) if isinstance(values, dict) else {}
-
-
-def collect(network: Record, depth: int = 0) -> dict[str, np.ndarray]:
-    """Return a TensorFlow network's variables by name, those of its components under `component/`."""
-    state = network.state
-    if not isinstance(state, dict) or depth > MAX_DEPTH:
-        raise CheckpointError("a TensorFlow network without a readable state")
-    found: dict[str, np.ndarray] = {}
-    variables = state.get("variables")
-    for entry in variables if isinstance(variables, list) else []:
-        if not isinstance(entry, (tuple, list)) or len(entry) != 2 or not isinstance(entry[0], str):
-            raise CheckpointError("a TensorFlow network whose variables are not (name, value) pairs")
-        value = as_array(entry[1])
-        if value is not None:
-            found[entry[0]] = value
-    components = state.get("components")
-    nested = components.items if isinstance(components, Record) else components
-    for name in ("mapping", "synthesis"):
-        child = nested.get(name) if isinstance(nested, dict) else None
-        if isinstance(child, Record):
-            found |= {f"{name}/{key}": value for key, value in collect(child, depth + 1).items()}
-    return found
-
-
-def rename(variables: Mapping[str, np.ndarray], names: list[Rename]) -> dict[str, Tensor]:
-    """Return the variables that `names` knows, under our names and in our layout."""
-    state = {}
-    for theirs, value in variables.items():
-        for pattern, ours, change in names:
-            match = re.fullmatch(pattern, theirs)
-            if match:
-                try:
-                    changed = np.array(change(value, match), dtype=np.float32)
-                except (ValueError, IndexError):
-                    raise CheckpointError(f"{theirs} has shape {list(value.shape)}, which no StyleGAN has") from None
-                state[match.expand(ours)] = torch.from_numpy(changed)
-                break
-    return state
 
 
 def _generator(variables: Mapping[str, np.ndarray], kwargs: Mapping[str, Any]) -> Weights:
@@ -174,13 +118,10 @@ def _generator(variables: Mapping[str, np.ndarray], kwargs: Mapping[str, Any]) -
             "but it is no StyleGAN2 generator: synthesis/4x4/Conv/mod_weight is missing"
         )
     for name, value in variables.items():
-        match = re.fullmatch(r"synthesis/noise(\d+)", name)
-        if match:
+        if match := re.fullmatch(r"synthesis/noise(\d{1,2})", name):
             index = int(match[1])  # 4x4 has one noise input, every other resolution two
-            layer = "conv0" if index % 2 else "conv1"
-            state[f"synthesis.b{4 << ((index + 1) // 2)}.{layer}.noise_const"] = torch.from_numpy(
-                _image(value, match).copy()
-            )
+            layer = f"b{4 << (index + 1) // 2}.conv{(index + 1) % 2}"
+            state[f"synthesis.{layer}.noise_const"] = torch.from_numpy(last_image(value))
     joint = "mapping/LabelConcat/weight" in variables
     if joint:
         state["mapping.embed.bias"] = torch.zeros([state["mapping.embed.weight"].shape[0]])
@@ -188,7 +129,7 @@ def _generator(variables: Mapping[str, np.ndarray], kwargs: Mapping[str, Any]) -
     resolutions = resolutions_up_to(resolution)
     skips = "synthesis.b4.torgb.weight" in state
     channels = tuple(shape_of(state, f"synthesis.b{r}.conv1.weight", 4)[0] for r in resolutions)
-    about = {"mapping.fc0": {"bias_gain": kwargs.get("mapping_lrmul", 0.01)}}
+    about = {"mapping.fc0": {"bias_gain": float_option(kwargs, "mapping_lrmul", 0.01)}}
     config = StyleGAN2Config(
         w_dim=shape_of(state, "synthesis.b4.conv1.affine.weight", 2)[1],
         img_resolution=resolution,
@@ -196,7 +137,7 @@ def _generator(variables: Mapping[str, np.ndarray], kwargs: Mapping[str, Any]) -
         **channel_rule(channels),
         architecture="skip" if skips else "resnet" if "synthesis.b8.skip.weight" in state else "orig",
         use_noise="synthesis.b4.conv1.noise_strength" in state,
-        resample_filter=_taps(kwargs),
+        resample_filter=filter_option(kwargs, "resample_kernel", (1, 3, 3, 1)),
         joint_normalization=joint,
         **mapping_fields(state, about),
     )
@@ -207,17 +148,6 @@ def _without_lod(name: str, largest: int) -> str:
     """Name the image layer of configs B to D, which number them by level of detail, as the others do."""
     match = re.fullmatch(r"synthesis/ToRGB_lod0/(\w+)", name)
     return name if match is None else f"synthesis/{largest}x{largest}/ToRGB/{match[1]}"
-
-
-def _taps(kwargs: Mapping[str, Any]) -> tuple[float, ...]:
-    taps = kwargs.get("resample_kernel", [1, 3, 3, 1])
-    if (
-        not isinstance(taps, (list, tuple))
-        or not all(isinstance(t, (int, float)) for t in taps)
-        or not 0 < len(taps) < 64
-    ):
-        raise CheckpointError(f"the resample_kernel is {str(taps)[:60]}; a list of numbers is expected")
-    return tuple(taps)
 
 
 def _discriminator(variables: Mapping[str, np.ndarray], kwargs: Mapping[str, Any]) -> Weights:
@@ -238,8 +168,8 @@ def _discriminator(variables: Mapping[str, np.ndarray], kwargs: Mapping[str, Any
         else "skip"
         if "b4.fromrgb.weight" in state
         else "orig",
-        resample_filter=_taps(kwargs),
-        mbstd_group_size=int(kwargs.get("mbstd_group_size", 4)),
+        resample_filter=filter_option(kwargs, "resample_kernel", (1, 3, 3, 1)),
+        mbstd_group_size=int(float_option(kwargs, "mbstd_group_size", 4)),
         mbstd_num_channels=seen - base,
     )
     return Weights(config, state)

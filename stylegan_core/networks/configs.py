@@ -13,6 +13,82 @@ MAX_RESOLUTION = 2048
 
 
 @dataclass(frozen=True)
+class StyleGAN1Config:
+    """A StyleGAN1 generator (Karras et al. 2019); the defaults are config F, STYLEGAN1_CONFIGS has A to F."""
+
+    z_dim: int = 512
+    c_dim: int = 0
+    w_dim: int = 512
+    img_resolution: int = 256  # power of two, pixels
+    img_channels: int = 3
+    mapping_layers: int = 8  # 0: w is the normalised z
+    mapping_lr_multiplier: float = 0.01
+    layer_features: int | None = None  # width of the mapping's hidden layers; None: w_dim
+    embed_features: int | None = None  # width of the label embedding; None: w_dim
+    w_avg_beta: float = 0.995
+    channel_base: int = 16384  # channels at resolution r: min(channel_base / r, channel_max)
+    channel_max: int = 512
+    channels: tuple[int, ...] | None = None  # per resolution from 4 px up, in place of the rule above
+    use_styles: bool = True  # AdaIN in every layer
+    const_input: bool = True  # False: the first layer is dense, from w
+    use_noise: bool = True
+    pixel_norm: bool = False  # normalise each pixel's feature vector
+    blur_filter: tuple[float, ...] = (1, 2, 1)  # after upsampling; (1,): repeat pixels only
+    style_mixing_prob: float = 0.9  # training: share of images made from two codes
+
+    def __post_init__(self) -> None:
+        check_resolution(self.img_resolution)
+        check_dims(self)
+        if not self.mapping_layers and (self.w_dim != self.z_dim or self.c_dim):
+            raise ConfigError("without a mapping network w_dim must equal z_dim, and there can be no labels")
+        if not self.use_styles and self.const_input:
+            raise ConfigError("a generator without styles needs the code as its input: const_input must be False")
+
+    @property
+    def block_resolutions(self) -> list[int]:
+        """The blocks' resolutions, 4 to `img_resolution`."""
+        return resolutions_up_to(self.img_resolution)
+
+    def channels_at(self, resolution: int) -> int:
+        """The number of feature maps at `resolution`."""
+        return channels_at(self, resolution)
+
+    @property
+    def num_ws(self) -> int:
+        """The number of style inputs: two a resolution, or the one input of a generator without styles."""
+        return 2 * len(self.block_resolutions) if self.use_styles else 1
+
+
+@dataclass(frozen=True)
+class StyleGAN1DiscriminatorConfig:
+    """The discriminator of StyleGAN1 and Progressive GAN."""
+
+    c_dim: int = 0  # one logit a class
+    img_resolution: int = 256  # power of two, pixels
+    img_channels: int = 3
+    channel_base: int = 16384
+    channel_max: int = 512
+    channels: tuple[int, ...] | None = None  # per resolution from 4 px up, in place of the rule above
+    blur_filter: tuple[float, ...] = (1, 2, 1)  # before downsampling; (1,): average pixels only
+    fc_features: int | None = None  # width of the last hidden layer; None: the channels at 4 px
+    mbstd_group_size: int = 4
+    mbstd_num_channels: int = 1
+
+    def __post_init__(self) -> None:
+        check_resolution(self.img_resolution)
+        check_dims(self)
+
+    @property
+    def block_resolutions(self) -> list[int]:
+        """The blocks' resolutions, 4 to `img_resolution`."""
+        return resolutions_up_to(self.img_resolution)
+
+    def channels_at(self, resolution: int) -> int:
+        """The number of feature maps at `resolution`."""
+        return channels_at(self, resolution)
+
+
+@dataclass(frozen=True)
 class StyleGAN2Config:
     """A StyleGAN2 generator (Karras et al. 2020), with the options of the ADA-PyTorch checkpoints."""
 
@@ -187,8 +263,17 @@ def check_dims(config: Any) -> None:
 
 
 STYLEGAN2 = StyleGAN2Config()
+STYLEGAN1 = StyleGAN1Config()
+# Table 1 of the StyleGAN paper: each config adds one thing to the one before it.
+_E = replace(STYLEGAN1, style_mixing_prob=0.0)
+_D = replace(_E, use_noise=False)
+_C = replace(_D, const_input=False)
+_B = replace(_C, mapping_layers=0, use_styles=False, pixel_norm=True)
+_A = replace(_B, blur_filter=(1,))
+STYLEGAN1_CONFIGS = {"A": _A, "B": _B, "C": _C, "D": _D, "E": _E, "F": STYLEGAN1}
 STYLEGAN3_T = StyleGAN3Config()
-PRESETS: dict[str, StyleGAN2Config | StyleGAN3Config] = {
+PRESETS: dict[str, StyleGAN1Config | StyleGAN2Config | StyleGAN3Config] = {
+    **{f"stylegan1-{letter.lower()}": config for letter, config in STYLEGAN1_CONFIGS.items()},
     "stylegan2": STYLEGAN2,
     "stylegan2-ada": replace(STYLEGAN2, mapping_layers=2, channel_base=16384),
     "stylegan2-cifar": replace(STYLEGAN2, img_resolution=32, mapping_layers=2, architecture="orig", channel_base=32768),
@@ -198,6 +283,8 @@ PRESETS: dict[str, StyleGAN2Config | StyleGAN3Config] = {
 }
 
 CONFIGS: dict[str, type] = {
+    "stylegan1": StyleGAN1Config,
+    "stylegan1-discriminator": StyleGAN1DiscriminatorConfig,
     "stylegan2": StyleGAN2Config,
     "stylegan3": StyleGAN3Config,
     "stylegan2-discriminator": StyleGAN2DiscriminatorConfig,

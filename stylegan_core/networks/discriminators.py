@@ -28,15 +28,23 @@ def append_minibatch_std(x: Tensor, group_size: int, num_channels: int) -> Tenso
 class Epilogue(nn.Module):
     """The last block, at 4 px: features [N, C, 4, 4] -> logits [N, out_features]."""
 
-    def __init__(self, channels: int, out_features: int, config: StyleGAN2DiscriminatorConfig) -> None:
+    def __init__(
+        self,
+        channels: int,
+        out_features: int,
+        hidden: int,
+        rgb_channels: int = 0,
+        group_size: int = 4,
+        num_std: int = 1,
+        clamp: float | None = None,
+    ) -> None:
         super().__init__()
-        self.group_size, self.num_std = config.mbstd_group_size, config.mbstd_num_channels
-        if config.architecture == "skip":
-            self.fromrgb = Conv2d(config.img_channels, channels, 1, activation="lrelu", conv_clamp=config.conv_clamp)
-        clamp = config.conv_clamp
-        self.conv = Conv2d(channels + self.num_std, channels, 3, activation="lrelu", conv_clamp=clamp)
-        self.fc = FullyConnected(channels * 16, channels, activation="lrelu")
-        self.out = FullyConnected(channels, out_features)
+        self.group_size, self.num_std = group_size, num_std
+        if rgb_channels:
+            self.fromrgb = Conv2d(rgb_channels, channels, 1, activation="lrelu", conv_clamp=clamp)
+        self.conv = Conv2d(channels + num_std, channels, 3, activation="lrelu", conv_clamp=clamp)
+        self.fc = FullyConnected(channels * 16, hidden, activation="lrelu")
+        self.out = FullyConnected(hidden, out_features)
 
     def forward(self, x: Tensor, img: Tensor | None) -> Tensor:
         """Return [N, out_features]; `img` [N, img_channels, 4, 4] comes with the skip architecture only."""
@@ -92,13 +100,22 @@ class StyleGAN2Discriminator(nn.Module):
         channels = config.channels_at(4)
         embeds = config.c_dim > 0 and config.label_projection == "embedding"
         self.cmap_dim = 0 if not embeds else channels if config.cmap_dim is None else config.cmap_dim
-        self.b4 = Epilogue(channels, self.cmap_dim or max(config.c_dim, 1), config)
+        self.b4 = Epilogue(
+            channels,
+            self.cmap_dim or max(config.c_dim, 1),
+            hidden=channels,
+            rgb_channels=config.img_channels if config.architecture == "skip" else 0,
+            group_size=config.mbstd_group_size,
+            num_std=config.mbstd_num_channels,
+            clamp=config.conv_clamp,
+        )
         if embeds:
             self.mapping = MappingNetwork(0, config.c_dim, self.cmap_dim, num_ws=0, num_layers=config.mapping_layers)
 
     def forward(self, img: Tensor, c: Tensor | None = None) -> Tensor:
         """Return logits [N, 1], high for real images."""
         check_images(img, self.img_channels, self.img_resolution)
+        check_labels(c, self.c_dim, len(img))
         x: Tensor | None = None
         left: Tensor | None = img
         lowest_half = max(self.img_resolution * 2 >> self.config.num_fp16_res, 8)
@@ -109,11 +126,16 @@ class StyleGAN2Discriminator(nn.Module):
         x = self.b4(x.to(img.dtype), left)
         if not self.c_dim:
             return x
-        if c is None or tuple(c.shape) != (len(x), self.c_dim):
-            raise ImageError(f"this discriminator takes labels [N, {self.c_dim}] with the images")
-        if not self.cmap_dim:
+        if not self.cmap_dim and c is not None:
             return (x * c).sum(dim=1, keepdim=True)
         return (x * self.mapping(None, c)).sum(dim=1, keepdim=True) / math.sqrt(self.cmap_dim)
+
+
+def check_labels(c: Tensor | None, c_dim: int, num: int) -> None:
+    """Refuse missing labels, or labels of another shape than [N, c_dim]."""
+    if c_dim and (c is None or tuple(c.shape) != (num, c_dim)):
+        seen = "missing" if c is None else list(c.shape)
+        raise ImageError(f"labels are {seen}; this discriminator takes [{num}, {c_dim}] with the images")
 
 
 def check_images(img: Tensor, channels: int, resolution: int) -> None:

@@ -27,6 +27,24 @@ def check_ws(ws: Tensor, num_ws: int, w_dim: int) -> None:
         )
 
 
+def check_noise_mode(noise_mode: str) -> None:
+    """Refuse an unknown `noise_mode`."""
+    if noise_mode not in NOISE_MODES:
+        raise ConfigError(f"noise_mode is {noise_mode!r}; choose one of {', '.join(NOISE_MODES)}")
+
+
+def check_noise(noise: Mapping[str, Tensor], sides: Mapping[str, int], num: int) -> None:
+    """Refuse noise inputs whose names or shapes do not fit the layers' `sides` in pixels."""
+    for name, value in noise.items():
+        if name not in sides:
+            raise LatentMismatchError(
+                f"no noise input is called {name!r}; this generator has {', '.join(sides) or 'none'}"
+            )
+        side = sides[name]
+        if tuple(value.shape) not in ((side, side), (1, 1, side, side), (num, 1, side, side)):
+            raise LatentMismatchError(f"noise {name!r} is {list(value.shape)}; expected [{side}, {side}]")
+
+
 class SynthesisLayer(nn.Module):
     """One modulated 3x3 convolution with noise, bias and leaky ReLU: [N, in, H, W] -> [N, out, H * up, W * up]."""
 
@@ -163,11 +181,9 @@ class SynthesisNetwork(nn.Module):
     def forward(self, ws: Tensor, noise_mode: str = "const", noise: Mapping[str, Tensor] | None = None) -> Tensor:
         """Render ws; `noise` replaces constant noise inputs by name, each [H, W] or [N, 1, H, W]."""
         check_ws(ws, self.num_ws, self.w_dim)
-        if noise_mode not in NOISE_MODES:
-            raise ConfigError(f"noise_mode is {noise_mode!r}; choose one of {', '.join(NOISE_MODES)}")
+        check_noise_mode(noise_mode)
         noise = noise or {}
-        if noise:
-            self._check_noise(noise, len(ws))
+        check_noise(noise, {name: layer.resolution for name, layer in self.noise_layers().items()}, len(ws))
         x, img, first = None, None, 0
         for resolution in self.block_resolutions:
             block: SynthesisBlock = getattr(self, f"b{resolution}")
@@ -180,17 +196,6 @@ class SynthesisNetwork(nn.Module):
     def _dtype(self, resolution: int, ws: Tensor) -> torch.dtype:
         lowest_half = self.block_resolutions[-1] * 2 >> self.num_fp16_res
         return self.half_dtype if ws.is_cuda and resolution >= max(lowest_half, 8) else ws.dtype
-
-    def _check_noise(self, noise: Mapping[str, Tensor], num: int) -> None:
-        layers = self.noise_layers()
-        for name, value in noise.items():
-            if name not in layers:
-                raise LatentMismatchError(
-                    f"this generator has no noise input {name!r}; it has {', '.join(layers) or 'none'}"
-                )
-            side = layers[name].resolution
-            if tuple(value.shape) not in ((side, side), (1, 1, side, side), (num, 1, side, side)):
-                raise LatentMismatchError(f"noise {name!r} is {list(value.shape)}; expected [{side}, {side}]")
 
 
 class StyleGAN2Generator(nn.Module):
