@@ -99,7 +99,9 @@ def invert_main(photos: tuple[str, ...], out: str, invert: InvertConfig, project
 @main.command("edit", context_settings=CONTEXT)
 @click.argument("inputs", nargs=-1, required=True)
 @click.option("--transfer", "transfers", multiple=True, help="direction by name or file, as smile or smile:0.8; repeat")
-@click.option("--transfer-from", nargs=2, metavar="NEUTRAL EXPRESSION", help="w1 + strength * (w3 - w2): two latents or photos")
+@click.option(
+    "--transfer-from", nargs=2, metavar="NEUTRAL EXPRESSION", help="w1 + strength * (w3 - w2): two latents or photos"
+)
 @editing_options
 @command_options
 def edit_main(inputs: tuple[str, ...], transfers: tuple[str, ...], transfer_from: tuple[str, str] | None,
@@ -193,12 +195,18 @@ def directions_list(generator: str, console: Console) -> None:
 
 @directions.command("fit", context_settings=CONTEXT)
 @click.option("--name", required=True, help="name of the direction")
-@click.option("--pairs", required=True, help="folder or zip with attributes.csv (file, person, pose), or a CSV of neutral, expression")
+@click.option(
+    "--pairs",
+    required=True,
+    help="folder or zip with attributes.csv (file, person, pose), or a CSV of neutral, expression",
+)
 @click.option("--out", required=True, help="file to write, NAME.npz")
 @options_from(PairsConfig, "config")
 @options_from(InvertConfig, "invert")
 @command_options
-def directions_fit(name: str, pairs: str, out: str, config: PairsConfig, invert: InvertConfig, console: Console) -> None:
+def directions_fit(
+    name: str, pairs: str, out: str, config: PairsConfig, invert: InvertConfig, console: Console
+) -> None:
     """Fit a direction to pairs of photos of the same people."""
     from editing.discover.pairs import fit_pairs
 

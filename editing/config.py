@@ -12,8 +12,11 @@ class EditConfig:
     """How far an edit goes and how it gets back into the photo."""
 
     strength: float = option(1.0, "strength of the edits that do not name their own; negative goes the other way")
-    paste: str = option("auto", "how the face goes back into the photo: auto is warp for faces larger than the generator's image, else full",
-                        choices=PASTE_MODES)  # fmt: skip
+    paste: str = option(
+        "auto",
+        "how the face goes back into the photo: auto is warp where the face is larger than the generator's image",
+        choices=PASTE_MODES,
+    )
     photo: str = option("", "the latent's photo, where it is no longer where it was")
 
 

@@ -53,13 +53,13 @@ def edit_files(
     steps = [Transfer.parse(text, strength) for text in transfers]
     for step in steps:
         find_direction(step.name, workshop.generator)  # one that does not fit is refused before any work
-    example = [open_single(path, workshop) for path in pair] if pair else []
+    example = (open_single(pair[0], workshop), open_single(pair[1], workshop)) if pair else None
 
     def change(editor: Editor) -> Latent:
         latent = editor.transfer(steps) if steps else editor.latent
         return Editor(workshop.generator, latent).transfer_from(*example, strength) if example else latent
 
-    names = [f"{step.name} {step.strength:g}" for step in steps] + [f"expression {strength:g}"] * bool(example)
+    names = [f"{step.name} {step.strength:g}" for step in steps] + [f"expression {strength:g}"] * (pair is not None)
     change_files(inputs, change, " + ".join(names), workshop)
 
 

@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from editing.crossover import mixing_grid
 from editing.layers import parse_layers
@@ -27,7 +29,8 @@ def generate_files(
 ) -> None:
     """Write seedNNNN.png and seedNNNN.npz for every seed, and grid.png of them all."""
     generator = load_generator(generator_name, pick_device(device))
-    pictures, names = [], parse_seeds(seeds)
+    names = parse_seeds(seeds)
+    pictures: list[NDArray[np.uint8]] = []
     for seed in names:
         ws = generate_ws(generator, [seed], psi, label=label)
         picture = to_uint8(render(generator, ws))[0]
@@ -42,8 +45,14 @@ def generate_files(
 
 
 def mix_files(
-    rows: Sequence[str], columns: Sequence[str], layers: str, out: str, generator_name: str, device: str, console: Console
-) -> None:  # fmt: skip
+    rows: Sequence[str],
+    columns: Sequence[str],
+    layers: str,
+    out: str,
+    generator_name: str,
+    device: str,
+    console: Console,
+) -> None:
     """Write mix.png: every row's code with `layers` of every column's; each is a latent file or a seed."""
     if not rows or not columns:
         raise ConfigError("a grid needs at least one --row and one --column, each a latent.npz or a seed")

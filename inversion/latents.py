@@ -133,7 +133,9 @@ def _read_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -
 def _codes(array: NDArray[Any], name: str, path: str | Path) -> Tensor:
     if array.ndim == 2:
         array = array[None]
-    fits = array.ndim == 3 and array.shape[0] == 1 and 1 <= array.shape[1] <= MAX_WS and 1 <= array.shape[2] <= MAX_W_DIM
+    fits = (
+        array.ndim == 3 and array.shape[0] == 1 and 1 <= array.shape[1] <= MAX_WS and 1 <= array.shape[2] <= MAX_W_DIM
+    )
     if not fits or not np.issubdtype(array.dtype, np.floating):
         raise LatentError(f"{path}: '{name}' is {array.dtype} {list(array.shape)}, expected float [1, num_ws, w_dim]")
     if not np.isfinite(array).all():

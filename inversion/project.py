@@ -140,7 +140,9 @@ class _Run:
 
     def _terms(self, ws: Tensor, noise: dict[str, Tensor], index: Tensor) -> dict[str, Tensor]:
         """Return the weighted terms of the objective, [active] each."""
-        images = self.generator.synthesis(self._broadcast(ws), noise_mode="const", **({"noise": noise} if noise else {}))
+        images = self.generator.synthesis(
+            self._broadcast(ws), noise_mode="const", **({"noise": noise} if noise else {})
+        )
         config, terms = self.config, {}
         terms["mse"] = config.lambda_mse * mean_squared_error(images, self.targets[index])
         if self.perceptual:
@@ -212,4 +214,3 @@ def _starting_noise(generator: Any, num: int, start_noise: dict[str, Tensor] | N
         name: level.detach().clone()[None, None].repeat(num, 1, 1, 1) if level.ndim == 2 else level.detach().clone()
         for name, level in levels.items()
     }
-

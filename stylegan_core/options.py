@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 
-def option(default: Any, help: str, **extra: Any) -> Any:  # noqa: A002
+def option(default: Any, help: str, **extra: Any) -> Any:
     """Declare a dataclass field that is an option: its help, and `choices` or `flag` where they differ."""
     return field(default=default, metadata={"help": help, **extra})
 

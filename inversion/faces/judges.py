@@ -3,7 +3,6 @@
 Architectures of @vladmandic/face-api (MIT); `same` is TensorFlow's SAME padding."""
 
 import math
-from collections.abc import Callable
 from functools import lru_cache
 
 import torch
@@ -69,16 +68,6 @@ def age_and_gender(faces: Tensor, alignment: Alignment) -> tuple[Tensor, Tensor]
     age = (pooled @ weights["fc/age/weights"] + weights["fc/age/bias"]).flatten()
     gender = (pooled @ weights["fc/gender/weights"] + weights["fc/gender/bias"]).softmax(dim=1)
     return age, gender[:, 0]
-
-
-ATTRIBUTES: dict[str, Callable[[Tensor, Alignment], Tensor]] = {
-    **{
-        name: (lambda faces, alignment, index=index: expression_probabilities(faces, alignment)[:, index])
-        for index, name in enumerate(EXPRESSIONS)
-    },
-    "age": lambda faces, alignment: age_and_gender(faces, alignment)[0],
-    "male": lambda faces, alignment: age_and_gender(faces, alignment)[1],
-}
 
 
 def judge_crop(faces: Tensor, alignment: Alignment, size: int) -> Tensor:

@@ -4,6 +4,7 @@ import contextlib
 import io
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
@@ -24,10 +25,10 @@ class PerceptualDistance(nn.Module):
     `name` says which features these are: a calibrated network's name, or `squeeze-uncalibrated` for the embedded
     SqueezeNet, whose channels the package's linear heads were not trained for and are therefore averaged unweighted."""
 
-    def __init__(self, name: str, model: nn.Module) -> None:
+    def __init__(self, name: str, model: Any) -> None:
         super().__init__()
         self.name = name
-        self.model = model.eval().requires_grad_(False)
+        self.model: Any = model.eval().requires_grad_(False)
 
     def features(self, images: Tensor) -> list[Tensor]:
         """Encode RGB images [N, 3, H, W] in [-1, 1] as unit-normalised feature maps [N, C, h, w], shallow to deep."""
@@ -51,8 +52,8 @@ class PerceptualDistance(nn.Module):
 def load_perceptual(name: str = "auto", device: torch.device | str = "cpu") -> PerceptualDistance:
     """Load the perceptual distance called `name`.
 
-    `alex`, `vgg` and `squeeze` are LPIPS with calibrated weights (torchvision's backbone is fetched if it is not in the
-    cache); `squeeze-uncalibrated` needs nothing; `auto` is `vgg` or `alex` where cached, else `squeeze-uncalibrated`."""
+    `alex`, `vgg` and `squeeze` are LPIPS with calibrated weights (the backbone is fetched if the cache lacks it);
+    `squeeze-uncalibrated` needs nothing; `auto` is `vgg` or `alex` where cached, else `squeeze-uncalibrated`."""
     if name not in NAMES:
         raise ConfigError(f"perceptual features '{name}' are unknown; expected one of {', '.join(NAMES)}")
     if name == "auto":
@@ -67,7 +68,7 @@ def load_perceptual(name: str = "auto", device: torch.device | str = "cpu") -> P
     return PerceptualDistance(name, model).to(device)
 
 
-def _lpips(net: str, calibrated: bool) -> nn.Module:
+def _lpips(net: str, calibrated: bool) -> Any:
     import lpips  # slow to import, and only this function needs it
 
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):

@@ -61,7 +61,7 @@ def _download(weights: WeightsFile, path: Path) -> None:
     if os.environ.get("INVERTIGO_OFFLINE"):
         raise WeightsUnavailableError(f"{weights.filename} is not in {path.parent} and INVERTIGO_OFFLINE is set")
     try:
-        with urllib.request.urlopen(weights.url, timeout=30) as response:  # noqa: S310
+        with urllib.request.urlopen(weights.url, timeout=30) as response:
             total = int(response.headers.get("Content-Length") or 0)
             if total > weights.max_bytes:
                 raise WeightsUnavailableError(f"{weights.url}: {total:,} bytes, expected at most {weights.max_bytes:,}")
