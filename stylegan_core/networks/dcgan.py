@@ -56,9 +56,7 @@ class DCGANGenerator(nn.Module):
 
 
 class DCGANDiscriminator(nn.Module):
-    """Images [N, img_channels, R, R] -> logits [N, 1].
-
-    `batch_norm=False` is for gradient penalties, which are per sample."""
+    """Images [N, img_channels, R, R] -> logits [N, 1]; `batch_norm=False` goes with gradient penalties (per sample)."""
 
     def __init__(
         self, img_resolution: int = 64, img_channels: int = 3, width: int = 64, batch_norm: bool = True

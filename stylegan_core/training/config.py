@@ -31,9 +31,13 @@ class TrainConfig:
     r1_gamma: float | None = option(None, "weight of R1 (None: 0.0002 resolution^2 / batch)", type=float)
     r1_every: int = option(16, "steps between two R1 steps; 0: never")
     pl_weight: float = option(2.0, "weight of the path length penalty")
-    pl_every: int = option(4, "steps between two path length steps; 0: never")
+    pl_every: int | None = option(
+        None, "steps between two path length steps; 0: never (None: 4 for StyleGAN2, else 0)", type=int
+    )
     pl_shrink: int = option(2, "the path length step takes 1/pl_shrink of the batch")
-    style_mixing: float = option(0.9, "probability that two z make one image")
+    style_mixing: float | None = option(
+        None, "probability that two z make one image (None: what the preset's paper uses)", type=float
+    )
     ema_kimg: float | None = option(None, "half-life of the averaged weights (None: batch * 10 / 32)", type=float)
     ema_rampup: float = option(0.05, "half-life is at most this share of the images seen; 0: no such limit")
     augment: str = option("ada", "ada: adaptive; fixed: always augment_p; none", choices=("ada", "fixed", "none"))

@@ -113,7 +113,7 @@ class _Run:
     def _step(self) -> dict[str, float]:
         config = self.config
         growth = None
-        if hasattr(self.stepper.models.generator, "set_growth"):
+        if hasattr(self.stepper.models.generator.synthesis, "lod"):
             growth = growth_at(config, self.data.resolution, self.cur_nimg)
         batches = batches_to(self._batches(growth), self.device)
         losses = self.stepper.step(batches, self.cur_nimg // config.batch, self.cur_nimg, growth)

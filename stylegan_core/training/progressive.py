@@ -16,12 +16,19 @@ class Growth:
     """The state of growing at a moment: trained at `resolution`, whose layers are faded in by `alpha`."""
 
     resolution: int  # pixels
-    alpha: float  # 0: the resolution below, upsampled; 1: this resolution alone
+    alpha: float  # 0: the resolution below, pixels repeated; 1: this resolution alone
 
+    def lod(self, full: int) -> float:
+        """The level of detail that the networks count in: 0 is the full resolution, each halving adds 1."""
+        return math.log2(full // self.resolution) + 1 - self.alpha
+
+    @torch.no_grad()
     def apply(self, models: Any) -> None:
-        """Tell the networks."""
-        for network in (models.generator, models.discriminator, models.average):
-            network.set_growth(self.resolution, self.alpha)
+        """Tell the networks, as far as they grow (a projected discriminator sees all sizes alike)."""
+        lod = self.lod(models.generator.img_resolution)
+        for network in (models.generator.synthesis, models.average.synthesis, models.discriminator):
+            if isinstance(getattr(network, "lod", None), Tensor):
+                network.lod.fill_(lod)
 
     def fade(self, images: Tensor) -> Tensor:
         """Give real images [N, C, R, R] the detail that generated ones can have now, at their own size R."""

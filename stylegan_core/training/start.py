@@ -10,7 +10,12 @@ from torch import nn
 from stylegan_core.checkpoints import load_checkpoint
 from stylegan_core.errors import ConfigError, TrainingError
 from stylegan_core.networks.build import build_network
-from stylegan_core.networks.configs import PRESETS, StyleGAN2DiscriminatorConfig
+from stylegan_core.networks.configs import (
+    PRESETS,
+    StyleGAN1Config,
+    StyleGAN1DiscriminatorConfig,
+    StyleGAN2DiscriminatorConfig,
+)
 from stylegan_core.networks.efficientnet import load_efficientnet
 from stylegan_core.networks.projected import ProjectedDiscriminator
 from stylegan_core.networks.protocol import Alignment
@@ -43,7 +48,7 @@ def check_config(config: TrainConfig, world_size: int = 1) -> None:
         raise ConfigError(
             f"a batch of {config.batch} does not divide into {world_size} processes times {config.accumulate} parts"
         )
-    if config.pl_every and max(config.batch // config.pl_shrink, parts) % parts:
+    if config.pl_every != 0 and max(config.batch // config.pl_shrink, parts) % parts:
         raise ConfigError(
             f"the path length's batch of {config.batch // config.pl_shrink} does not divide into {parts} parts; "
             "give another --pl-shrink"
@@ -120,6 +125,8 @@ def _new_discriminator(config: TrainConfig, generator: Any) -> nn.Module:
         for name in ("c_dim", "img_resolution", "img_channels", "channel_base", "channel_max", "channels")
         if hasattr(of_generator, name)
     }
+    if isinstance(of_generator, StyleGAN1Config):
+        return build_network(StyleGAN1DiscriminatorConfig(**values, blur_filter=of_generator.blur_filter))
     if config.fp16_res:
         values |= {"num_fp16_res": config.fp16_res, "conv_clamp": CONV_CLAMP}
     return build_network(StyleGAN2DiscriminatorConfig(**values))

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from stylegan_core.augment import AdaptiveProbability, augment, parse_groups
 from stylegan_core.augment.adaptive import sign_sum
 from stylegan_core.errors import TrainingError
+from stylegan_core.networks.configs import StyleGAN2Config
 from stylegan_core.networks.projected import ProjectedDiscriminator
 from stylegan_core.objectives import AdaptiveSchedule, HistoryBuffer, get_objective
 from stylegan_core.penalties import PENALTIES, PathLengthPenalty, path_lengths, r1_penalty
@@ -44,9 +45,14 @@ class Stepper:
         self.groups = parse_groups(config.augment_groups)
         self.adaptive = AdaptiveProbability(config.augment_p, config.ada_target, config.ada_kimg)
         self.path_length = PathLengthPenalty(config.pl_weight)
+        self.pl_every = path_length_every(config, models.generator)
+        of_generator = getattr(models.generator.config, "style_mixing_prob", 0.9)
+        self.style_mixing = of_generator if config.style_mixing is None else config.style_mixing
         self.history = HistoryBuffer(config.history) if config.history else None
         thresholds = [-math.inf if t is None else t for t in (config.adaptive_d, config.adaptive_g)]
         self.schedule = AdaptiveSchedule(*thresholds)
+        buffers = models.generator.named_buffers()
+        self.magnitudes = [buffer for name, buffer in buffers if name.endswith("magnitude_ema")]
         self.anchor = make_anchor(config, models, device)
         self.fakes: list[tuple[Tensor, Tensor]] = []  # of G's last step, by shard, for `reuse_fakes`
         self.last = {"d": math.inf, "g": math.inf}  # losses of the last step, for the schedule
@@ -54,7 +60,7 @@ class Stepper:
         self.trained_d = [p for p in models.discriminator.parameters() if p.requires_grad]
         recipe = self.objective.recipe
         self.critic_steps = recipe.num_critic
-        self.optimizer_g = make_optimizer(self.trained_g, recipe.optimizer, config.lr_g, config, config.pl_every)
+        self.optimizer_g = make_optimizer(self.trained_g, recipe.optimizer, config.lr_g, config, self.pl_every)
         self.optimizer_d = make_optimizer(self.trained_d, recipe.optimizer, config.lr_d, config, config.r1_every)
         self.rates = [o.param_groups[0]["lr"] for o in (self.optimizer_g, self.optimizer_d)]
 
@@ -79,7 +85,7 @@ class Stepper:
         self._anneal(cur_nimg)
         if step % self.critic_steps == 0:
             losses |= self._generator_step(batches, step, train_g)
-            if config.pl_every and train_g and step % config.pl_every == 0:
+            if self.pl_every and train_g and step % self.pl_every == 0:
                 losses["path_length"] = self._path_length_step(step)
         losses |= self._discriminator_step(batches, step, train_d)
         if config.r1_every and train_d and step % config.r1_every == 0:
@@ -110,7 +116,8 @@ class Stepper:
         self.fakes = []
         with only(self.trained_g, self.trained_d), torch.set_grad_enabled(train):
             for shard, (reals, _) in zip(self.shards, batches, strict=True):
-                fakes, labels, ws = self._generate(Stream(self.config.seed, step, "g", self.config.batch), shard)
+                stream = Stream(self.config.seed, step, "g", self.config.batch)
+                fakes, labels, ws = self._generate(stream, shard, update_emas=train)
                 loss = self.objective.g(self._logits(fakes, labels, step, "g", "augment-fake", shard)).mean()
                 if train:
                     (loss / num).backward()
@@ -128,6 +135,8 @@ class Stepper:
         mapping = getattr(self.models.generator, "mapping", None)
         if isinstance(getattr(mapping, "w_avg", None), Tensor) and not self.config.freeze_mapping:
             mapping.w_avg.copy_(self.world.mean(w_sum).lerp(mapping.w_avg, mapping.w_avg_beta))
+        for magnitude in self.magnitudes:
+            magnitude.copy_(self.world.mean(magnitude))
         losses = {"g": self._mean(total)}
         return losses | {"anchor": self._mean(anchored)} if with_anchor else losses
 
@@ -141,7 +150,7 @@ class Stepper:
                 fakes, _, ws = self._generate(stream, shard)
                 probe = torch.randn(num, *fakes.shape[1:], generator=stream.rng("probe"))
                 lengths = path_lengths(fakes, ws, shard.of(probe).to(fakes))
-                loss = self.path_length(lengths).mean() * self.config.pl_every
+                loss = self.path_length(lengths).mean() * self.pl_every
                 (loss / len(self.shards)).backward()
                 total += float(lengths.detach().mean()) / len(self.shards)
             self._apply(self.optimizer_g, self.trained_g)
@@ -209,14 +218,16 @@ class Stepper:
             self._apply(self.optimizer_d, self.trained_d)
         return self._mean(total)
 
-    def _generate(self, stream: Stream, shard: Shard) -> tuple[Tensor, Tensor, Tensor]:
-        """Make images [n, C, R, R] with labels [n, c_dim] and ws [n, num_ws, w_dim], styles mixed."""
+    def _generate(self, stream: Stream, shard: Shard, update_emas: bool = False) -> tuple[Tensor, Tensor, Tensor]:
+        """Make images [n, C, R, R] with labels [n, c_dim] and ws [n, num_ws, w_dim], styles mixed.
+
+        `update_emas` moves the running magnitudes of StyleGAN3."""
         generator = self.models.generator
         z = shard.of(stream.latents(generator.z_dim)).to(self.device)
         labels = shard.of(self.labels[stream.picks(len(self.labels))]).to(self.device)
         c = labels if generator.c_dim else None
         ws = generator.mapping(z[:, 0], c)
-        crossover = shard.of(stream.crossovers(generator.num_ws, self.config.style_mixing)).to(self.device)
+        crossover = shard.of(stream.crossovers(generator.num_ws, self.style_mixing)).to(self.device)
         if bool((crossover < generator.num_ws).any()):
             second = generator.mapping(z[:, 1], c)
             layer = torch.arange(generator.num_ws, device=self.device)
@@ -224,6 +235,8 @@ class Stepper:
         if torch.is_grad_enabled() and not ws.requires_grad:
             ws = ws.requires_grad_()  # path lengths want it also where the mapping network is frozen
         sizes = {name: (int(value.shape[-2]), int(value.shape[-1])) for name, value in generator.noise.items()}
+        if update_emas and self.magnitudes:
+            return generator.synthesis(ws, update_emas=True), labels, ws
         if not sizes:
             return generator.synthesis(ws), labels, ws
         noise = stream.noise(sizes, shard, self.device)
@@ -272,6 +285,13 @@ def make_anchor(config: TrainConfig, models: Models, device: torch.device) -> An
     projected = isinstance(discriminator, ProjectedDiscriminator)
     distance = trunk_distance(discriminator.trunk) if projected else squeeze_distance(device)
     return Anchor(config.anchor, models.generator, distance, device)
+
+
+def path_length_every(config: TrainConfig, generator: Any) -> int:
+    """Steps between two path length steps: as given, or 4 for StyleGAN2 and none for its siblings."""
+    if config.pl_every is not None:
+        return config.pl_every
+    return 4 if isinstance(generator.config, StyleGAN2Config) else 0
 
 
 def r1_gamma(config: TrainConfig, resolution: int) -> float:
