@@ -19,7 +19,8 @@ def append_minibatch_std(x: Tensor, group_size: int, num_channels: int) -> Tenso
     does not exceed `group_size`."""
     num, channels, height, width = x.shape
     group = max(g for g in range(1, min(group_size, num) + 1) if num % g == 0)
-    grouped = x.float().reshape(group, num // group, num_channels, channels // num_channels, height, width)
+    precise = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+    grouped = precise.reshape(group, num // group, num_channels, channels // num_channels, height, width)
     std = (grouped.var(dim=0, unbiased=False) + 1e-8).sqrt().mean(dim=[2, 3, 4])  # [N / g, num_channels]
     maps = std.to(x.dtype)[:, :, None, None].repeat(group, 1, height, width)
     return torch.cat([x, maps], dim=1)

@@ -39,9 +39,8 @@ def resampling_matrix(taps: Tensor, size: int, up: int, down: int, before: int, 
     num_taps = taps.shape[0]
     num_out = (size * up + before + after - num_taps) // down + 1
     # Output o sees the padded signal at o * down + k through the flipped filter's tap k.
-    place = (
-        torch.arange(num_out, device=taps.device)[:, None] * down + torch.arange(num_taps, device=taps.device) - before
-    )
+    starts, steps = torch.arange(num_out, device=taps.device), torch.arange(num_taps, device=taps.device)
+    place = starts[:, None] * down + steps - before
     inside = (place >= 0) & (place < size * up) & (place % up == 0)
     matrix = taps.new_zeros([num_out, size])
     matrix.scatter_add_(1, (place // up).clamp(0, size - 1), torch.where(inside, taps.flip(0) * up, taps.new_zeros([])))

@@ -1,0 +1,100 @@
+"""StyleGAN3's filters against their specification, and its nonlinearity against scipy."""
+
+import numpy as np
+import pytest
+import scipy.signal
+import torch
+from torch.testing import assert_close
+
+from stylegan_core.ops.alias_free import design_lowpass, filtered_lrelu, resample, resampling_matrix
+
+
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    torch.manual_seed(0)
+
+
+def test_separable_filters_pass_low_and_stop_high_frequencies() -> None:
+    taps = design_lowpass(24, cutoff=4.0, width=8.0, rate=64.0)
+    assert taps is not None
+    frequencies, response = scipy.signal.freqz(taps.numpy(), fs=64.0)
+    response = np.abs(response)
+    assert response[0] == pytest.approx(1, abs=1e-6)
+    assert response[frequencies > 8.5].max() < 0.01  # the transition band ends at cutoff + width / 2
+    assert 0.4 < response[np.argmin(np.abs(frequencies - 4.0))] < 0.6
+
+
+def test_radial_filters_are_rotationally_symmetric_and_sum_to_one() -> None:
+    taps = design_lowpass(12, cutoff=4.0, width=8.0, rate=32.0, radial=True)
+    assert taps is not None
+    assert taps.sum().item() == pytest.approx(1, abs=1e-6)
+    assert_close(taps, taps.T)
+    assert_close(taps, taps.flip(0))
+    # Equal response along the axis and along the diagonal: sum of taps times the plane wave's cosine.
+    place = (torch.arange(12) - 5.5) / 32.0
+    for frequency in (2.0, 4.0, 6.0):
+        along = (taps * torch.cos(2 * np.pi * frequency * place)[None, :]).sum()
+        waves = torch.cos(2 * np.pi * frequency * (place[None, :] + place[:, None]) / np.sqrt(2))
+        assert_close((taps * waves).sum(), along, atol=0.02, rtol=0)
+
+
+def test_an_odd_radial_filter_is_finite_in_its_centre() -> None:
+    taps = design_lowpass(5, cutoff=4.0, width=8.0, rate=32.0, radial=True)
+    assert taps is not None
+    assert bool(torch.isfinite(taps).all())
+    assert taps.argmax() == 12
+
+
+def test_one_tap_is_no_filter() -> None:
+    assert design_lowpass(1, 1.0, 1.0, 4.0) is None
+
+
+@pytest.mark.parametrize(("up", "down", "padding"), [(2, 1, (5, 4)), (4, 2, (11, 8)), (1, 2, (0, 0)), (2, 1, (-3, 2))])
+def test_resampling_matrices_equal_scipy(up: int, down: int, padding: tuple[int, int]) -> None:
+    taps = torch.randn(12, dtype=torch.float64)
+    x = torch.randn(15, dtype=torch.float64)
+    spread = np.zeros(15 * up)
+    spread[::up] = x.numpy()
+    before, after = padding
+    padded = np.pad(spread[max(-before, 0) :], (max(before, 0), max(after, 0)))
+    expected = up * scipy.signal.convolve(padded, taps.numpy(), mode="valid")[::down]
+    assert_close((x @ resampling_matrix(taps, 15, up, down, *padding)).numpy(), expected)
+
+
+@pytest.mark.parametrize("radial", [False, True])
+def test_filtered_lrelu_equals_scipy_step_by_step(radial: bool) -> None:
+    up_filter = design_lowpass(12, 3.0, 6.0, 32.0)
+    down_filter = design_lowpass(12, 4.0, 8.0, 32.0, radial)
+    assert up_filter is not None and down_filter is not None
+    x, bias = torch.randn(1, 2, 7, 7, dtype=torch.float64), torch.randn(2, dtype=torch.float64)
+    up_filter, down_filter = up_filter.double(), down_filter.double()
+    y = filtered_lrelu(x, bias, up_filter, down_filter, 2, 2, (9, 8), 1.5, 0.2, 0.8)
+    for channel in range(2):
+        spread = np.zeros([14, 14])
+        spread[::2, ::2] = x[0, channel].numpy() + bias[channel].item()
+        padded = np.pad(spread, (9, 8))
+        kernel = 4 * np.outer(up_filter, up_filter)
+        high = scipy.signal.convolve2d(padded, kernel, mode="valid")
+        high = np.clip(np.where(high > 0, high, 0.2 * high) * 1.5, -0.8, 0.8)
+        low = down_filter.numpy() if radial else np.outer(down_filter, down_filter)
+        expected = scipy.signal.convolve2d(high, low, mode="valid")[::2, ::2]
+        assert_close(y[0, channel].numpy(), expected)
+
+
+def test_filtered_lrelu_differentiates_twice() -> None:
+    up_filter, down_filter = design_lowpass(4, 1.0, 2.0, 8.0), design_lowpass(4, 1.0, 2.0, 8.0, radial=True)
+    assert up_filter is not None and down_filter is not None
+    filters = (up_filter.double(), down_filter.double(), 2, 2, (3, 2))
+    x = torch.randn(1, 2, 4, 4, dtype=torch.float64, requires_grad=True)
+    bias = torch.randn(2, dtype=torch.float64, requires_grad=True)
+    function = lambda x, bias: filtered_lrelu(x, bias, *filters, 1.4, 0.2, 256.0).square()  # noqa: E731
+    assert torch.autograd.gradcheck(function, (x, bias))
+    assert torch.autograd.gradgradcheck(function, (x, bias))
+
+
+def test_resampling_rectangles_treats_each_axis_by_its_own_length() -> None:
+    taps = torch.randn(6, dtype=torch.float64)
+    x = torch.randn(1, 1, 5, 9, dtype=torch.float64)
+    turned = resample(x.transpose(2, 3), taps, 2, 1, (3, 2)).transpose(2, 3)
+    assert_close(resample(x, taps, 2, 1, (3, 2)), turned)
+    assert turned.shape == (1, 1, 10, 18)
