@@ -31,7 +31,8 @@ def inverted(astronaut_file, tmp_path_factory):
 
 
 def pixels(path):
-    return np.asarray(Image.open(path))
+    with Image.open(path) as image:
+        return np.asarray(image)
 
 
 def test_invert_writes_the_five_files_and_a_true_report(inverted, astronaut_file):
@@ -137,9 +138,9 @@ def test_every_kind_of_image_is_inverted_and_edited(astronaut, tmp_path, mode):
     path = tmp_path / ("x.tif" if mode == "CMYK" else "x.png")
     image.save(path)
     run("edit", path, "--transfer", "smile:-1", "--steps", 0, "--out", tmp_path / "o")
-    edited = Image.open(tmp_path / "o" / "x" / "face0" / "photo_edited.png")
-    assert edited.mode == {"RGBA": "RGBA", "L": "L", "I;16": "L"}.get(mode, "RGB")
-    assert edited.size == small.size
+    with Image.open(tmp_path / "o" / "x" / "face0" / "photo_edited.png") as edited:
+        assert edited.mode == {"RGBA": "RGBA", "L": "L", "I;16": "L"}.get(mode, "RGB")
+        assert edited.size == small.size
 
 
 def test_a_start_latent_and_zero_steps_give_that_latent_back(inverted, astronaut_file, tmp_path):

@@ -94,10 +94,10 @@ def test_missing_files_folders_and_odd_names_are_refused(tmp_path):
 
 def test_an_edited_picture_says_so_in_its_metadata(tmp_path):
     write_png(tmp_path / "x.png", RGB, "Edited by a test")
-    image = Image.open(tmp_path / "x.png")
-    assert image.info["Description"] == "Edited by a test"
-    assert "compositeWithTrainedAlgorithmicMedia" in image.info["XML:com.adobe.xmp"]
-    assert (np.asarray(image) == RGB).all()
+    with Image.open(tmp_path / "x.png") as image:
+        assert image.info["Description"] == "Edited by a test"
+        assert "compositeWithTrainedAlgorithmicMedia" in image.info["XML:com.adobe.xmp"]
+        assert (np.asarray(image) == RGB).all()
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_temporary_one(tmp_path):

@@ -106,9 +106,14 @@ def test_a_direction_of_another_generator_is_refused_with_both_named(tmp_path, l
 
 
 @pytest.mark.parametrize(
-    "arrays", [{"w": np.ones(3)}, {"direction": np.ones((1, 1, 3)), "about": "{"}, {"direction": np.ones(3), "about": "{}"},
-               {"direction": np.full((1, 1, 3), np.inf), "about": "{}"}],
-)  # fmt: skip
+    "arrays",
+    [
+        {"w": np.ones(3)},
+        {"direction": np.ones((1, 1, 3)), "about": "{"},
+        {"direction": np.ones(3), "about": "{}"},
+        {"direction": np.full((1, 1, 3), np.inf), "about": "{}"},
+    ],
+)
 def test_damaged_directions_are_refused(tmp_path, arrays):
     np.savez(tmp_path / "d.npz", **arrays)
     with pytest.raises(LatentError, match=r"d\.npz"):

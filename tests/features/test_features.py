@@ -51,7 +51,7 @@ def test_calibrated_features_use_the_cached_backbone_and_lpips_heads(tmp_path, m
     monkeypatch.setitem(weights.TORCHVISION, "squeeze", WeightsFile("http://127.0.0.1:1/net.pth", digest, 10**8))
     perceptual = load_perceptual("squeeze")
     assert perceptual.name == "squeeze"
-    heads = torch.load(Path(lpips.__file__).parent / "weights/v0.1/squeeze.pth", weights_only=True)
+    heads = torch.load(Path(lpips.__file__).parent / "weights/v0.1/squeeze.pth", "cpu", weights_only=True)
     assert_close(perceptual.model.lin0.model[1].weight, heads["lin0.model.1.weight"])
     x, y = images(0), images(1)
     assert_close(perceptual(x, y), perceptual.model(x, y).flatten())
