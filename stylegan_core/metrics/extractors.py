@@ -3,6 +3,7 @@
 import hashlib
 import importlib
 import importlib.util
+import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,12 +27,16 @@ SQUEEZENET_SIDE = 224  # pixels; what SqueezeNet was trained at
 
 @dataclass(frozen=True)
 class Extractor:
-    """A fixed network that turns images [N, 3, H, W] in [-1, 1] into features, and where it has them, class logits."""
+    """A fixed network, and the name its Fréchet distance goes by."""
 
     metric: str  # name of the Fréchet distance in these features
     dim: int  # width of the features
     num_classes: int  # width of the logits; 0: none, so no Inception score
-    __call__: Callable[[Tensor], tuple[Tensor, Tensor | None]]
+    extract: Callable[[Tensor], tuple[Tensor, Tensor | None]]
+
+    def __call__(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Turn images [N, 3, H, W] in [-1, 1] into features [N, dim] and, where there are any, class logits."""
+        return self.extract(images)
 
 
 def quantise(images: Tensor) -> Tensor:
@@ -78,6 +83,10 @@ def inception_extractor(weights: str | Path | None = None, device: str | torch.d
             "FID needs the package torch-fidelity (pip install 'invertigo[fid]'); `fd-squeezenet` works without"
         ) from error
     path = obtain(INCEPTION) if weights is None else _checked(Path(weights))
+    try:
+        torch.load(path, map_location="cpu", weights_only=True)  # torch-fidelity loads it without this restriction
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        raise WeightsUnavailableError(f"{path}: holds more than weights ({type(error).__name__}); not used") from error
     network = module.FeatureExtractorInceptionV3(
         "inception-v3-compat", ["2048", "logits_unbiased"], feature_extractor_weights_path=str(path)
     )

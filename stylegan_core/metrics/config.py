@@ -1,0 +1,30 @@
+"""The options of `evaluate`; no torch here, so that the command line can read them quickly."""
+
+from dataclasses import dataclass
+
+from stylegan_core.options import option
+
+SCORES = ("fd", "kd", "pr", "is", "ppl-w-end", "ppl-w-full", "ppl-z-end", "ppl-z-full")
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """What is measured, on how many samples."""
+
+    data: str = option("", "folder or zip of the training images; fd, kd and pr compare with them")
+    scores: str = option("fd,kd,pr", f"which, with commas: {', '.join(SCORES)}")
+    features: str = option(
+        "auto",
+        "fid (Inception, weights needed), fd-squeezenet (embedded), auto: fid where its weights are at hand",
+        choices=("auto", "fid", "fd-squeezenet"),
+    )
+    weights: str = option("", "file of the Inception weights, checked by SHA-256")
+    samples: int = option(5000, "generated images")
+    paths: int = option(1000, "paths of a perceptual path length")
+    neighbours: int = option(3, "k of precision and recall")
+    psi: float = option(1.0, "truncation; scores of generators are reported at 1")
+    mirror: bool = option(False, "count mirrored training images too")
+    batch: int = option(32, "images at a time")
+    seed: int = option(0, "of the samples")
+    device: str = option("auto", "auto, cpu, cuda or mps")
+    out: str = option("", "JSON file to write the scores to")
