@@ -10,7 +10,9 @@ from editing.config import EditConfig, PairsConfig
 from inversion.config import InvertConfig, ProjectionConfig
 from stylegan_core.console import Console
 from stylegan_core.errors import ToolkitError
+from stylegan_core.metrics.config import EvaluateConfig
 from stylegan_core.options import options_from
+from stylegan_core.training.config import DatasetConfig, TrainConfig
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 GENERATOR = click.option(
@@ -211,6 +213,67 @@ def directions_fit(
     from editing.discover.pairs import fit_pairs
 
     fit_pairs(out, name, pairs, config, invert, console)
+
+
+@main.command(context_settings=CONTEXT)
+@options_from(TrainConfig, "config")
+@command_options
+def train(config: TrainConfig, console: Console) -> None:
+    """Train a generator on a folder or zip of square images; the same command goes on where it stopped.
+
+    Writes snapshots, sample grids, log.jsonl and training-curve.png to OUT. Several processes: torchrun."""
+    from stylegan_core.training.loop import train as run
+
+    result = run(config)
+    state = "finished" if result.finished else "interrupted; the same command goes on"
+    console.say(f"{result.snapshot}: {result.cur_nimg / 1000:.3g} kimg, {state}")
+
+
+@main.group(context_settings=CONTEXT)
+def dataset() -> None:
+    """Training sets: make one of a folder of pictures, look one over."""
+
+
+@dataset.command("make", context_settings=CONTEXT)
+@click.argument("source")
+@click.argument("out")
+@options_from(DatasetConfig, "config")
+@command_options
+def dataset_make(source: str, out: str, config: DatasetConfig, console: Console) -> None:
+    """Crop the pictures of SOURCE (a folder or zip) into the new training set OUT, a zip; name what was left out."""
+    from inversion.faces.crops import cropper_for
+    from stylegan_core.training.prepare import make_dataset, report_lines
+
+    report = make_dataset(source, out, config, cropper_for(config))
+    for line in (*report_lines(report, f"written to {out}"), *(f"left out {n}: {why}" for n, why in report.rejects)):
+        console.say(line)
+
+
+@dataset.command("inspect", context_settings=CONTEXT)
+@click.argument("path")
+@command_options
+def dataset_inspect(path: str, console: Console) -> None:
+    """Decode every image of a training set and name what a run would stumble over; exit code 1 if there is any."""
+    from stylegan_core.training.prepare import inspect_dataset, report_lines
+
+    report = inspect_dataset(path)
+    for line in report_lines(report, "read"):
+        console.say(line)
+    for name, reason in report.rejects:
+        console.error(reason if name in reason else f"{name}: {reason}")
+
+
+@main.command(context_settings=CONTEXT)
+@click.argument("checkpoint", default="faces64")
+@options_from(EvaluateConfig, "config")
+@command_options
+def evaluate(checkpoint: str, config: EvaluateConfig, console: Console) -> None:
+    """Measure the generator of CHECKPOINT: distances to its training images, path lengths of its latent space."""
+    from stylegan_core.metrics.evaluate import evaluate as run
+    from stylegan_core.metrics.evaluate import report_lines
+
+    for line in report_lines(run(checkpoint, config)):
+        console.say(line)
 
 
 if __name__ == "__main__":

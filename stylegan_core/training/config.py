@@ -86,15 +86,14 @@ FREE_FIELDS = frozenset(
 class DatasetConfig:
     """How a folder of pictures becomes a training set."""
 
-    source: str = option("", "folder or zip of pictures")
-    out: str = option("", "zip or folder to write")
-    resolution: int = option(128, "pixels, a power of two")
+    resolution: int = option(128, "pixels a side, a power of two")
     crop: str = option(
         "centre",
-        "centre: the largest square; faces: aligned to the eyes and mouth; none: as they are",
-        choices=("centre", "faces", "none"),
+        "centre: the largest square; faces: every face, aligned by eyes and mouth",
+        choices=("centre", "faces"),
     )
     crop_scale: float = option(0.8, "faces: side of the crop in units of the FFHQ quad")
     crop_shift: float = option(0.08, "faces: downward shift of the crop in units of the eye-to-mouth distance")
-    quality: int = option(0, "JPEG quality; 0: lossless PNG")
-    workers: int = option(2, "threads that read and write")
+    min_side: int = option(0, "reject squares or faces of fewer pixels a side (0: of fewer than half the resolution)")
+    folders_as_labels: bool = option(False, "each subfolder is a class; else the labels of a dataset.json are kept")
+    quality: int = option(0, "JPEG quality; 0 writes lossless PNG")

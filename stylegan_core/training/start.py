@@ -30,6 +30,8 @@ CONV_CLAMP = 256.0  # keeps 16-bit activations in range (StyleGAN2-ADA, appendix
 
 def check_config(config: TrainConfig, world_size: int = 1) -> None:
     """Refuse values that make no sense, before anything is read or written."""
+    if not config.data:
+        raise ConfigError("no training images given: --data FOLDER or --data FILE.zip")
     choices = {
         "preset": (config.preset, tuple(PRESETS)),
         "discriminator": (config.discriminator, DISCRIMINATORS),
