@@ -44,7 +44,9 @@ def finish(
             critic = assemble(discriminator.config, discriminator.state, f"{path} ({kind} discriminator)")
     except ConfigError as error:
         raise CheckpointError(f"{path}: {error}") from None
-    network.meta = CheckpointMeta(path.stem, kind, fingerprint(network.state_dict()), licence=licence)
+    training = {} if has_mean else {"w_avg": f"absent from the file, estimated from {W_AVG_SAMPLES:,} codes"}
+    digest = fingerprint(network.state_dict())
+    network.meta = CheckpointMeta(path.stem, kind, digest, licence=licence, training=training)
     return Checkpoint(network, critic, generator.config, network.meta, {})
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from stylegan_core.assets import asset_path
 from stylegan_core.checkpoints.assemble import Checkpoint
 from stylegan_core.checkpoints.native import load_safetensors
 from stylegan_core.checkpoints.nvidia import is_nvidia, load_nvidia, load_plain
@@ -14,9 +15,6 @@ from stylegan_core.checkpoints.rosinality import decoder_state, is_rosinality, l
 from stylegan_core.checkpoints.tensorflow import find_tensorflow, load_tensorflow
 from stylegan_core.checkpoints.torch_file import read_nvidia_pickle, read_torch_stream, read_torch_zip
 from stylegan_core.errors import CheckpointError
-
-ASSETS = Path(__file__).resolve().parent.parent / "assets"
-
 
 # What a file with the right names but nonsense under them can raise on its way to the checks.
 _MALFORMED = (ValueError, TypeError, KeyError, IndexError, RuntimeError, OverflowError, RecursionError)
@@ -79,7 +77,7 @@ def find_checkpoint(path_or_name: str | Path) -> Path:
         return path
     if path.is_dir():
         raise CheckpointError(f"{path} is a folder; name the checkpoint file in it")
-    embedded = {file.stem: file for file in sorted(ASSETS.glob("*.safetensors")) if is_generator(file)}
+    embedded = {file.stem: file for file in sorted(asset_path("").glob("*.safetensors")) if is_generator(file)}
     if str(path_or_name) in embedded:
         return embedded[str(path_or_name)]
     raise CheckpointError(f"no file {path}, and no embedded generator of that name; embedded: {', '.join(embedded)}")

@@ -1,19 +1,19 @@
 """Our format: one safetensors file, its config and what is known of it as JSON in the header."""
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from stylegan_core.checkpoints.assemble import Checkpoint, assemble, fingerprint
 from stylegan_core.checkpoints.nvidia import load_plain
-from stylegan_core.errors import CheckpointError, ConfigError, OutputError
+from stylegan_core.errors import CheckpointError, ConfigError
+from stylegan_core.images import write_atomic
 from stylegan_core.networks.configs import config_from_dict, config_to_dict
 from stylegan_core.networks.protocol import Alignment, CheckpointMeta
 
@@ -74,16 +74,9 @@ def save_snapshot(
 
 
 def write_safetensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> None:
-    """Write a safetensors file beside `path`, then rename it: a reader never sees half of it."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_file({name: tensor.contiguous().clone() for name, tensor in tensors.items()}, temporary, dict(header))
-        os.replace(temporary, path)
-    except (OSError, SafetensorError) as error:
-        raise OutputError(f"cannot write {path}: {error}") from None
-    finally:
-        temporary.unlink(missing_ok=True)
+    """Write a safetensors file; it appears whole or not at all."""
+    content = save({name: tensor.contiguous().clone() for name, tensor in tensors.items()}, dict(header))
+    write_atomic(path, lambda file: file.write(content))
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

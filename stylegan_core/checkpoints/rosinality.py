@@ -191,7 +191,7 @@ def to_rosinality(generator: Any, discriminator: Any = None) -> dict[str, Any]:
             state.setdefault(f"{layer}.noise_strength", torch.zeros([]))
             state.setdefault(f"{layer}.noise_const", torch.zeros([resolution, resolution]))
     theirs = {pair.theirs: pair.to_theirs(state[pair.ours]) for pair in generator_pairs(config)}
-    kernel = _kernel(config.resample_filter) * 4
+    kernel = filter_kernel(config.resample_filter) * 4
     for i in range(len(config.block_resolutions) - 1):
         theirs[f"convs.{2 * i}.conv.blur.kernel"] = kernel.clone()
         theirs[f"to_rgbs.{i}.upsample.kernel"] = kernel.clone()
@@ -207,11 +207,12 @@ def _discriminator_to_rosinality(discriminator: Any) -> dict[str, Any]:
         return {}
     theirs = {pair.theirs: pair.to_theirs(state[pair.ours]) for pair in discriminator_pairs(config)}
     for i in range(1, len(config.block_resolutions)):
-        theirs[f"convs.{i}.conv2.0.kernel"] = _kernel(config.resample_filter)
-        theirs[f"convs.{i}.skip.0.kernel"] = _kernel(config.resample_filter)
+        theirs[f"convs.{i}.conv2.0.kernel"] = filter_kernel(config.resample_filter)
+        theirs[f"convs.{i}.skip.0.kernel"] = filter_kernel(config.resample_filter)
     return {"d": theirs}
 
 
-def _kernel(taps: tuple[float, ...]) -> Tensor:
+def filter_kernel(taps: tuple[float, ...]) -> Tensor:
+    """Return the separable filter `taps` [K] as a kernel [K, K] that sums to one."""
     row = torch.tensor(taps, dtype=torch.float32)
     return torch.outer(row, row) / row.sum().square()

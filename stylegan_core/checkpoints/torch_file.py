@@ -52,7 +52,7 @@ def _read_archive(archive: zipfile.ZipFile, size: int) -> Any:
             storages[name] = make_storage(kind, archive.read(f"{root}data/{name}"), numel)
         return storages[name]
 
-    return read_pickle(archive.read(names[0]), FUNCTIONS, CLASSES, load)
+    return read_pickle(archive.read(names[0]), {**FUNCTIONS, **PERSISTENT}, CLASSES, load)
 
 
 def read_torch_stream(stream: BinaryIO) -> Any:
@@ -80,7 +80,7 @@ def read_torch_stream(stream: BinaryIO) -> Any:
     def load(key: Any) -> Storage:
         return places[_storage_key(key)[1]]
 
-    return read_pickle(BytesIO(data[start:end]), FUNCTIONS, CLASSES, load)
+    return read_pickle(BytesIO(data[start:end]), {**FUNCTIONS, **PERSISTENT}, CLASSES, load)
 
 
 def _places(data: bytes, start: int, end: int, keys: list[Any]) -> dict[str, Storage]:
@@ -92,7 +92,7 @@ def _places(data: bytes, start: int, end: int, keys: list[Any]) -> dict[str, Sto
         kinds.setdefault(name, (kind, numel))
         return make_storage(Global("torch.ByteStorage"), b"", 0)
 
-    functions: dict[str, Rebuild] = {**FUNCTIONS, **dict.fromkeys(_TENSOR_NAMES, _ignore)}
+    functions: dict[str, Rebuild] = {**FUNCTIONS, **PERSISTENT, **dict.fromkeys(_TENSOR_NAMES, _ignore)}
     read_pickle(BytesIO(data[start:end]), functions, CLASSES, note)
     storages = {}
     for name in keys:
