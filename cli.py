@@ -276,5 +276,38 @@ def evaluate(checkpoint: str, config: EvaluateConfig, console: Console) -> None:
         console.say(line)
 
 
+@main.command(context_settings=CONTEXT)
+@click.argument("source")
+@click.argument("target")
+@click.option(
+    "--format",
+    "form",
+    default="auto",
+    show_default=True,
+    type=click.Choice(["auto", "native", "rosinality", "ada"]),
+    help="auto: ours for .safetensors, rosinality's for .pt; ada: a plain state dict with NVIDIA's names",
+)
+@click.option("--half", is_flag=True, help="store our format in 16 bit")
+@command_options
+def convert(source: str, target: str, form: str, half: bool, console: Console) -> None:
+    """Write the checkpoint SOURCE, of any format, to TARGET."""
+    from stylegan_core.checkpoints.convert import convert as run
+
+    console.say(f"{target}: written ({run(source, target, form, half)})")
+
+
+@main.command(context_settings=CONTEXT)
+@click.argument("files", nargs=-1, required=True)
+@command_options
+def info(files: tuple[str, ...], console: Console) -> None:
+    """Say what FILES are: checkpoints, latents or directions."""
+    from editing.info import describe_file
+
+    for name in files:
+        with console.guard(name):
+            lines = describe_file(name)
+            console.say("\n".join([name, *(f"  {label}: {text}" for label, text in lines.items())]))
+
+
 if __name__ == "__main__":
     main()
