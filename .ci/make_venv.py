@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import tempfile
+import urllib.parse
 import urllib.request
 import venv
 from pathlib import Path
@@ -16,9 +17,10 @@ except ImportError:
     venv.create(folder, clear=True, with_pip=False)
     with urllib.request.urlopen("https://pypi.org/pypi/pip/json", timeout=60) as answer:
         wheel = next(file for file in json.load(answer)["urls"] if file["packagetype"] == "bdist_wheel")
+        address = urllib.parse.urljoin(answer.url, wheel["url"])  # mirrors give relative addresses
     with tempfile.TemporaryDirectory() as temporary:
         path = Path(temporary) / wheel["filename"]
-        urllib.request.urlretrieve(wheel["url"], path)
+        urllib.request.urlretrieve(address, path)
         python = str(folder / "bin" / "python")
         subprocess.run([python, str(path / "pip"), "install", "--quiet", str(path)], check=True)
 else:
