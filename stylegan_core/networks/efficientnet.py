@@ -11,8 +11,8 @@ from torch.nn.functional import pad
 from stylegan_core.errors import WeightsUnavailableError
 
 # (blocks, kernel, stride, expansion, channels) of each stage: EfficientNet-B0 (Tan & Le 2019, table 1).
-_STAGES = ((1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (2, 5, 2, 6, 40), (3, 3, 2, 6, 80), (3, 5, 1, 6, 112), (4, 5, 2, 6, 192))
-_STAGES += ((1, 3, 1, 6, 320),)
+_STAGES = [(1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (2, 5, 2, 6, 40), (3, 3, 2, 6, 80), (3, 5, 1, 6, 112), (4, 5, 2, 6, 192)]
+_STAGES += [(1, 3, 1, 6, 320)]
 TAPS = {2: 24, 4: 40, 10: 112, 15: 320}  # last block before each change of resolution -> channels; strides 4 to 32
 
 

@@ -1,5 +1,6 @@
 """An anchor for a generator that has an encoder: its codes must go on drawing the images they were made of."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,11 +23,11 @@ class Anchor:
 
     def __init__(self, path: str, generator: Generator, distance: Distance, device: torch.device) -> None:
         tensors, _ = read_safetensors(Path(path))
-        shapes = {"mean": (generator.img_channels * generator.img_resolution**2,), "shift": (generator.w_dim,)}
-        shapes["projection"] = (*shapes["mean"], generator.w_dim)
+        values, width = generator.img_channels * generator.img_resolution**2, generator.w_dim
+        shapes = {"mean": [values], "shift": [width], "projection": [values, width]}
         for name, shape in shapes.items():
-            if name not in tensors or tensors[name].numel() != torch.Size(shape).numel():
-                raise ConfigError(f"{path}: no linear encoder for this generator ({name} of {list(shape)} is expected)")
+            if name not in tensors or tensors[name].numel() != math.prod(shape):
+                raise ConfigError(f"{path}: no linear encoder for this generator ({name} of {shape} is expected)")
         self.encoder = {name: tensors[name].float().reshape(shape).to(device) for name, shape in shapes.items()}
         self.distance = distance
 
@@ -58,7 +59,7 @@ def squeeze_distance(device: torch.device) -> Distance:
     perceptual = load_perceptual("squeeze-uncalibrated", device)
 
     def distance(first: Tensor, second: Tensor) -> Tensor:
-        return perceptual(at_least_64(first), at_least_64(second))  # type: ignore[no-any-return]
+        return perceptual(at_least_64(first), at_least_64(second))
 
     return distance
 

@@ -17,5 +17,5 @@ def update(average: nn.Module, current: nn.Module, beta: float) -> None:
     """Move the parameters of `average` towards `current` by 1 - beta, in place, and copy the buffers."""
     for old, new in zip(average.parameters(), current.parameters(), strict=True):
         old.copy_(new.lerp(old, beta))
-    for old, new in zip(average.buffers(), current.buffers(), strict=True):
-        old.copy_(new)
+    for kept, given in zip(average.buffers(), current.buffers(), strict=True):
+        kept.copy_(given)

@@ -133,4 +133,4 @@ def tensorboard_writer(folder: Path, cur_nimg: int) -> Any:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
         raise ConfigError("--tensorboard needs the package: pip install 'invertigo[tensorboard]'") from error
-    return SummaryWriter(str(folder / "tensorboard"), purge_step=cur_nimg)  # type: ignore[no-untyped-call]
+    return SummaryWriter(str(folder / "tensorboard"), purge_step=cur_nimg)

@@ -132,7 +132,7 @@ class Stepper:
                 w_sum = w_sum + ws.detach()[:, 0].mean(0) / num
             if train:
                 self._apply(self.optimizer_g, self.trained_g)
-        mapping = getattr(self.models.generator, "mapping", None)
+        mapping = self.models.generator.mapping
         if isinstance(getattr(mapping, "w_avg", None), Tensor) and not self.config.freeze_mapping:
             mapping.w_avg.copy_(self.world.mean(w_sum).lerp(mapping.w_avg, mapping.w_avg_beta))
         for magnitude in self.magnitudes:
@@ -259,7 +259,7 @@ class Stepper:
         c = labels if labels.shape[1] else None
 
         def critic(images: Tensor) -> Tensor:
-            return self.models.discriminator(images, c).mean(1)  # type: ignore[no-any-return]
+            return self.models.discriminator(images, c).mean(1)
 
         return PENALTIES[name](critic, reals, fakes.detach(), weight, stream.rng("penalty"))
 

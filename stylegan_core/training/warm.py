@@ -91,7 +91,7 @@ def install_mapping(generator: Any, scale: Tensor) -> None:
     shift[:num] = SHIFT * scale[:num].to(shift)
     mapping.w_avg.copy_(shift)
     for affine in affines(generator):
-        affine.bias -= (affine.weight * affine.weight_gain) @ shift / affine.bias_gain
+        affine.bias.sub_((affine.weight * affine.weight_gain) @ shift / affine.bias_gain)
 
 
 def affines(generator: Any) -> list[FullyConnected]:
