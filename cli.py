@@ -2,12 +2,21 @@
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import click
 
-from editing.config import EditConfig, PairsConfig
-from inversion.config import InvertConfig, ProjectionConfig
+from editing.config import (
+    BoundaryConfig,
+    ComponentConfig,
+    EditConfig,
+    FinishConfig,
+    FitSource,
+    ImportConfig,
+    PairsConfig,
+)
+from inversion.config import METHOD_STEPS, InvertConfig, ProjectionConfig, TuneConfig
 from stylegan_core.console import Console
 from stylegan_core.errors import ToolkitError
 from stylegan_core.metrics.config import EvaluateConfig
@@ -53,6 +62,12 @@ def out_option(default: str) -> Callable[..., Any]:
     return click.option("--out", default=default, show_default=True, help="folder to write into")
 
 
+def method_steps(invert: InvertConfig, projection: ProjectionConfig) -> ProjectionConfig:
+    """Give the method its own number of steps where the command line names none."""
+    default = click.get_current_context().get_parameter_source("steps") is click.core.ParameterSource.DEFAULT
+    return replace(projection, steps=METHOD_STEPS.get(invert.method, projection.steps)) if default else projection
+
+
 def workshop(console: Console, out: str, edit: EditConfig, invert: InvertConfig, projection: ProjectionConfig) -> Any:
     """Load what every editing command needs."""
     from pathlib import Path
@@ -60,7 +75,7 @@ def workshop(console: Console, out: str, edit: EditConfig, invert: InvertConfig,
     from editing.edit import Workshop
     from inversion.invert import Inverter
 
-    return Workshop(Inverter(invert, projection), edit, Path(out), console)
+    return Workshop(Inverter(invert, method_steps(invert, projection)), edit, Path(out), console)
 
 
 def editing_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -86,16 +101,17 @@ def main() -> None:
 @out_option("out")
 @options_from(InvertConfig, "invert")
 @options_from(ProjectionConfig, "projection")
+@options_from(TuneConfig, "tune")
 @command_options
 def invert_main(photos: tuple[str, ...], out: str, invert: InvertConfig, projection: ProjectionConfig,
-                console: Console) -> None:  # fmt: skip
+                tune: TuneConfig, console: Console) -> None:  # fmt: skip
     """Find the latent codes of the faces in PHOTOS.
 
     Minimises  lambda_percept * L_percept(G(w), I) + lambda_mse / N * ||G(w) - I||^2  and writes, for each face,
     OUT/PHOTO/faceN/ with latent.npz, aligned.png, inverted.png, comparison.png and report.json."""
     from inversion.invert import invert_files
 
-    invert_files(photos, out, invert, projection, console)
+    invert_files(photos, out, invert, method_steps(invert, projection), console, tune)
 
 
 @main.command("edit", context_settings=CONTEXT)
@@ -177,7 +193,7 @@ def generate(seeds: str, psi: float, label: int | None, out: str, generator: str
 
 @main.group(context_settings=CONTEXT)
 def directions() -> None:
-    """Directions of editing: list what is shipped, fit your own."""
+    """Directions of editing: list what is shipped, fit, factor or import your own."""
 
 
 @directions.command("list", context_settings=CONTEXT)
@@ -195,24 +211,62 @@ def directions_list(generator: str, console: Console) -> None:
         console.say(f"none for {generator}; fit one with `invertigo directions fit`")
 
 
+@directions.command("show", context_settings=CONTEXT)
+@click.argument("name")
+@GENERATOR
+@command_options
+def directions_show(name: str, generator: str, console: Console) -> None:
+    """Say everything a direction (a shipped name, or a file) knows of itself."""
+    from editing.directions import show_direction
+
+    console.say(show_direction(name, generator))
+
+
 @directions.command("fit", context_settings=CONTEXT)
 @click.option("--name", required=True, help="name of the direction")
-@click.option(
-    "--pairs",
-    required=True,
-    help="folder or zip with attributes.csv (file, person, pose), or a CSV of neutral, expression",
-)
 @click.option("--out", required=True, help="file to write, NAME.npz")
-@options_from(PairsConfig, "config")
+@options_from(FitSource, "source")
+@options_from(FinishConfig, "finish")
+@options_from(PairsConfig, "pairs_config")
+@options_from(BoundaryConfig, "boundary")
 @options_from(InvertConfig, "invert")
 @command_options
-def directions_fit(
-    name: str, pairs: str, out: str, config: PairsConfig, invert: InvertConfig, console: Console
-) -> None:
-    """Fit a direction to pairs of photos of the same people."""
-    from editing.discover.pairs import fit_pairs
+def directions_fit(name: str, out: str, source: FitSource, finish: FinishConfig, pairs_config: PairsConfig,
+                   boundary: BoundaryConfig, invert: InvertConfig, console: Console) -> None:  # fmt: skip
+    """Fit a direction: to pairs of photos, to labelled codes, or to what a judge says of the generator's faces."""
+    from editing.discover.fit import fit_direction
 
-    fit_pairs(out, name, pairs, config, invert, console)
+    fit_direction(out, name, source, pairs_config, boundary, finish, invert, console)
+
+
+@directions.command("factor", context_settings=CONTEXT)
+@click.argument("method", type=click.Choice(["sefa", "ganspace"]))
+@click.option("--name", required=True, help="name of the direction")
+@click.option("--out", required=True, help="file to write, NAME.npz")
+@options_from(ComponentConfig, "config")
+@GENERATOR
+@command_options
+def directions_factor(method: str, name: str, out: str, config: ComponentConfig, generator: str,
+                      console: Console) -> None:  # fmt: skip
+    """Take a component of the modulation weights (sefa) or of W (ganspace) as a direction."""
+    from editing.discover.fit import fit_component
+
+    fit_component(out, name, method, generator, config, console)
+
+
+@directions.command("import", context_settings=CONTEXT)
+@click.argument("file")
+@click.option("--name", required=True, help="name of the direction")
+@click.option("--out", required=True, help="file to write, NAME.npz")
+@options_from(ImportConfig, "config")
+@GENERATOR
+@command_options
+def directions_import(file: str, name: str, out: str, config: ImportConfig, generator: str,
+                      console: Console) -> None:  # fmt: skip
+    """Import another tool's direction: InterFaceGAN, Puzer .npy; e4e, PTI, ffhq_pca, rosinality .pt; GANSpace .npz."""
+    from editing.discover.foreign import import_direction
+
+    import_direction(file, name, out, generator, config, console)
 
 
 @main.command(context_settings=CONTEXT)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from inversion.latents import read_npz
 from stylegan_core.assets import asset_path
+from stylegan_core.checkpoints.load import load_generator
 from stylegan_core.errors import LatentError, LatentMismatchError
 from stylegan_core.images import write_atomic
 
@@ -26,6 +27,11 @@ class Direction:
     layers: tuple[int, ...] | None = None  # layers it moves; None: all
     unit: str = ""  # what strength 1 means
     report: dict[str, Any] = field(default_factory=dict)  # how it was made
+
+    @property
+    def attribute(self) -> str:
+        """The judge of what it moves; empty where that is not known."""
+        return str(self.report.get("attribute", ""))
 
 
 def save_direction(path: str | Path, direction: Direction) -> None:
@@ -106,3 +112,22 @@ def shipped_directions(fingerprint: str) -> dict[str, Direction]:
     """Return the directions that ship for the generator with this fingerprint, by name."""
     directions = (load_direction(path) for path in sorted(asset_path("directions").glob("*.npz")))
     return {direction.name: direction for direction in directions if direction.generator == fingerprint}
+
+
+def show_direction(name: str, generator_name: str) -> str:
+    """Return what a direction (a shipped name, or a file) knows of itself, a line each."""
+    is_file = Path(name).suffix == ".npz" or Path(name).is_file()
+    direction = load_direction(name) if is_file else find_direction(name, load_generator(generator_name))
+    layers = "all" if direction.layers is None else ", ".join(map(str, direction.layers))
+    lines = {
+        "name": direction.name,
+        "generator": f"{direction.generator_name} ({direction.generator[:12]})",
+        "space": "W" if direction.vector.shape[1] == 1 else f"W+, {direction.vector.shape[1]} layers",
+        "layers": layers,
+        "length": f"{float(direction.vector.norm(dim=2).mean()):.3f}",
+        "strength 1": direction.unit,
+        **direction.report,
+    }
+    return "\n".join(
+        f"{key}: {value if isinstance(value, (str, int)) else json.dumps(value)}" for key, value in lines.items()
+    )

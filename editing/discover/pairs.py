@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from editing.config import PairsConfig
-from editing.directions import Direction, save_direction
+from editing.config import FinishConfig, PairsConfig
+from editing.directions import save_direction
+from editing.discover.finish import describe, renew
 from inversion.config import InvertConfig, ProjectionConfig
 from inversion.encoder import guess_codes
 from inversion.invert import Inverter
@@ -38,7 +39,9 @@ def mean_difference(neutral: Tensor, expression: Tensor) -> Tensor:
     return (expression - neutral).mean(dim=0, keepdim=True)
 
 
-def fit_pairs(out: str, name: str, data: str, config: PairsConfig, invert: InvertConfig, console: Console) -> None:
+def fit_pairs(
+    out: str, name: str, data: str, config: PairsConfig, finish: FinishConfig, invert: InvertConfig, console: Console
+) -> None:
     """Fit a direction to the pairs in `data` and write it to `out`."""
     inverter = Inverter(invert, ProjectionConfig(steps=config.steps))
     pairs = read_pairs(Path(data), config.poses)
@@ -65,7 +68,8 @@ def fit_pairs(out: str, name: str, data: str, config: PairsConfig, invert: Inver
     }
     vector = mean_difference(neutral, expression) * config.scale
     unit = f"{config.scale:g} times the mean difference of {len(kept)} pairs ({config.poses})"
-    save_direction(out, Direction(name, vector.cpu(), meta.fingerprint, meta.name, None, unit, report))
+    direction = describe(inverter.generator, name, vector, finish, report)
+    save_direction(out, renew(direction, direction.vector, unit, {}))
     console.say(f"{out}: {name} for {meta.name}, from {len(kept)} pairs")
 
 

@@ -3,6 +3,8 @@
 Architectures of @vladmandic/face-api (MIT); `same` is TensorFlow's SAME padding."""
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
@@ -19,6 +21,16 @@ FACE_REGION = (0.252, 0.3142, 0.748, 0.8102)  # left, top, right, bottom in unit
 EYE_TO_MOUTH = 1 / 3.6  # in units of the FFHQ quad's side, where the face's height sets that side
 
 Weights = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Judge:
+    """One attribute of a face as a number."""
+
+    score: Callable[[Tensor, Alignment], Tensor]  # aligned faces [N, 3, R, R] in [-1, 1] -> [N]
+    unit: str  # of the number: probability or years
+    tolerance: float  # a difference that does not count
+    clear: float  # a difference that anybody sees
 
 
 def expression_probabilities(faces: Tensor, alignment: Alignment) -> Tensor:
@@ -68,6 +80,25 @@ def age_and_gender(faces: Tensor, alignment: Alignment) -> tuple[Tensor, Tensor]
     age = (pooled @ weights["fc/age/weights"] + weights["fc/age/bias"]).flatten()
     gender = (pooled @ weights["fc/gender/weights"] + weights["fc/gender/bias"]).softmax(dim=1)
     return age, gender[:, 0]
+
+
+def _expression(index: int) -> Judge:
+    return Judge(
+        lambda faces, alignment: expression_probabilities(faces, alignment)[:, index], "probability", 0.05, 0.5
+    )
+
+
+JUDGES: dict[str, Judge] = {
+    **{name: _expression(index) for index, name in enumerate(EXPRESSIONS)},
+    "age": Judge(lambda faces, alignment: age_and_gender(faces, alignment)[0], "years", 2.0, 10.0),
+    "gender": Judge(lambda faces, alignment: age_and_gender(faces, alignment)[1], "probability", 0.05, 0.5),  # of male
+}
+
+
+def judge_all(faces: Tensor, alignment: Alignment) -> Tensor:
+    """Return every judge's number [N, len(JUDGES)], columns in the order of `JUDGES`, each network run once."""
+    age, gender = age_and_gender(faces, alignment)
+    return torch.cat([expression_probabilities(faces, alignment), age[:, None], gender[:, None]], dim=1)
 
 
 def judge_crop(faces: Tensor, alignment: Alignment, size: int) -> Tensor:

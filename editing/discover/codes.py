@@ -1,0 +1,126 @@
+"""Codes to fit directions to: drawn from the generator, guessed from a photo set, or named in a CSV with labels."""
+
+import csv
+import io
+import zipfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from inversion.encoder import guess_codes
+from inversion.faces.align import align_face, whole_image_quad
+from inversion.invert import Inverter
+from inversion.latents import check_generator, load_latent
+from inversion.statistics import class_labels
+from stylegan_core.errors import ConfigError, DatasetError
+from stylegan_core.generate import generate_ws
+from stylegan_core.images import SUFFIXES, Photo, decode_photo, read_photo
+from stylegan_core.seeds import generator_for
+
+MAX_MEMBER = 64 << 20
+MAX_FACES = 1_000_000
+
+
+def sample_codes(generator: Any, num: int, seed: int = 0, psi: float = 1.0) -> Tensor:
+    """Draw codes w [num, w_dim] from the mapping network, of all classes in turn where it has classes."""
+    if num < 2:
+        raise ConfigError(f"{num} samples are too few; ask for hundreds")
+    device = generator.w_avg.device
+    z = torch.randn(num, generator.z_dim, generator=generator_for(seed)).to(device)
+    labels = class_labels(generator, num, device)
+    with torch.no_grad():
+        parts = [
+            generator.mapping(z[i : i + 256], None if labels is None else labels[i : i + 256], psi)[:, 0]
+            for i in range(0, num, 256)
+        ]
+    return torch.cat(parts)
+
+
+def photo_codes(generator: Any, data: str, exclude: str = "") -> Tensor:
+    """Return the encoder's codes w [N, w_dim] of a folder or zip of aligned faces.
+
+    `exclude` names persons of its attributes.csv that are left out."""
+    blank = torch.zeros(1, generator.img_channels, generator.img_resolution, generator.img_resolution)
+    if guess_codes(generator, blank.to(generator.w_avg.device)) is None:
+        raise ConfigError(f"no encoder for {generator.meta.name} is shipped; leave --data out and sample instead")
+    left_out = {name.strip() for name in exclude.split(",") if name.strip()}
+    codes = []
+    for photo in tqdm(_photos(Path(data), left_out), desc="faces", disable=None, leave=False):
+        quad = whole_image_quad(*photo.rgb.shape[:2])
+        target = align_face(photo.rgb, quad, generator.img_resolution).to(generator.w_avg.device)
+        guess = guess_codes(generator, target)
+        assert guess is not None
+        codes.append(guess[:, 0])
+    if len(codes) < 2:
+        raise DatasetError(f"{data}: {len(codes)} faces in it; a direction needs many")
+    return torch.cat(codes)
+
+
+def labelled_codes(inverter: Inverter, path: Path) -> tuple[Tensor, Tensor]:
+    """Read a CSV with the columns `file` and `label`: codes w [N, w_dim] and labels [N].
+
+    A file is a latent.npz (of W+ the mean over layers is taken), a photo, or a seed number; labels are numbers."""
+    if not path.is_file():
+        raise DatasetError(f"{path}: no such file; give a CSV with the columns file and label")
+    reader = csv.DictReader(io.StringIO(path.read_text()))
+    if missing := {"file", "label"} - set(reader.fieldnames or ()):
+        raise DatasetError(f"{path}: its CSV has no column {', '.join(sorted(missing))}; add it")
+    codes, labels = [], []
+    for line, row in enumerate(reader, start=2):
+        try:
+            labels.append(float(row["label"]))
+        except (TypeError, ValueError):
+            raise DatasetError(
+                f"{path}, line {line}: label '{row['label']}' is no number; write 0, 1, or years"
+            ) from None
+        codes.append(_code(inverter, row["file"], path.parent))
+    if len(codes) < 2:
+        raise DatasetError(f"{path}: {len(codes)} labelled codes; a direction needs many")
+    return torch.cat(codes), torch.tensor(labels)
+
+
+def _code(inverter: Inverter, name: str, folder: Path) -> Tensor:
+    generator: Any = inverter.generator
+    if name.isdigit():
+        return generate_ws(generator, [int(name)])[:, 0]
+    path = folder / name
+    if path.suffix == ".npz":
+        latent = load_latent(path)
+        check_generator(latent, generator, str(path))
+        return latent.ws.to(generator.w_avg.device).mean(dim=1)
+    photo = read_photo(path)
+    face = inverter.align(photo)[0]
+    guess = guess_codes(generator, face.target)
+    return guess[:, 0] if guess is not None else inverter.invert_face(photo, face).latent.ws.mean(dim=1)
+
+
+def _photos(path: Path, exclude: set[str]) -> Iterator[Photo]:
+    """Yield the images of a folder or zip, in the order of their names."""
+    if path.is_dir():
+        names = [str(item.relative_to(path)) for item in path.rglob("*") if item.suffix.lower() in SUFFIXES]
+        table = (path / "attributes.csv").read_text() if (path / "attributes.csv").is_file() else ""
+        yield from (read_photo(path / name) for name in _kept(names, table, exclude, path))
+        return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = {item.filename: item.file_size for item in archive.infolist() if item.file_size < MAX_MEMBER}
+            table = archive.read("attributes.csv").decode() if "attributes.csv" in members else ""
+            images = [name for name in members if Path(name).suffix.lower() in SUFFIXES]
+            for name in _kept(images, table, exclude, path):
+                yield decode_photo(archive.read(name), path / name)
+    except (OSError, zipfile.BadZipFile, UnicodeDecodeError) as error:
+        raise DatasetError(f"{path}: no folder or zip of images ({error}); give one") from error
+
+
+def _kept(names: Sequence[str], table: str, exclude: set[str], path: Path) -> list[str]:
+    if len(names) > MAX_FACES:
+        raise DatasetError(f"{path}: more than {MAX_FACES:,} images; give a part of them")
+    rows = list(csv.DictReader(io.StringIO(table)))
+    if exclude and not any(row.get("person") in exclude for row in rows):
+        raise DatasetError(f"{path}: its attributes.csv names none of the persons to leave out; check --exclude")
+    left_out = {row.get("file") for row in rows if row.get("person") in exclude}
+    return sorted(name for name in names if name not in left_out)

@@ -1,0 +1,86 @@
+"""What every direction goes through after its fit: attributes kept, layers chosen, a length that means something."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from editing.conditional import without
+from editing.config import FinishConfig
+from editing.directions import Direction, find_direction
+from editing.judging import effect, find_judge
+from editing.layers import parse_layers
+from inversion.faces.judges import JUDGES, Judge
+from inversion.statistics import w_statistics
+
+CALIBRATION_CODES = 48
+MAX_LENGTH = 16.0  # of a step, in standard deviations of W
+BISECTIONS = 7
+
+
+def describe(generator: Any, name: str, step: Tensor, finish: FinishConfig, report: dict[str, Any]) -> Direction:
+    """Make a direction of a step [1, 1 or num_ws, w_dim], less what `finish.keep` names, in the layers it names."""
+    kept = kept_directions(generator, finish.keep.split(","))
+    vector = without(step.cpu(), [item.vector for item in kept], w_statistics(generator)[1].cpu(), name)
+    layers = None if finish.layers == "all" else tuple(parse_layers(finish.layers, generator.num_ws))
+    judged = {"attribute": find_judge(finish.judge) and finish.judge} if finish.judge else {}
+    about = {**report, **judged, **({"keeps": [item.name for item in kept]} if kept else {})}
+    meta = generator.meta
+    return Direction(name, vector, meta.fingerprint, meta.name, layers, "", about)
+
+
+def kept_directions(generator: Any, names: Sequence[str]) -> list[Direction]:
+    """Return the directions called `names` (or in files), blanks skipped."""
+    return [find_direction(name.strip(), generator) for name in names if name.strip()]
+
+
+def renew(direction: Direction, vector: Tensor, unit: str, report: dict[str, Any]) -> Direction:
+    """Return the direction with another step, unit, and more in its report."""
+    return replace(direction, vector=vector, unit=unit, report={**direction.report, **report})
+
+
+def calibrate(generator: Any, direction: Direction, judge: Judge, w: Tensor, report: dict[str, Any]) -> Direction:
+    """Scale a direction so that strength 1 changes its attribute clearly (`judge.clear`, mean over codes w [N, w_dim]).
+
+    The length is found by bisection on renders, up to `MAX_LENGTH`; the report says what strength 1 does to every
+    judge and to identity."""
+    chosen = w[torch.linspace(0, len(w) - 1, min(len(w), CALIBRATION_CODES)).long()]
+    ws = chosen[:, None].repeat(1, generator.num_ws, 1)
+    attribute = direction.report["attribute"]
+    column = list(JUDGES).index(attribute)
+
+    def rise(length: float) -> float:
+        return float(effect(generator, ws, direction.vector, length, direction.layers)[0][:, column].mean())
+
+    low, high = 0.0, MAX_LENGTH
+    while high > 1 and rise(high / 2) >= judge.clear:
+        high /= 2
+    for _ in range(BISECTIONS):
+        middle = (low + high) / 2
+        low, high = (low, middle) if rise(middle) >= judge.clear else (middle, high)
+    changes, identity = effect(generator, ws, direction.vector, high, direction.layers)
+    measured = {
+        "calibrated_on": len(ws),
+        "length": high,
+        "moved": float((changes[:, column] > 0).float().mean()),
+        "mean_change": {name: float(value) for name, value in zip(JUDGES, changes.mean(dim=0), strict=True)},
+        "identity_distance": float(identity.mean()),
+    }
+    change = measured["mean_change"][attribute]  # type: ignore[index]
+    unit = f"{change:+.2f} in the judge's {attribute} ({judge.unit}) on average"
+    return renew(direction, direction.vector * high, unit, {**report, **measured})
+
+
+def summary(direction: Direction) -> str:
+    """Say in a line what strength 1 does and how good the fit was."""
+    report = direction.report
+    parts = [f"strength 1 is {direction.unit}"]
+    if "held_out_accuracy" in report:
+        parts.append(f"held-out accuracy {report['held_out_accuracy']:.2f} on {report['held_out']}")
+    if "held_out_correlation" in report:
+        parts.append(f"held-out correlation {report['held_out_correlation']:.2f} on {report['held_out']}")
+    if "moved" in report:
+        parts.append(f"moves {100 * report['moved']:.0f} %, identity distance {report['identity_distance']:.2f}")
+    return "; ".join(parts)
