@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 from stylegan_core.options import option
 
-SPACES = ("w+", "w")
-METHODS = ("project",)
+SPACES = ("w+", "w", "z")
+METHODS = ("project", "hybrid", "tune", "reference", "image2stylegan")
+METHOD_STEPS = {"hybrid": 50, "reference": 1000, "image2stylegan": 5000}  # where the command names none
 
 
 @dataclass(frozen=True)
@@ -16,6 +17,7 @@ class ProjectionConfig:
     steps: int = option(200, "optimiser steps at most; 0 keeps the starting code")
     lambda_percept: float = option(1.0, "weight of the perceptual distance")
     lambda_mse: float = option(50.0, "weight of the squared error a value, ||G(w) - I||^2 / N")
+    lambda_identity: float = option(0.0, "weight of the squared identity distance (faces)")
     lambda_wplus: float = option(0.02, "weight of the squared spread of W+ around W, in units of the std of W")
     lambda_noise: float = option(1e3, "weight of the noise inputs' autocorrelation")
     lr: float = option(0.1, "peak learning rate, in units of the std of W")
@@ -28,6 +30,17 @@ class ProjectionConfig:
 
 
 @dataclass(frozen=True)
+class TuneConfig:
+    """How `tune` bends the generator to a face."""
+
+    tune_steps: int = option(300, "steps of the generator's tuning at most")
+    tune_lr: float = option(0.01, "peak learning rate of the weights' difference")
+    tune_psnr: float = option(35.0, "stop once the render is so close to the photo, in dB")
+    tune_size: float = option(0.08, "size of the stored difference, as a share of the generator's in 16 bit")
+    tune_locality: float = option(1.0, "weight of the change elsewhere in W, which keeps edits what they are")
+
+
+@dataclass(frozen=True)
 class InvertConfig:
     """Which generator, which faces, and where to start."""
 
@@ -36,5 +49,8 @@ class InvertConfig:
     faces: str = option("1", "faces of each photo: all, N (the N largest), or names such as face0,face2")
     align: bool = option(True, "find and align faces; --no-align takes the picture as an aligned face")
     start: str = option("auto", "starting code: auto (encoder if there is one), encoder, w_avg, or a latent.npz")
+    encoder: str = option("", "encoder file (`invertigo encoder train`) to start from; empty: the shipped one")
+    mask: str = option("", "picture of the photo's size, white where the face is visible; the rest is not matched")
+    batch: int = option(1, "faces searched for at a time; results differ from those of single searches by rounding")
     perceptual: str = option("auto", "perceptual features: auto, vgg, alex, squeeze, squeeze-uncalibrated")
     device: str = option("auto", "auto, cpu, cuda or mps")

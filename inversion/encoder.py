@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from stylegan_core.assets import asset_path
 
 
-def guess_codes(generator: Any, targets: Tensor) -> Tensor | None:
+def guess_codes(generator: Any, targets: Tensor, encoder: str = "") -> Tensor | None:
     """Return starting codes [N, num_ws, w_dim] for targets [N, 3, R, R] in [-1, 1].
 
     None where no encoder for this generator (by fingerprint) is shipped."""

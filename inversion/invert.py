@@ -12,14 +12,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from inversion.config import InvertConfig, ProjectionConfig
+from inversion.config import InvertConfig, ProjectionConfig, TuneConfig
+from inversion.delta import Delta, tuned_synthesis
 from inversion.encoder import guess_codes
 from inversion.faces.align import align_face, face_quad, quad_side, whole_image_quad
 from inversion.faces.detect import choose_faces, detect_faces
 from inversion.faces.judges import identity_distance
 from inversion.latents import Latent, check_generator, load_latent, save_latent
 from inversion.losses import mean_squared_error, perceptual_features
-from inversion.project import Progress, Projection, project
+from inversion.methods import METHODS
+from inversion.task import Progress, Projection, Task
 from stylegan_core.checkpoints.load import load_generator
 from stylegan_core.console import Console
 from stylegan_core.devices import pick_device
@@ -28,6 +30,9 @@ from stylegan_core.features.perceptual import PerceptualDistance, load_perceptua
 from stylegan_core.images import Photo, labelled_row, read_photo, to_uint8, write_png, write_text
 
 STARTS = ("auto", "encoder", "w_avg")
+SPACE_OF = {"reference": "w", "image2stylegan": "w+"}  # of methods that take no --space
+DEFAULT_TUNE = TuneConfig()
+STATE_FILE = ".inversion-state.safetensors"  # in a face's folder, while its search is under way
 DIFFERENCE_GAIN = 4  # of the difference shown in comparison.png
 
 
@@ -50,6 +55,16 @@ class InvertedFace:
     latent: Latent
 
 
+@dataclass(frozen=True)
+class Job:
+    """A face that waits for its inversion."""
+
+    path: str  # of the photo, as it was given
+    folder: Path  # to write into
+    photo: Photo
+    face: AlignedFace
+
+
 @dataclass
 class Inverter:
     """A generator, its perceptual distance and the options: load once, invert many photos."""
@@ -58,10 +73,13 @@ class Inverter:
     projection: ProjectionConfig = ProjectionConfig()
     generator: Any = None
     perceptual: PerceptualDistance | None = None
+    tune: TuneConfig = TuneConfig()
     load_seconds: float = field(default=0.0, init=False)
 
     def __post_init__(self) -> None:
         began = time.perf_counter()
+        if self.config.method not in METHODS:
+            raise ConfigError(f"--method '{self.config.method}' is unknown; expected one of {', '.join(METHODS)}")
         device = pick_device(self.config.device)
         if self.generator is None:
             self.generator = load_generator(self.config.generator, device)
@@ -88,49 +106,105 @@ class Inverter:
         face: AlignedFace,
         start: Latent | None = None,
         progress: Progress | None = None,
+        state_file: Path | None = None,
     ) -> InvertedFace:
-        """Find the code of one aligned face."""
+        """Find the code of one aligned face; an interrupted search leaves its state in `state_file` and goes on."""
+        return self.invert_faces([(photo, face)], start, progress, state_file)[0]
+
+    def invert_faces(
+        self,
+        faces: Sequence[tuple[Photo, AlignedFace]],
+        start: Latent | None = None,
+        progress: Progress | None = None,
+        state_file: Path | None = None,
+    ) -> list[InvertedFace]:
+        """Find the codes of several aligned faces in one search; each has its own jitter, early stop and best code."""
         began = time.perf_counter()
-        codes, origin = self._start(face.target, start)
-        noise = start.noise if start else None
-        result = project(self.generator, face.target, self.perceptual, self.projection, codes, noise, progress)
-        maps = {name: level[0, 0].cpu() for name, level in result.noise.items()}
+        targets = torch.cat([face.target for _, face in faces])
+        codes, origin = self._start(targets, start)
+        masks = [self._mask(photo, face) for photo, face in faces] if self.config.mask else []
+        result = METHODS[self.config.method](
+            Task(
+                self.generator,
+                targets,
+                self.perceptual,
+                self.projection,
+                codes,
+                start.noise if start else None,
+                torch.cat(masks) if masks else None,
+                progress,
+                state_file,
+                tune=self.tune,
+            )
+        )
+        seconds = {"load": self.load_seconds, "optimise": (time.perf_counter() - began) / len(faces)}
+        return [self._inverted(row, *pair, result, origin, seconds) for row, pair in enumerate(faces)]
+
+    def _inverted(
+        self, row: int, photo: Photo, face: AlignedFace, result: Projection, origin: str, seconds: dict[str, float]
+    ) -> InvertedFace:
+        """Render row `row` of a result and put it together with what belongs to it."""
+        ws = result.ws[row : row + 1]
+        maps = {name: level[row, 0].cpu() for name, level in result.noise.items()}
+        noise = {"noise": {name: level.to(ws.device) for name, level in maps.items()}} if maps else {}
+        delta = result.deltas[row] if result.deltas else None
         with torch.no_grad():
-            image = self.generator.synthesis(result.ws, noise_mode="const", **({"noise": maps} if maps else {}))
-        seconds = {"load": self.load_seconds, "optimise": time.perf_counter() - began}
-        report = self._report(photo, face, result, image, origin, seconds)
+            image = tuned_synthesis(self.generator, delta)(ws, noise_mode="const", **noise)
         latent = Latent(
-            ws=result.ws.cpu(),
-            origin=result.ws.cpu(),
+            ws=ws.cpu(),
+            origin=ws.cpu(),
             noise=maps,
             generator=self.generator.meta.fingerprint,
-            space=self.projection.space,
+            space=SPACE_OF.get(self.config.method, self.projection.space),
             quad=face.quad,
             photo_sha256=photo.sha256,
-            report=report,
+            report=self._report(row, photo, face, result, image, origin, seconds),
+            delta=delta,
         )
         return InvertedFace(face, image, latent)
+
+    def _mask(self, photo: Photo, face: AlignedFace) -> Tensor:
+        """Cut the face's part [1, 1, R, R] in [0, 1] out of the mask picture."""
+        mask = read_photo(self.config.mask)
+        if mask.rgb.shape != photo.rgb.shape:
+            raise ConfigError(
+                f"--mask {self.config.mask} is {mask.rgb.shape[1]}x{mask.rgb.shape[0]} pixels, the photo "
+                f"{photo.rgb.shape[1]}x{photo.rgb.shape[0]}; a mask of the photo's size is needed"
+            )
+        aligned = align_face(mask.rgb, face.quad, self.generator.img_resolution).to(face.target)
+        shown = aligned.mean(dim=1, keepdim=True).add(1).div(2).clamp(0, 1)
+        if float(shown.sum()) < 1:
+            raise ConfigError(f"--mask {self.config.mask} hides all of face{face.index}; paint what is visible white")
+        return shown
 
     def _target(self, rgb: NDArray[np.uint8], quad: NDArray[np.float64], resolution: int) -> Tensor:
         target = align_face(rgb, quad, resolution).to(self.generator.w_avg.device)
         return target.mean(dim=1, keepdim=True) if self.generator.img_channels == 1 else target
 
-    def _start(self, target: Tensor, start: Latent | None) -> tuple[Tensor | None, str]:
+    def _start(self, targets: Tensor, start: Latent | None) -> tuple[Tensor | None, str]:
         """Return the starting codes and what they are."""
         if start is not None:
-            return start.ws.to(target), "latent"
+            return start.ws.to(targets).expand(len(targets), -1, -1), "latent"
         if self.config.start not in STARTS:
             raise ConfigError(f"--start '{self.config.start}' is unknown; expected {', '.join(STARTS)}, or a latent")
-        guess = guess_codes(self.generator, target) if self.config.start != "w_avg" else None
-        if guess is None and self.config.start == "encoder":
-            raise ConfigError(f"no encoder for {self.generator.meta.name} is shipped; use --start w_avg")
+        if self.config.start == "w_avg" and self.config.method != "hybrid":
+            return None, "w_avg"
+        guess = guess_codes(self.generator, targets, self.config.encoder)
+        if guess is None and (self.config.start == "encoder" or self.config.method == "hybrid"):
+            raise ConfigError(
+                f"no encoder for {self.generator.meta.name} is shipped; train one with `invertigo encoder train` and "
+                "name it with --encoder, or use --method project --start w_avg"
+            )
         return guess, "w_avg" if guess is None else "encoder"
 
     def _report(
-        self, photo: Photo, face: AlignedFace, result: Projection, image: Tensor, origin: str, seconds: dict[str, float]
-    ) -> dict[str, Any]:
-        meta, best = self.generator.meta, result.best_step[0]
-        terms = {name: values[best] for name, values in result.history[0].items()} if result.num_steps[0] else {}
+        self, row: int, photo: Photo, face: AlignedFace, result: Projection, image: Tensor, origin: str,
+        seconds: dict[str, float],
+    ) -> dict[str, Any]:  # fmt: skip
+        meta, best, steps = self.generator.meta, result.best_step[row], result.num_steps[row]
+        history = result.history[row]
+        tuned = {name: values for name, values in history.items() if name.startswith("tune_")}
+        terms = {name: values[best] for name, values in history.items() if name not in tuned} if steps else {}
         height, width = photo.rgb.shape[:2]
         return {
             "photo": {"path": str(photo.path.resolve()), "name": photo.path.stem, "width": width, "height": height},
@@ -145,14 +219,21 @@ class Inverter:
             "start": origin,
             "perceptual": self.perceptual.name if self.perceptual else "none",
             "options": asdict(self.projection),
-            "steps_taken": result.num_steps[0],
+            "steps_taken": steps,
             "best_step": best,
-            "stopped_early": 0 < result.num_steps[0] < self.projection.steps,
+            "stopped_early": 0 < steps < self.projection.steps,
             "loss_terms": terms,
             "loss": sum(terms.values()) if terms else None,
             "scores": self.scores(image, face.target),
             "seconds": {name: round(value, 3) for name, value in seconds.items()},
+            **({"z": result.z[row].tolist()} if result.z is not None else {}),
+            **({"tuning": self._tuning_report(result.deltas[row], tuned)} if result.deltas else {}),
         }
+
+    def _tuning_report(self, delta: Delta, history: dict[str, list[float]]) -> dict[str, Any]:
+        last = {name.removeprefix("tune_"): values[-1] for name, values in history.items()}
+        steps = len(next(iter(history.values()), []))
+        return {"options": asdict(self.tune), "steps_taken": steps, "bytes": delta.num_bytes, **last}
 
     def scores(self, image: Tensor, target: Tensor) -> dict[str, float]:
         """Compare a render with its target, both [1, C, R, R] in [-1, 1]: PSNR in dB of images clipped to [-1, 1]."""
@@ -212,18 +293,42 @@ def output_names(paths: Sequence[str | Path]) -> list[str]:
 
 
 def invert_files(
-    paths: Sequence[str], out: str, config: InvertConfig, projection: ProjectionConfig, console: Console
+    paths: Sequence[str],
+    out: str,
+    config: InvertConfig,
+    projection: ProjectionConfig,
+    console: Console,
+    tune: TuneConfig = DEFAULT_TUNE,
 ) -> None:
-    """Invert photos into `out/NAME/faceN/`; a photo that fails is named and leaves the others."""
-    inverter = Inverter(config, projection)
+    """Invert photos into `out/NAME/faceN/`; a photo that fails is named and leaves the others.
+
+    With `config.batch` above 1, so many faces are searched for at a time, of several photos if need be."""
+    inverter = Inverter(config, projection, tune=tune)
     start = read_start(config.start, inverter.generator)
+    waiting: list[Job] = []
     for path, name in zip(paths, output_names(paths), strict=True):
         with console.guard(path):
             photo = read_photo(path)
             for face in inverter.align(photo):
-                folder = Path(out) / name / f"face{face.index}"
-                with console.progress(f"{name} face{face.index}", projection.steps) as progress:
-                    inverted = inverter.invert_face(photo, face, start, progress)
-                write_inversion(folder, inverted)
-                report = inverted.latent.report
-                console.say(f"{folder}: {report['scores']['psnr']:.1f} dB after {report['steps_taken']} steps")
+                waiting.append(Job(path, Path(out) / name / f"face{face.index}", photo, face))
+        while len(waiting) >= config.batch:
+            invert_jobs(inverter, waiting[: config.batch], start, console)
+            waiting = waiting[config.batch :]
+    if waiting:
+        invert_jobs(inverter, waiting, start, console)
+
+
+def invert_jobs(inverter: Inverter, jobs: Sequence[Job], start: Latent | None, console: Console) -> None:
+    """Invert some faces in one search and write them."""
+    first = jobs[0].folder
+    label = f"{first.parent.name} {first.name}" + (f" and {len(jobs) - 1} more" if len(jobs) > 1 else "")
+    with (
+        console.guard(", ".join(dict.fromkeys(job.path for job in jobs))),
+        console.progress(label, inverter.projection.steps) as progress,
+    ):
+        pairs = [(job.photo, job.face) for job in jobs]
+        found = inverter.invert_faces(pairs, start, progress, first / STATE_FILE)
+        for job, inverted in zip(jobs, found, strict=True):
+            write_inversion(job.folder, inverted)
+            report = inverted.latent.report
+            console.say(f"{job.folder}: {report['scores']['psnr']:.1f} dB after {report['steps_taken']} steps")

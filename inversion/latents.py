@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from inversion.delta import Delta, check_delta, pack_delta, unpack_delta
 from stylegan_core.errors import LatentError, LatentMismatchError
 from stylegan_core.images import write_atomic
 
@@ -31,9 +32,10 @@ class Latent:
     quad: NDArray[np.float64] | None = None  # [4, 2] corners in the upright photo
     photo_sha256: str = ""
     report: dict[str, Any] = field(default_factory=dict)
+    delta: Delta | None = None  # what tuning added to the generator's weights for this face
 
     def edited(self, ws: Tensor, report: dict[str, Any]) -> "Latent":
-        """Return the latent after an edit, which keeps its photo, its noise and its origin."""
+        """Return the latent after an edit, which keeps its photo, noise, origin and tuned weights."""
         return replace(self, ws=ws.detach().float(), report={**self.report, **report})
 
 
@@ -51,6 +53,8 @@ def save_latent(path: str | Path, latent: Latent) -> None:
         arrays["quad"] = latent.quad.astype(np.float64)
     for name, tensor in latent.noise.items():
         arrays[f"noise.{name}"] = tensor.detach().cpu().numpy().astype(np.float32)
+    if latent.delta is not None:
+        arrays |= pack_delta(latent.delta)
     write_atomic(path, lambda file: np.savez(file, allow_pickle=False, **arrays))
 
 
@@ -72,6 +76,7 @@ def load_latent(path: str | Path) -> Latent:
         quad=_quad(arrays, path),
         photo_sha256=_text(arrays, "photo_sha256"),
         report=_report(arrays, path),
+        delta=unpack_delta(arrays, str(path)),
     )
 
 
@@ -95,6 +100,8 @@ def check_generator(latent: Latent, generator: Any, source: str) -> None:
     for name, tensor in latent.noise.items():
         if name not in generator.noise or generator.noise[name].shape != tensor.shape:
             raise LatentMismatchError(f"{source}: its noise input {name} does not fit {meta.name}; invert again")
+    if latent.delta is not None:
+        check_delta(latent.delta, generator, source)
 
 
 def read_npz(path: str | Path, max_bytes: int = MAX_BYTES) -> dict[str, NDArray[Any]]:

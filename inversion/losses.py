@@ -6,7 +6,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from inversion.faces.judges import identity_descriptor
 from stylegan_core.features.perceptual import PerceptualDistance
+from stylegan_core.networks.protocol import Alignment
 
 PERCEPTUAL_SIDE = 256  # larger images are shrunk to it before their features are taken (as in NVIDIA's projector)
 
@@ -14,6 +16,24 @@ PERCEPTUAL_SIDE = 256  # larger images are shrunk to it before their features ar
 def mean_squared_error(images: Tensor, targets: Tensor) -> Tensor:
     """Return ||G(w) - I||^2 / N of images [N, C, H, W], N being the number of values of one image."""
     return (images - targets).square().mean(dim=(1, 2, 3))
+
+
+def masked(images: Tensor, masks: Tensor | None) -> Tensor:
+    """Return images [N, C, H, W] with what `masks` [N, 1, H, W] hide made mid-grey; None hides nothing."""
+    return images if masks is None else images * masks
+
+
+def masked_squared_error(images: Tensor, targets: Tensor, masks: Tensor | None) -> Tensor:
+    """Return the mean squared error over what `masks` [N, 1, H, W] in [0, 1] show (None: everything), [N]."""
+    if masks is None:
+        return mean_squared_error(images, targets)
+    shown = masks.sum(dim=(1, 2, 3)).clamp_min(1e-6) * images.shape[1]
+    return ((images - targets).square() * masks).sum(dim=(1, 2, 3)) / shown
+
+
+def identity_term(images: Tensor, descriptors: Tensor, alignment: Alignment) -> Tensor:
+    """Return the squared identity distance [N] of aligned faces [N, 3, R, R] to `descriptors` [N, 128]."""
+    return (identity_descriptor(images, alignment) - descriptors).square().sum(dim=1)
 
 
 def perceptual_features(perceptual: PerceptualDistance, images: Tensor) -> list[Tensor]:

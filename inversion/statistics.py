@@ -18,11 +18,33 @@ def class_labels(generator: Any, num: int, device: torch.device) -> Tensor | Non
     return torch.nn.functional.one_hot(torch.arange(num, device=device) % generator.c_dim, generator.c_dim).float()
 
 
+def sample_z(generator: Any, num: int, stream: torch.Generator) -> Tensor:
+    """Draw z [num, z_dim] ~ N(0, I) on the generator's device."""
+    return torch.randn(num, generator.z_dim, generator=stream).to(generator.w_avg.device)
+
+
+def sample_w(generator: Any, num: int, seed: int = 0) -> Tensor:
+    """Draw w [num, w_dim] (of all classes in turn)."""
+    z = sample_z(generator, num, generator_for(seed))
+    with torch.no_grad():
+        w: Tensor = generator.mapping(z, class_labels(generator, num, z.device))[:, 0]
+    return w
+
+
 def w_statistics(generator: Any, seed: int = 0, num: int = NUM_SAMPLES) -> tuple[Tensor, Tensor]:
     """Return mean and standard deviation of W, [w_dim] each, over `num` samples (of all classes in turn)."""
-    device = generator.w_avg.device
-    z = torch.randn(num, generator.z_dim, generator=generator_for(seed)).to(device)
-    with torch.no_grad():
-        w = generator.mapping(z, class_labels(generator, num, device))[:, 0]
+    w = sample_w(generator, num, seed)
     deviation = w.std(dim=0)
     return w.mean(dim=0), deviation.clamp_min(FLOOR * float(deviation.mean()) + 1e-8)
+
+
+def nearest_z(generator: Any, w: Tensor, w_std: Tensor, seed: int) -> tuple[Tensor, Tensor | None]:
+    """Return, of `NUM_SAMPLES` z, those whose w are nearest to `w` [N, w_dim], [N, z_dim], and their labels.
+
+    Distances are in units of `w_std`."""
+    z = sample_z(generator, NUM_SAMPLES, generator_for(seed))
+    labels = class_labels(generator, NUM_SAMPLES, z.device)
+    with torch.no_grad():
+        samples = generator.mapping(z, labels)[:, 0]
+    best = torch.cdist(w.to(samples) / w_std, samples / w_std).argmin(dim=1)
+    return z[best], labels[best] if labels is not None else None

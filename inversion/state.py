@@ -1,0 +1,117 @@
+"""Long searches that go on where they stopped: a state file beside the output, removed at the end."""
+
+import hashlib
+import json
+import time
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from inversion.task import Task
+from stylegan_core.checkpoints.native import read_safetensors, write_safetensors
+from stylegan_core.errors import CheckpointError
+
+SAVE_EVERY = 5.0  # seconds
+
+State = tuple[dict[str, Tensor], dict[str, Any]]  # tensors, and JSON values
+
+
+class Search(Protocol):
+    """A search that advances in steps and can tell, and take back, all of its state."""
+
+    def step(self, step: int) -> float:
+        """Take one step and return the mean loss."""
+
+    def finished(self) -> bool:
+        """Tell whether further steps are of no use."""
+
+    def state(self) -> State:
+        """Return everything the next step depends on."""
+
+    def restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
+        """Take over what `state` returned."""
+
+
+def run_search(search: Search, task: Task, total: int, kind: str) -> None:
+    """Take `total` steps, those that an interrupted run of the same task has taken left out.
+
+    On a CPU the result is bit for bit that of an uninterrupted run. An interruption keeps the state if it falls between
+    two steps, else the last one saved (every `SAVE_EVERY` seconds) is kept."""
+    path = task.state_file
+    signature = task_signature(task, kind) if path else ""
+    done = _load(search, path, signature) if path else 0
+    saved, whole = time.monotonic(), True
+    try:
+        for step in range(done, total):
+            if search.finished():
+                break
+            whole = False
+            loss = search.step(step)
+            done, whole = step + 1, True
+            if path and time.monotonic() - saved > SAVE_EVERY:
+                _save(search, path, signature, done)
+                saved = time.monotonic()
+            if task.progress:
+                task.progress(done, loss)
+    except KeyboardInterrupt:
+        if path and whole:
+            _save(search, path, signature, done)
+        raise
+    if path and task.keep_state:
+        _save(search, path, signature, total)
+    elif path:
+        path.unlink(missing_ok=True)
+
+
+def task_signature(task: Task, kind: str) -> str:
+    """Return a SHA-256 (hex) of all that decides a search's outcome: generator, pictures, start and options."""
+    about = {
+        "kind": kind,
+        "generator": task.generator.meta.fingerprint,
+        "perceptual": task.perceptual.name if task.perceptual else "",
+        "config": asdict(task.config),
+        "tune": asdict(task.tune),
+        "torch": torch.__version__,
+    }
+    digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
+    tensors: Iterable[Tensor | None] = (task.targets, task.start, task.masks, *(task.start_noise or {}).values())
+    for tensor in tensors:
+        digest.update(b"none" if tensor is None else str(list(tensor.shape)).encode())
+        if tensor is not None:
+            digest.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def pack_streams(streams: list[torch.Generator]) -> Tensor:
+    """Return the states of random streams as one uint8 tensor [N, bytes]."""
+    return torch.stack([stream.get_state() for stream in streams])
+
+
+def unpack_streams(streams: list[torch.Generator], states: Tensor) -> None:
+    """Bring random streams to the states that `pack_streams` returned."""
+    for stream, state in zip(streams, states, strict=True):
+        stream.set_state(state.clone())
+
+
+def _save(search: Search, path: Path, signature: str, done: int) -> None:
+    tensors, facts = search.state()
+    header = {"signature": signature, "done": str(done), "facts": json.dumps(facts)}
+    write_safetensors(path, {name: tensor.detach().cpu() for name, tensor in tensors.items()}, header)
+
+
+def _load(search: Search, path: Path, signature: str) -> int:
+    """Restore the search from `path` if it holds this very task; return the steps already taken."""
+    if not path.is_file():
+        return 0
+    try:
+        tensors, header = read_safetensors(path)
+        if header.get("signature") != signature:
+            return 0
+        search.restore(tensors, json.loads(header["facts"]))
+        return int(header["done"])
+    except (CheckpointError, KeyError, ValueError):
+        return 0  # a damaged state costs the work it held, nothing else

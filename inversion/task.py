@@ -1,0 +1,45 @@
+"""What an inversion method is given, and what it gives back."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from inversion.config import ProjectionConfig, TuneConfig
+from inversion.delta import Delta
+from stylegan_core.features.perceptual import PerceptualDistance
+
+Progress = Callable[[int, float], None]
+
+
+@dataclass(frozen=True)
+class Task:
+    """Targets and how to search for their codes."""
+
+    generator: Any
+    targets: Tensor  # [N, C, R, R] in [-1, 1]
+    perceptual: PerceptualDistance | None = None  # None leaves the perceptual term out
+    config: ProjectionConfig = ProjectionConfig()
+    start: Tensor | None = None  # [N, num_ws, w_dim]; None: w_avg
+    start_noise: dict[str, Tensor] | None = None  # noise inputs [H, W] by layer; None: the generator's
+    masks: Tensor | None = None  # [N, 1, R, R] in [0, 1], 1 where the target is visible; None: everywhere
+    progress: Progress | None = None  # called with (steps done, mean loss)
+    state_file: Path | None = None  # where an interrupted run leaves its state, and finds it again
+    keep_state: bool = False  # keep the state file at the end too, for the caller to remove
+    tune: TuneConfig = TuneConfig()
+
+
+@dataclass
+class Projection:
+    """The codes found for N targets."""
+
+    ws: Tensor  # [N, num_ws, w_dim]
+    noise: dict[str, Tensor]  # noise inputs [N, 1, H, W] by layer; empty where none were optimised
+    loss: Tensor  # [N]: the whole objective of the code that was kept
+    best_step: list[int]  # the step whose code was kept
+    num_steps: list[int]  # steps taken by each
+    history: list[dict[str, list[float]]] = field(default_factory=list)  # a target: term -> value a step
+    z: Tensor | None = None  # [N, z_dim] where the search was in Z
+    deltas: list[Delta] = field(default_factory=list)  # what was added to the generator's weights, a target

@@ -1,0 +1,181 @@
+"""Pivotal tuning (Roich et al. 2021): keep the code, bend the generator to the face, and nowhere else.
+
+The bend is a low-rank difference of the synthesis weights, small enough to live in the latent's file."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from inversion.config import TuneConfig
+from inversion.delta import Delta, expand, is_whole, matrix_shape, rank_for, synthesis_parameters
+from inversion.losses import masked, masked_squared_error, perceptual_features
+from inversion.project import learning_rate_schedule, project_task
+from inversion.state import State, pack_streams, run_search, unpack_streams
+from inversion.statistics import class_labels, sample_z
+from inversion.task import Projection, Task
+from stylegan_core.errors import ConfigError
+from stylegan_core.seeds import generator_for
+
+BETAS, EPSILON = (0.9, 0.99), 1e-8
+UNIT_FLOOR = 0.05  # of a parameter's RMS: biases may start at zero
+TUNE_STREAM = 1 << 21  # keeps these random numbers apart from the projection's
+NEARNESS = 0.5  # how far the regulariser's codes lie from the pivot on the way to a random w
+
+
+def tune(task: Task) -> Projection:
+    """Project each target, then tune the generator around its code; every target gets its own delta."""
+    check_tuning(task.generator, task.tune)
+    files = [_beside(task, part) for part in ("pivot", *(f"tune{row}" for row in range(len(task.targets))))]
+    pivot = project_task(replace(task, state_file=files[0], keep_state=True))
+    for row in range(len(task.targets)):
+        one = replace(
+            task,
+            targets=task.targets[row : row + 1],
+            masks=None if task.masks is None else task.masks[row : row + 1],
+            start=pivot.ws[row : row + 1],
+            start_noise={name: level[row, 0] for name, level in pivot.noise.items()},
+            state_file=files[1 + row],
+            keep_state=True,
+        )
+        search = _Tuning(one, row)
+        run_search(search, one, task.tune.tune_steps, "tune")
+        pivot.deltas.append(search.delta())
+        for name, values in search.history.items():
+            pivot.history[row][f"tune_{name}"] = values
+    for file in files:
+        if file:
+            file.unlink(missing_ok=True)
+    return pivot
+
+
+def check_tuning(generator: Any, config: TuneConfig) -> None:
+    """Refuse options that make no sense, and generators without parameters; raises `ConfigError`."""
+    if config.tune_steps < 0 or config.tune_lr <= 0 or config.tune_locality < 0 or not 0 < config.tune_size <= 1:
+        raise ConfigError("tuning needs 0 steps or more, a learning rate above 0 and a size in (0, 1]")
+    synthesis_parameters(generator)
+
+
+def _beside(task: Task, part: str) -> Path | None:
+    return task.state_file.with_name(f"{task.state_file.name}.{part}") if task.state_file else None
+
+
+class _Tuning:
+    """Adam on the factors of the weights' difference, for one target."""
+
+    def __init__(self, task: Task, row: int) -> None:
+        self.task, self.generator, self.config = task, task.generator, task.config
+        assert task.start is not None
+        self.pivot, self.noise = task.start, {n: level[None, None] for n, level in (task.start_noise or {}).items()}
+        self.parameters = synthesis_parameters(task.generator)
+        num_values = sum(parameter.numel() for parameter in self.parameters.values())
+        self.rank = rank_for(self.parameters, task.tune.tune_size, num_values)
+        self.stream = generator_for(task.config.seed, TUNE_STREAM)
+        self.parts, self.unit = _zero_delta(self.parameters, self.rank, self.stream)
+        self.flat = [tensor for part in self.parts.values() for tensor in part]
+        self.optimizer = torch.optim.Adam(self.flat, lr=task.tune.tune_lr, betas=BETAS, eps=EPSILON)
+        self.perceptual = task.perceptual if self.config.lambda_percept > 0 else None
+        self.history: dict[str, list[float]] = {}
+        with torch.no_grad():
+            shown = masked(task.targets, task.masks)
+            self.features = perceptual_features(self.perceptual, shown) if self.perceptual else []
+
+    def step(self, step: int) -> float:
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.task.tune.tune_lr * learning_rate_schedule(step, self.task.tune.tune_steps)
+        near = self._nearby()
+        with torch.no_grad():
+            before = self.generator.synthesis(near, noise_mode="const", **self._noise(1))
+            before_features = perceptual_features(self.perceptual, before) if self.perceptual else []
+        weights = expand(self._scaled(), self.parameters)
+        arguments = {"noise_mode": "const", **self._noise(2)}
+        images = torch.func.functional_call(
+            self.generator.synthesis, weights, (torch.cat([self.pivot, near]),), arguments
+        )
+        image, after = images[:1], images[1:]
+        masks = self.task.masks
+        error = masked_squared_error(image, self.task.targets, masks)
+        there = self._objective(error, masked(image, masks), self.features)
+        elsewhere = self._objective(masked_squared_error(after, before, None), after, before_features)
+        loss = there + self.task.tune.tune_locality * elsewhere
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizer.step()
+        with torch.no_grad():
+            psnr = 10 * math.log10(
+                4 / max(float(masked_squared_error(image.clamp(-1, 1), self.task.targets, masks)), 1e-12)
+            )
+        for name, value in (("psnr", psnr), ("loss", float(there.detach())), ("locality", float(elsewhere.detach()))):
+            self.history.setdefault(name, []).append(value)
+        return float(loss.detach())
+
+    def finished(self) -> bool:
+        return bool(self.history) and self.history["psnr"][-1] >= self.task.tune.tune_psnr
+
+    def delta(self) -> Delta:
+        """Return the difference in 16 bit."""
+        return Delta({name: tuple(t.detach().half() for t in part) for name, part in self._scaled().items()})
+
+    def state(self) -> State:
+        tensors = {f"flat.{index}": tensor for index, tensor in enumerate(self.flat)}
+        for index, values in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"adam.{index}.{key}": value for key, value in values.items()}
+        return {**tensors, "streams": pack_streams([self.stream])}, {"history": self.history}
+
+    def restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
+        state: dict[int, dict[str, Tensor]] = {}
+        with torch.no_grad():
+            for index, tensor in enumerate(self.flat):
+                tensor.copy_(tensors[f"flat.{index}"])
+                keys = [name for name in tensors if name.startswith(f"adam.{index}.")]
+                state[index] = {name.rpartition(".")[2]: tensors[name] for name in keys}
+        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
+        unpack_streams([self.stream], tensors["streams"])
+        self.history = facts["history"]
+
+    def _objective(self, squared_error: Tensor, images: Tensor, features: list[Tensor]) -> Tensor:
+        loss = self.config.lambda_mse * squared_error
+        if self.perceptual:
+            distance = self.perceptual.between(perceptual_features(self.perceptual, images), features)
+            loss = loss + self.config.lambda_percept * distance
+        return loss.sum()
+
+    def _nearby(self) -> Tensor:
+        """Draw a code [1, num_ws, w_dim] near the pivot, on the way to a random w."""
+        z = sample_z(self.generator, 1, self.stream)
+        labels = None
+        if self.generator.c_dim:
+            every = class_labels(self.generator, self.generator.c_dim, z.device)
+            assert every is not None
+            labels = every[torch.randint(self.generator.c_dim, (1,), generator=self.stream).to(z.device)]
+        with torch.no_grad():
+            ws: Tensor = self.generator.mapping(z, labels)
+        return self.pivot.lerp(ws, NEARNESS)
+
+    def _noise(self, num: int) -> dict[str, Any]:
+        return {"noise": {n: level.expand(num, -1, -1, -1) for n, level in self.noise.items()}} if self.noise else {}
+
+    def _scaled(self) -> dict[str, tuple[Tensor, ...]]:
+        return {name: (part[0] * self.unit[name], *part[1:]) for name, part in self.parts.items()}
+
+
+def _zero_delta(
+    parameters: dict[str, Tensor], rank: int, stream: torch.Generator
+) -> tuple[dict[str, tuple[Tensor, ...]], dict[str, float]]:
+    """Return factors whose product is zero, and each parameter's RMS, the unit of its difference.
+
+    The right factor is random and the left zero (Hu et al. 2021), so the first step is not lost."""
+    parts: dict[str, tuple[Tensor, ...]] = {}
+    unit = {}
+    for name, parameter in parameters.items():
+        unit[name] = max(float(parameter.detach().float().square().mean().sqrt()), UNIT_FLOOR)
+        if is_whole(parameter, rank):
+            parts[name] = (torch.zeros_like(parameter).requires_grad_(True),)
+        else:
+            rows, columns = matrix_shape(parameter)
+            right = torch.randn(rank, columns, generator=stream).to(parameter) / math.sqrt(rank)
+            parts[name] = (parameter.new_zeros(rows, rank).requires_grad_(True), right.requires_grad_(True))
+    return parts, unit
