@@ -15,6 +15,9 @@ from tqdm import tqdm
 from stylegan_core.checkpoints import Description, save_snapshot
 from stylegan_core.devices import pick_device
 from stylegan_core.errors import DatasetError
+from stylegan_core.metrics.evaluate import collect, generated, real_images
+from stylegan_core.metrics.extractors import get_extractor
+from stylegan_core.metrics.frechet import FeatureStatistics, frechet_distance
 from stylegan_core.networks.projected import ProjectedDiscriminator
 from stylegan_core.training import report
 from stylegan_core.training.config import TrainConfig
@@ -63,6 +66,7 @@ class _Run:
         models, self.alignment = build_models(config, self.data, device)
         self.stepper = Stepper(config, models, torch.from_numpy(self.data.labels), world, device)
         self.cur_nimg, self.facts = 0, {"seconds": 0.0}
+        self.real: FeatureStatistics | None = None  # of the training images, once they are asked for
         world.barrier()
         if has_state(folder):
             self.cur_nimg, self.facts = load_state(folder, config, self.stepper)
@@ -136,6 +140,7 @@ class _Run:
         path = self._snapshot_path()
         if log is not None:
             self.facts |= {"seconds": self._seconds()}
+            self._score(log)
             models = self.stepper.models
             networks = {"G_ema": models.average}
             if not isinstance(models.discriminator, ProjectedDiscriminator):
@@ -150,6 +155,19 @@ class _Run:
         self.world.barrier()
         return path
 
+    def _score(self, log: report.Log) -> None:
+        """Measure the average generator against the training images, and note it in the log's last line."""
+        if not self.config.metric_samples:
+            return
+        extractor = get_extractor("auto", device=self.device)
+        if self.real is None:
+            self.real = collect(real_images(self.data), extractor).statistics
+        labels = torch.from_numpy(self.data.labels)
+        samples = generated(self.stepper.models.average, self.config.metric_samples, self.config.seed, labels=labels)
+        distance = frechet_distance(collect(samples, extractor).statistics, self.real)
+        self.facts |= {extractor.metric: distance}
+        log.amend({extractor.metric: distance})
+
     def _about(self) -> dict[str, Any]:
         config = self.config
         return {
@@ -158,6 +176,7 @@ class _Run:
             "num_images": self.data.num_images,
             "augment_p": self.stepper.adaptive.p,
             "seconds": round(self._seconds()),
+            "scores": {name: value for name, value in self.facts.items() if name.startswith("f")},
             "options": {
                 field.name: getattr(config, field.name)
                 for field in dataclasses.fields(config)

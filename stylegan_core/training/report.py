@@ -46,6 +46,11 @@ class Log:
             file.write(json.dumps(line) + "\n")
         return line
 
+    def amend(self, more: Mapping[str, Any]) -> None:
+        """Add scores to the last line."""
+        self.lines[-1] |= dict(more)
+        write_text(self.path, "".join(json.dumps(line) + "\n" for line in self.lines))
+
 
 def read_log(path: Path) -> list[dict[str, Any]]:
     """Read a log; a line that was cut off by a crash is left out."""
