@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from stylegan_core.ops.activation import GAINS, activate_
 from stylegan_core.ops.modulation import conv2d_up
-from stylegan_core.ops.resample import fir2d, make_filter
+from stylegan_core.ops.resample import fast_format, fir2d, make_filter
 
 
 def normalize_2nd_moment(x: Tensor, epsilon: float = 1e-8) -> Tensor:
@@ -76,7 +76,7 @@ class Conv2d(nn.Module):
         if self.down == 2:
             x = conv2d_down(x, weight, self.taps, bias)
         elif self.up == 1:
-            x = F.conv2d(x, weight, bias, padding=weight.shape[-1] // 2)
+            x = F.conv2d(fast_format(x), weight, bias, padding=weight.shape[-1] // 2)
         else:
             x = conv2d_up(x, weight, self.up, self.taps)
             x = x if bias is None else x + bias[:, None, None]
@@ -85,6 +85,7 @@ class Conv2d(nn.Module):
 
 def conv2d_down(x: Tensor, weight: Tensor, taps: Tensor, bias: Tensor | None = None) -> Tensor:
     """Halve the resolution of x [N, in, H, W]: low-pass filter `taps`, then a strided convolution [out, in, k, k]."""
+    x = fast_format(x, resamples=True)
     size, num_taps = weight.shape[-1], taps.shape[0]
     before, after = (num_taps - 1) // 2 + size // 2, (num_taps - 2) // 2 + size // 2
     if size == 1:

@@ -11,9 +11,10 @@ from stylegan_core.networks.configs import StyleGAN2Config
 from stylegan_core.networks.layers import Conv2d, FullyConnected, normal
 from stylegan_core.networks.mapping import MappingNetwork
 from stylegan_core.networks.protocol import CheckpointMeta
-from stylegan_core.ops.activation import SQRT2, activate_
-from stylegan_core.ops.modulation import conv2d_up, demodulation, modulated_conv2d
-from stylegan_core.ops.resample import fast_format, make_filter, upsample2d
+from stylegan_core.ops.activation import SQRT2
+from stylegan_core.ops.frozen import FrozenStyledLayer, styled_layer
+from stylegan_core.ops.modulation import demodulation, modulated_pointwise
+from stylegan_core.ops.resample import make_filter, upsample2d
 
 NOISE_MODES = ("const", "random", "none")
 
@@ -70,14 +71,16 @@ class SynthesisLayer(nn.Module):
         if x.dtype == torch.float16:  # keep the sums in range: demodulation undoes any scale of weights and styles
             limit, fan_in = styles.abs().amax(dim=1, keepdim=True), math.sqrt(weight[0].numel())
             styles, weight, scale = styles / limit, weight / fan_in, scale * limit * fan_in
-        x = conv2d_up(x * styles[:, :, None, None].to(x.dtype), weight, self.up, self.taps)
         # lrelu(a x) = a lrelu(x) for a > 0: the gains go into the demodulation, the noise and the bias.
-        shift = (self.bias * (SQRT2 * gain))[:, None, None]
-        x = torch.addcmul(shift.to(x.dtype), x, scale[:, :, None, None].to(x.dtype))
+        shift = self.bias * (SQRT2 * gain)
         source = self._noise(len(x), noise_mode, noise)
         if source is not None:
-            x = x.add_((source * (self.noise_strength * (SQRT2 * gain))).to(x.dtype))
-        return activate_(x, "lrelu", None if self.conv_clamp is None else self.conv_clamp * gain)
+            source = source * (self.noise_strength * (SQRT2 * gain))
+        clamp = None if self.conv_clamp is None else self.conv_clamp * gain
+        frozen = not torch.is_grad_enabled() or not (self.weight.requires_grad or self.bias.requires_grad)
+        layer = FrozenStyledLayer.apply if frozen and x.device.type == "cpu" else styled_layer
+        y: Tensor = layer(x, styles, scale, shift, source, weight, self.taps, self.up, clamp)
+        return y
 
     def _noise(self, num: int, noise_mode: str, noise: Tensor | None) -> Tensor | None:
         if not self.use_noise or noise_mode == "none":
@@ -103,7 +106,7 @@ class ToRGBLayer(nn.Module):
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         """Return the image in the dtype of x."""
         styles = self.affine(w) * self.weight_gain
-        x = modulated_conv2d(x, self.weight, styles, demodulate=False) + self.bias.to(x.dtype)[:, None, None]
+        x = modulated_pointwise(x, self.weight, styles, self.bias)
         return x if self.conv_clamp is None else x.clamp(-self.conv_clamp, self.conv_clamp)
 
 
@@ -143,15 +146,15 @@ class SynthesisBlock(nn.Module):
         """Return features and image for ws [N, num_conv + num_torgb, w_dim]; convolutions run in `dtype`."""
         replaced = {name: noise.get(f"b{self.resolution}.{name}") for name in ("conv0", "conv1")}
         if x is None:
-            x = fast_format(self.const.to(dtype).expand(len(ws), -1, -1, -1))
+            x = self.const.to(dtype).expand(len(ws), -1, -1, -1)
             x = self.conv1(x, ws[:, 0], noise_mode, replaced["conv1"])
         elif self.architecture == "resnet":
-            x = fast_format(x.to(dtype))
+            x = x.to(dtype)
             skip = self.skip(x, gain=math.sqrt(0.5))
             x = self.conv0(x, ws[:, 0], noise_mode, replaced["conv0"])
             x = skip + self.conv1(x, ws[:, 1], noise_mode, replaced["conv1"], gain=math.sqrt(0.5))
         else:
-            x = self.conv0(fast_format(x.to(dtype)), ws[:, 0], noise_mode, replaced["conv0"])
+            x = self.conv0(x.to(dtype), ws[:, 0], noise_mode, replaced["conv0"])
             x = self.conv1(x, ws[:, 1], noise_mode, replaced["conv1"])
         if img is not None:
             img = upsample2d(img, self.taps)

@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+CHANNELS_LAST_FROM = 32  # side in pixels
+
 
 def make_filter(taps: Sequence[float]) -> Tensor:
     """Return the separable low-pass filter `taps` as a 1-D float32 tensor [K] that sums to one."""
@@ -17,10 +19,16 @@ def make_filter(taps: Sequence[float]) -> Tensor:
     return taps_tensor / taps_tensor.sum()
 
 
-def fast_format(x: Tensor) -> Tensor:
-    """Return x [N, C, H, W] in the memory layout in which its device convolves fastest."""
-    if x.device.type == "cpu" or x.dtype in (torch.float16, torch.bfloat16):
+def fast_format(x: Tensor, resamples: bool = False) -> Tensor:
+    """Return x [N, C, H, W] in the memory layout in which its device convolves fastest.
+
+    Small maps are dominated by the weights, which channels-last convolutions copy first: they stay contiguous, unless
+    the convolution also resamples."""
+    if x.dtype in (torch.float16, torch.bfloat16):
         return x.contiguous(memory_format=torch.channels_last)
+    if x.device.type == "cpu":
+        large = resamples or x.shape[-1] >= CHANNELS_LAST_FROM
+        return x.contiguous(memory_format=torch.channels_last if large else torch.contiguous_format)
     return x
 
 
