@@ -35,18 +35,17 @@ class Setting:
     lr_g: float = 1e-3
     num_critic: int = 1
     r1: float = 0.0  # weight of R1; without it classifier losses circle round the ring
-    instance_noise: float = 0.0
 
 
 SETTINGS = {
-    "minimax": Setting(r1=0.2),
-    "non-saturating": Setting(r1=0.2),
-    "least-squares": Setting(r1=0.2),
-    "hinge": Setting(r1=0.2),
-    "wgan": Setting(lr_d=1e-3, lr_g=5e-4, num_critic=5),
-    "wgan-gp": Setting(num_critic=5),
-    "dragan": Setting(),
-    "ebgan": Setting(lr_d=1e-3, lr_g=3e-4),
+    "minimax": Setting(r1=0.1),
+    "non-saturating": Setting(r1=0.1),
+    "least-squares": Setting(r1=0.1),
+    "hinge": Setting(r1=0.1),
+    "wgan": Setting(lr_d=1e-3, lr_g=3e-4, num_critic=5),
+    "wgan-gp": Setting(lr_d=2e-3, lr_g=3e-4, num_critic=1),
+    "dragan": Setting(lr_d=2e-3, lr_g=3e-4),
+    "ebgan": Setting(lr_g=5e-4),
     "began": Setting(lr_d=5e-4, lr_g=5e-4),
 }
 
