@@ -15,6 +15,8 @@ from editing.config import (
     FitSource,
     ImportConfig,
     PairsConfig,
+    SearchConfig,
+    TransferConfig,
 )
 from inversion.config import METHOD_STEPS, InvertConfig, ProjectionConfig, TuneConfig
 from stylegan_core.console import Console
@@ -116,21 +118,27 @@ def invert_main(photos: tuple[str, ...], out: str, invert: InvertConfig, project
 
 @main.command("edit", context_settings=CONTEXT)
 @click.argument("inputs", nargs=-1, required=True)
-@click.option("--transfer", "transfers", multiple=True, help="direction by name or file, as smile or smile:0.8; repeat")
 @click.option(
-    "--transfer-from", nargs=2, metavar="NEUTRAL EXPRESSION", help="w1 + strength * (w3 - w2): two latents or photos"
-)
+    "--transfer", "transfers", multiple=True,
+    help="direction by name or file, as smile, smile:0.8, smile:auto, or smile:0.8@4-7 for those layers; repeat",
+)  # fmt: skip
+@click.option(
+    "--transfer-from", nargs=2, metavar="NEUTRAL EXPRESSION",
+    help="w1 + strength * (w3 - w2): two latents or photos, or two folders of them",
+)  # fmt: skip
+@options_from(TransferConfig, "how")
+@options_from(SearchConfig, "search")
 @editing_options
 @command_options
 def edit_main(inputs: tuple[str, ...], transfers: tuple[str, ...], transfer_from: tuple[str, str] | None,
-              console: Console, **options: Any) -> None:  # fmt: skip
+              how: TransferConfig, search: SearchConfig, console: Console, **options: Any) -> None:  # fmt: skip
     """Edit the faces in INPUTS: latents, or photos, which are inverted first.
 
     Writes OUT/PHOTO/faceN/ with edited.png, photo_edited.png (the whole photo), latent.npz, comparison.png and
     report.json."""
     from editing.edit import edit_files
 
-    edit_files(inputs, transfers, transfer_from, workshop(console, **options))
+    edit_files(inputs, transfers, transfer_from, workshop(console, **options), how, search)
 
 
 @main.command(context_settings=CONTEXT)
@@ -189,6 +197,71 @@ def generate(seeds: str, psi: float, label: int | None, out: str, generator: str
     from editing.sheets import generate_files
 
     generate_files(seeds, out, generator, psi, label, device, console)
+
+
+class DefaultToRun(click.Group):
+    """A group whose command `run` may be left out."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put `run` before anything that is no command of the group."""
+        if args and args[0] not in self.commands and args[0] not in ("-h", "--help"):
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
+
+
+@main.group(cls=DefaultToRun, context_settings=CONTEXT)
+def batch() -> None:
+    """Run a recipe over folders of photos: batch [run] IN --recipe recipe.toml --out OUT."""
+
+
+@batch.command("run", context_settings=CONTEXT)
+@click.argument("photos", nargs=-1, required=True)
+@click.option("--recipe", default="", help="TOML file of what to do; without it photos are inverted only")
+@out_option("batch")
+@click.option("--engine", default="local", show_default=True, type=click.Choice(["local", "ray"]))
+@click.option("--workers", default=0, show_default=True, help="worker processes; 0: one a core")
+@click.option("--batch-size", "size", default=8, show_default=True, help="photos that share one optimisation")
+@click.option("--explain", is_flag=True, help="say what would be done, and do nothing")
+@command_options
+def batch_run(photos: tuple[str, ...], recipe: str, out: str, engine: str, workers: int, size: int, explain: bool,
+              console: Console) -> None:  # fmt: skip
+    """Do RECIPE to every photo in PHOTOS: folders, files, globs, or lists (.txt).
+
+    Run it again and it does only what is not done; stop it at any moment."""
+    from editing.batch import batch_files
+
+    batch_files(photos, recipe, out, engine, workers, size, explain, console)
+
+
+@batch.command("status", context_settings=CONTEXT)
+@click.argument("out")
+@command_options
+def batch_status(out: str, console: Console) -> None:
+    """Count what is done in OUT and say why the rest failed."""
+    from editing.batch import batch_status as run
+
+    run(out, console)
+
+
+@batch.command("retry", context_settings=CONTEXT)
+@click.argument("out")
+@command_options
+def batch_retry(out: str, console: Console) -> None:
+    """Mark the failed photos of OUT for another go; then run the same batch command again."""
+    from editing.batch import batch_retry as run
+
+    run(out, console)
+
+
+@batch.command("export", context_settings=CONTEXT)
+@click.argument("out")
+@click.option("--csv", required=True, help="file to write")
+@command_options
+def batch_export(out: str, csv: str, console: Console) -> None:
+    """Write the manifest of OUT as a table."""
+    from editing.batch import batch_export as run
+
+    run(out, csv, console)
 
 
 @main.group(context_settings=CONTEXT)

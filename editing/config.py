@@ -1,17 +1,37 @@
 """The options of editing; without torch, so that the command line can read them quickly."""
 
 from dataclasses import dataclass
+from typing import Any
+
+import click
 
 from stylegan_core.options import option
 
 PASTE_MODES = ("auto", "full", "delta", "warp", "none")
 
 
+class StrengthType(click.ParamType):
+    """A number, or `auto`."""
+
+    name = "number|auto"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> float | str:
+        """Return a float or "auto"; anything else is a usage error."""
+        if value == "auto":
+            return "auto"
+        try:
+            return float(value)
+        except (TypeError, ValueError):
+            self.fail(f"'{value}' is neither a number nor auto", param, ctx)
+
+
 @dataclass(frozen=True)
 class EditConfig:
     """How far an edit goes and how it gets back into the photo."""
 
-    strength: float = option(1.0, "strength of the edits that do not name their own; negative goes the other way")
+    strength: float | str = option(
+        1.0, "strength of the edits that do not name their own; negative goes the other way", type=StrengthType()
+    )
     paste: str = option(
         "auto",
         "how the face goes back into the photo: auto is warp where the face is larger than the generator's image",
@@ -25,6 +45,25 @@ KEEP_HELP = "leave this alone: directions by name or file, separated by commas"
 
 
 @dataclass(frozen=True)
+class TransferConfig:
+    """What a transfer moves, and what it leaves alone."""
+
+    layers: str = option("", "layers that the transfers move: coarse, middle, fine, 4-7, ...; empty: the direction's")
+    keep: str = option("", f"{KEEP_HELP}; identity compensates what changes the person")
+
+
+@dataclass(frozen=True)
+class SearchConfig:
+    """What --strength auto looks for."""
+
+    target: float = option(0.8, "what the judge shall say: a probability, or years for age")
+    identity_floor: float = option(0.35, "identity distance to the unedited render that is not exceeded")
+    leak: float = option(0.05, "mean change outside the face that is not exceeded, as a share of the range of values")
+    judge: str = option("", f"the direction's own, unless named; {JUDGE_HELP}")
+    max_strength: float = option(4.0, "strength at most")
+
+
+@dataclass(frozen=True)
 class PairsConfig:
     """How a direction is fitted to pairs of photos."""
 
@@ -34,6 +73,9 @@ class PairsConfig:
     codes: str = option("encoder", "codes of the photos: the encoder's guess (W) or an inversion (W+)",
                         choices=("encoder", "project"))  # fmt: skip
     steps: int = option(150, "optimiser steps of --codes project")
+
+
+PLAIN_TRANSFER, DEFAULT_SEARCH = TransferConfig(), SearchConfig()
 
 
 @dataclass(frozen=True)
@@ -58,7 +100,11 @@ class FinishConfig:
 class BoundaryConfig:
     """How a linear boundary is fitted to scored codes."""
 
-    classifier: str = option("logistic", "what separates the codes", choices=("logistic", "svm"))
+    classifier: str = option(
+        "auto",
+        "what separates the codes; auto: margins over every rival for expressions, else logistic",
+        choices=("auto", "logistic", "svm"),
+    )
     samples: int = option(2000, "codes drawn from the generator, where no --data is given")
     data: str = option("", "folder or zip of aligned faces whose codes (by the encoder) are used instead of samples")
     exclude: str = option("", "persons of the data's attributes.csv to leave out, separated by commas")
@@ -66,6 +112,8 @@ class BoundaryConfig:
     extremes: float = option(0.1, "share of the codes with the highest scores that count as having the attribute")
     split: float = option(0.25, "share of the codes that is kept out of the fit, for the accuracy in the report")
     regularisation: float = option(0.01, "the classifier's C: smaller is smoother")
+    scores: str = option("", "file that keeps the judged codes: written if it is not there, else read")
+    refine: int = option(0, "steps that improve the fit on renders, by the judge's gradient, identity kept")
     seed: int = option(0, "seed of the samples and of the split")
 
 

@@ -45,7 +45,7 @@ def save_direction(path: str | Path, direction: Direction) -> None:
         "report": direction.report,
     }
     vector = direction.vector.detach().cpu().numpy().astype(np.float32)
-    write_atomic(path, lambda file: np.savez(file, allow_pickle=False, direction=vector, about=json.dumps(about)))
+    write_atomic(path, lambda file: np.savez(file, direction=vector, about=json.dumps(about)))
 
 
 def load_direction(path: str | Path) -> Direction:

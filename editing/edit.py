@@ -2,20 +2,23 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from editing.config import EditConfig
+import torch
+
+from editing.config import DEFAULT_SEARCH, PLAIN_TRANSFER, EditConfig, SearchConfig, TransferConfig
 from editing.directions import find_direction
-from editing.editor import Editor, Transfer, check_strength
+from editing.editor import Editor, Transfer, check_number, check_strength, kept_names
 from editing.layers import parse_layers
 from editing.render import EditedFace, edit_scores, find_photo, paste_into_photo, render_edit, write_edit, write_photo
+from editing.strength import search_line
 from inversion.invert import Inverter, output_names, read_start
 from inversion.latents import Latent, check_generator, load_latent
 from stylegan_core.console import Console
 from stylegan_core.errors import ConfigError
-from stylegan_core.images import Photo, read_photo
+from stylegan_core.images import SUFFIXES, Photo, read_photo
 
 Change = Callable[[Editor], Latent]
 
@@ -44,22 +47,30 @@ class Workshop:
 
 
 def edit_files(
-    inputs: Sequence[str], transfers: Sequence[str], pair: tuple[str, str] | None, workshop: Workshop
+    inputs: Sequence[str],
+    transfers: Sequence[str],
+    pair: tuple[str, str] | None,
+    workshop: Workshop,
+    how: TransferConfig = PLAIN_TRANSFER,
+    search: SearchConfig = DEFAULT_SEARCH,
 ) -> None:
-    """Edit latents and photos by directions, and by the difference of a (neutral, expression) pair."""
+    """Edit latents and photos by directions, and by the difference of a (neutral, expression) pair.
+
+    Each of the pair is a photo, a latent, or a folder of them, whose codes are averaged."""
     if not transfers and pair is None:
         raise ConfigError("nothing to do: give --transfer NAME, or --transfer-from NEUTRAL EXPRESSION")
     strength = check_strength(workshop.config.strength)
     steps = [Transfer.parse(text, strength) for text in transfers]
-    for step in steps:
-        find_direction(step.name, workshop.generator)  # one that does not fit is refused before any work
-    example = (open_single(pair[0], workshop), open_single(pair[1], workshop)) if pair else None
+    for name in [*(step.name for step in steps), *kept_names(how.keep)]:
+        find_direction(name, workshop.generator)  # one that does not fit is refused before any work
+    number = check_number(strength) if pair else 0.0
+    example = (open_set(pair[0], workshop), open_set(pair[1], workshop)) if pair else None
 
     def change(editor: Editor) -> Latent:
-        latent = editor.transfer(steps) if steps else editor.latent
-        return Editor(workshop.generator, latent).transfer_from(*example, strength) if example else latent
+        latent = editor.transfer(steps, how, search) if steps else editor.latent
+        return Editor(workshop.generator, latent).transfer_from(*example, number) if example else latent
 
-    names = [f"{step.name} {step.strength:g}" for step in steps] + [f"expression {strength:g}"] * (pair is not None)
+    names = [f"{step.name} {step.strength}" for step in steps] + [f"expression {number:g}"] * (pair is not None)
     change_files(inputs, change, " + ".join(names), workshop)
 
 
@@ -106,6 +117,20 @@ def open_subject(path: str, name: str, workshop: Workshop) -> Subject:
     return Subject(name, photo, latents)
 
 
+def open_set(path: str, workshop: Workshop) -> Latent:
+    """Load a latent, or invert a photo's first face; of a folder of them, the mean of all codes."""
+    if not Path(path).is_dir():
+        return open_single(path, workshop)
+    files = sorted(item for item in Path(path).iterdir() if item.suffix.lower() in (*SUFFIXES, ".npz"))
+    latents = []
+    for file in files:
+        with workshop.console.guard(str(file)):
+            latents.append(open_single(str(file), workshop))
+    if not latents:
+        raise ConfigError(f"{path}: none of the {len(files)} photos and latents in it could be used; give others")
+    return replace(latents[0], ws=torch.stack([latent.ws for latent in latents]).mean(dim=0))
+
+
 def open_single(path: str, workshop: Workshop) -> Latent:
     """Load a latent, or invert a photo and take its first face."""
     return next(iter(open_subject(path, Path(path).stem, workshop).latents.values()))
@@ -132,6 +157,8 @@ def write_subject(subject: Subject, edited: dict[int, EditedFace], label: str, w
         }
         write_edit(folders[index], workshop.generator, face, subject.photo, label, report)
         workshop.console.say(f"{folders[index] / 'edited.png'}: {label}")
+        if "strength_search" in face.latent.report:
+            workshop.console.say(f"{folders[index] / 'strength.png'}: {search_line(report['strength_search'])}")
 
 
 def _write_whole_photo(path: Path, photo: Photo, faces: list[EditedFace], workshop: Workshop) -> dict[str, Any]:

@@ -1,43 +1,74 @@
 """Set a latent once, edit it many times."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from editing.conditional import without
+from editing.config import DEFAULT_SEARCH, PLAIN_TRANSFER, SearchConfig, TransferConfig
 from editing.crossover import crossover
 from editing.directions import Direction, check_direction, find_direction
 from editing.expression import move, transfer_expression
+from editing.identity import keep_identity
+from editing.judging import find_judge
+from editing.layers import parse_layers
+from editing.strength import find_strength, measure_with, search_report
 from editing.truncation import truncate
+from inversion.delta import tuned_synthesis
 from inversion.latents import Latent, check_generator
+from inversion.statistics import w_statistics
 from stylegan_core.errors import ConfigError
 
 MAX_STRENGTH = 100.0
+AUTO = "auto"
+LAYER_RANGE = r"(?:\d+(?:-\d+)?|all|coarse|middle|fine)"
+LAYERS_AFTER = re.compile(rf"(.+)@({LAYER_RANGE}(?:,{LAYER_RANGE})*)")
 
 
 @dataclass(frozen=True)
 class Transfer:
-    """One edit: a direction's name or file, and how far to go."""
+    """One edit: a direction's name or file, how far to go ("auto": till its judge is satisfied), in which layers."""
 
     name: str
-    strength: float = 1.0
+    strength: float | str = 1.0
+    layers: str = ""  # coarse, 4-7, ...; empty: those of the direction
 
     @classmethod
-    def parse(cls, text: str, strength: float = 1.0) -> "Transfer":
-        """Read `smile` or `smile:0.8`; the strength of the text goes before `strength`."""
-        name, colon, own = text.rpartition(":")
+    def parse(cls, text: str, strength: float | str = 1.0) -> "Transfer":
+        """Read `smile`, `smile:0.8`, `smile:auto` or `smile:0.8@4-7`; what the text says goes before `strength`."""
+        found = LAYERS_AFTER.fullmatch(text)
+        rest, layers = (found[1], found[2]) if found else (text, "")
+        name, colon, own = rest.rpartition(":")
         if not colon or not name:
-            return cls(text, check_strength(strength))
+            return cls(rest, check_strength(strength), layers)
+        if own == AUTO:
+            return cls(name, AUTO, layers)
         try:
-            return cls(name, check_strength(float(own)))
+            return cls(name, check_strength(float(own)), layers)
         except ValueError:
             raise ConfigError(f"--transfer '{text}': '{own}' is no number; expected NAME or NAME:STRENGTH") from None
 
 
-def check_strength(strength: float) -> float:
-    """Return a strength that makes sense; raises `ConfigError`."""
+def kept_names(keep: str) -> list[str]:
+    """Read the directions of `--keep age,gender,identity`, without `identity`, which is none."""
+    return [name for name in (part.strip() for part in keep.split(",")) if name and name != "identity"]
+
+
+def check_strength(strength: float | str) -> float | str:
+    """Return a strength that makes sense, or "auto"; raises `ConfigError`."""
+    if strength == AUTO:
+        return AUTO
+    return check_number(strength)
+
+
+def check_number(strength: float | str) -> float:
+    """Return a strength that is a number within bounds; raises `ConfigError`."""
+    if isinstance(strength, str):
+        raise ConfigError(f"strength '{strength}': this edit needs a number, since no judge watches it")
     if not -MAX_STRENGTH <= strength <= MAX_STRENGTH:
         raise ConfigError(f"strength {strength:g} is out of bounds; expected -{MAX_STRENGTH:g} to {MAX_STRENGTH:g}")
     return strength
@@ -50,18 +81,68 @@ class Editor:
         check_generator(latent, generator, source)
         self.generator, self.latent = generator, latent
 
-    def transfer(self, transfers: Sequence[Transfer]) -> Latent:
-        """Move along several directions at once; the sum does not depend on their order beyond float error."""
-        ws = self._ws()
+    def transfer(
+        self,
+        transfers: Sequence[Transfer],
+        how: TransferConfig = PLAIN_TRANSFER,
+        search: SearchConfig = DEFAULT_SEARCH,
+    ) -> Latent:
+        """Move along several directions at once; the sum does not depend on their order beyond float error.
+
+        One of them may have the strength "auto": it comes last, and its strength is searched for on renders."""
+        automatic = [item for item in transfers if item.strength == AUTO]
+        if len(automatic) > 1:
+            raise ConfigError("only one transfer can have the strength auto; give the others numbers, as age:0.5")
+        ws, edits = self._ws(), []
         for item in transfers:
-            direction = find_direction(item.name, self.generator)
-            ws = self._move(ws, direction, item.strength)
-        return self._edited(ws, [{"transfer": item.name, "strength": item.strength} for item in transfers])
+            if item.strength != AUTO:
+                strength = check_number(item.strength)
+                step = self._step(ws, item, how, strength)
+                ws = move(ws, step, strength)
+                edits.append({"transfer": item.name, "strength": strength, **_named(item, how)})
+        if not automatic:
+            return self._edited(ws, edits)
+        item = automatic[0]
+        attribute = search.judge or find_direction(item.name, self.generator).attribute
+        if not attribute:
+            raise ConfigError(
+                f"no judge is known for '{item.name}', which --strength auto needs; name one with --judge"
+            )
+        judge, step = find_judge(attribute), self._step(ws, item, how, 1.0)
+        measure = measure_with(
+            renderer(self.generator, self.latent),
+            lambda strength: move(ws, step, strength),
+            judge,
+            self.generator.meta.alignment,
+        )
+        found = find_strength(measure, judge, search)
+        report = search_report(found, search, attribute)
+        edits.append({"transfer": item.name, "strength": found.best.strength, "auto": True, **_named(item, how)})
+        latent = self._edited(move(ws, step, found.best.strength), edits)
+        return latent.edited(latent.ws, {"strength_search": report})
+
+    def _step(self, ws: Tensor, item: Transfer, how: TransferConfig, strength: float) -> Tensor:
+        """Return the step of strength 1 [1, num_ws, w_dim] of a transfer at ws, less what is to be kept."""
+        generator = self.generator
+        direction = find_direction(item.name, generator)
+        others = [find_direction(name, generator).vector for name in kept_names(how.keep)]
+        vector = without(direction.vector, others, item.name).to(ws)
+        layers = item.layers or how.layers
+        chosen = parse_layers(layers, generator.num_ws) if layers else direction.layers
+        step = move(torch.zeros_like(ws), vector, 1.0, chosen)
+        if "identity" not in [name.strip() for name in how.keep.split(",")] or strength == 0:
+            return step
+        deviation = w_statistics(generator)[1].to(ws)
+        kept = keep_identity(
+            renderer(generator, self.latent), generator.meta.alignment, ws, step * strength, deviation, chosen
+        )
+        return kept / strength
 
     def move(self, direction: Direction, strength: float = 1.0) -> Latent:
         """Move along one direction."""
         check_direction(direction, self.generator, direction.name)
-        ws = self._move(self._ws(), direction, strength)
+        ws = self._ws()
+        ws = move(ws, direction.vector.to(ws), check_number(strength), direction.layers)
         return self._edited(ws, [{"transfer": direction.name, "strength": strength}])
 
     def transfer_from(self, neutral: Latent, expression: Latent, strength: float = 1.0) -> Latent:
@@ -69,7 +150,7 @@ class Editor:
         for other in (neutral, expression):
             check_generator(other, self.generator, "the pair to transfer from")
         device = self.generator.w_avg.device
-        ws = transfer_expression(self._ws(), neutral.ws.to(device), expression.ws.to(device), check_strength(strength))
+        ws = transfer_expression(self._ws(), neutral.ws.to(device), expression.ws.to(device), check_number(strength))
         return self._edited(ws, [{"transfer_from": "pair", "strength": strength}])
 
     def truncate(self, psi: float, cutoff: int | None = None) -> Latent:
@@ -94,18 +175,27 @@ class Editor:
     def _ws(self) -> Tensor:
         return self.latent.ws.to(self.generator.w_avg.device)
 
-    def _move(self, ws: Tensor, direction: Direction, strength: float) -> Tensor:
-        return move(ws, direction.vector.to(ws), check_strength(strength), direction.layers)
-
     def _edited(self, ws: Tensor, edits: list[dict[str, Any]]) -> Latent:
         done = self.latent.report.get("edits", [])
         return self.latent.edited(ws.cpu(), {"edits": [*done, *edits]})
 
 
-def render_code(generator: Any, latent: Latent, origin: bool = False) -> Tensor:
-    """Render a latent, or its origin, with its own noise inputs where it has them."""
+def renderer(generator: Any, latent: Latent) -> Callable[[Tensor], Tensor]:
+    """Return what renders codes [N, num_ws, w_dim] with a latent's own noise inputs and tuned weights."""
     device = generator.w_avg.device
-    ws = (latent.origin if origin else latent.ws).to(device)
     noise = {name: level.to(device) for name, level in latent.noise.items()}
+    render = tuned_synthesis(generator, latent.delta)
+    return lambda ws: render(ws, noise_mode="const", **({"noise": noise} if noise else {}))
+
+
+def render_code(generator: Any, latent: Latent, origin: bool = False) -> Tensor:
+    """Render a latent, or its origin, with its own noise inputs and tuned weights where it has them."""
+    ws = (latent.origin if origin else latent.ws).to(generator.w_avg.device)
     with torch.no_grad():
-        return generator.synthesis(ws, noise_mode="const", **({"noise": noise} if noise else {}))
+        return renderer(generator, latent)(ws)
+
+
+def _named(item: Transfer, how: TransferConfig) -> dict[str, str]:
+    """Return what of a transfer's ways differs from the plain one."""
+    ways = {"layers": item.layers or how.layers, "keep": how.keep}
+    return {key: value for key, value in ways.items() if value}

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from editing.curve import draw_curve
 from editing.editor import render_code
 from inversion.faces.align import align_face
 from inversion.faces.judges import identity_distance
@@ -79,6 +80,8 @@ def write_edit(folder: Path, generator: Any, face: EditedFace, photo: Photo | No
         labels = ["target", "inversion", f"difference x{DIFFERENCE_GAIN}"]
     write_png(folder / "edited.png", edited, NOTE)
     write_png(folder / "comparison.png", labelled_row([*pictures, edited], [*labels, label]), NOTE)
+    if "strength_search" in face.latent.report:
+        write_png(folder / "strength.png", draw_curve(face.latent.report["strength_search"]))
     write_text(folder / "report.json", json.dumps(report, indent=2))
     save_latent(folder / "latent.npz", face.latent)
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.optimize import nnls
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import balanced_accuracy_score
 from sklearn.svm import LinearSVC
@@ -16,6 +17,7 @@ from stylegan_core.errors import ConfigError, DatasetError
 from stylegan_core.seeds import generator_for
 
 MIN_EACH = 4  # codes of each class
+RIDGE = 0.3  # of the regressions, in units of the number of codes
 
 
 @dataclass(frozen=True)
@@ -31,8 +33,7 @@ def fit_boundary(w: Tensor, scores: Tensor, config: BoundaryConfig) -> Boundary:
 
     Scores of two values are labels. Probabilities (0..1) are cut: the `extremes` highest share against the lower half.
     Other numbers (years) are regressed on. A quarter (`split`) is held out: balanced accuracy, or correlation.
-    Codes are standardised first, and the normal is taken back as a step along the data: sd * normal, so that a
-    dimension in which W is narrow does not move far."""
+    Codes are standardised for the fit; the step is the boundary's normal in W."""
     if len(w) != len(scores):
         raise ConfigError(f"{len(w)} codes but {len(scores)} scores")
     mean, spread = w.mean(dim=0), w.std(dim=0).clamp_min(1e-8)
@@ -42,7 +43,7 @@ def fit_boundary(w: Tensor, scores: Tensor, config: BoundaryConfig) -> Boundary:
     order = torch.randperm(len(rows), generator=generator_for(config.seed)).numpy()
     held = max(1, round(len(rows) * config.split))
     test, train = rows[order[:held]], rows[order[held:]]
-    model = _model(kind, config)
+    model = _model(kind, len(train), config)
     if kind != "regression" and (len(set(target[train])) < 2 or len(set(target[test])) < 2):
         raise DatasetError("too few codes of one class to fit and test a boundary; score more codes")
     model.fit(x[train], target[train])
@@ -54,8 +55,42 @@ def fit_boundary(w: Tensor, scores: Tensor, config: BoundaryConfig) -> Boundary:
     else:
         report["held_out_accuracy"] = float(balanced_accuracy_score(target[test], guess))
     normal = torch.from_numpy(np.asarray(model.coef_, np.float64).reshape(-1)).float()
-    step = spread.cpu() * normal / normal.norm().clamp_min(1e-12)
-    return Boundary(step[None, None], report)
+    return Boundary(_unit(normal / spread.cpu(), spread.cpu()), report)
+
+
+def fit_margins(w: Tensor, log_probabilities: Tensor, index: int, config: BoundaryConfig) -> Boundary:
+    """Fit the shortest step along which class `index` gains on every other class alike.
+
+    A probability out of a softmax rises only as far as its class beats the strongest rival, so it is the differences
+    to each rival that must grow. log_probabilities [N, K] less their mean are regressed on codes w [N, w_dim]; the
+    step is min ||v|| with (b_index - b_rival) v >= 1 for all rivals, by least distance programming (Lawson & Hanson
+    1974, chapter 23)."""
+    mean, spread = w.mean(dim=0), w.std(dim=0).clamp_min(1e-8)
+    x = ((w - mean) / spread).double().cpu().numpy()
+    centred = (log_probabilities - log_probabilities.mean(dim=1, keepdim=True)).double().cpu().numpy()
+    order = torch.randperm(len(x), generator=generator_for(config.seed)).numpy()
+    held = max(2, round(len(x) * config.split))
+    test, train = order[:held], order[held:]
+    model = Ridge(alpha=RIDGE * len(train)).fit(x[train], centred[train])
+    guess = model.predict(x[test])[:, index]
+    normals = model.coef_ / spread.double().cpu().numpy()  # [K, w_dim], in W
+    margins = np.delete(normals[index] - normals, index, axis=0)
+    weights, _ = nnls(np.vstack([margins.T, np.ones(len(margins))]), np.eye(margins.shape[1] + 1)[-1])
+    left = np.vstack([margins.T, np.ones(len(margins))]) @ weights - np.eye(margins.shape[1] + 1)[-1]
+    if abs(left[-1]) < 1e-9:
+        raise DatasetError("no step gains on every rival at once; keep fewer things, or score other codes")
+    report = {
+        "fit": "margins",
+        "trained_on": len(train),
+        "held_out": len(test),
+        "held_out_correlation": float(np.corrcoef(guess, centred[test, index])[0, 1]),
+    }
+    return Boundary(_unit(torch.from_numpy(-left[:-1] / left[-1]).float(), spread.cpu()), report)
+
+
+def _unit(step: Tensor, spread: Tensor) -> Tensor:
+    """Return a step [w_dim] as [1, 1, w_dim] of unit length in standard deviations of W."""
+    return (step / (step / spread).norm().clamp_min(1e-12))[None, None]
 
 
 def _targets(values: NDArray[np.float64], extremes: float) -> tuple[NDArray[Any], NDArray[np.float64], str]:
@@ -83,9 +118,9 @@ def _checked(rows: NDArray[Any], target: NDArray[np.float64]) -> NDArray[Any]:
     return rows
 
 
-def _model(kind: str, config: BoundaryConfig) -> Any:
+def _model(kind: str, count: int, config: BoundaryConfig) -> Any:
     if kind == "regression":
-        return Ridge(alpha=1 / config.regularisation)
+        return Ridge(alpha=RIDGE * count)
     if config.classifier == "svm":
         return LinearSVC(C=config.regularisation, class_weight="balanced", max_iter=20_000, random_state=config.seed)
     return LogisticRegression(C=config.regularisation, class_weight="balanced", max_iter=1000)

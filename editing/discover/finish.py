@@ -13,17 +13,17 @@ from editing.directions import Direction, find_direction
 from editing.judging import effect, find_judge
 from editing.layers import parse_layers
 from inversion.faces.judges import JUDGES, Judge
-from inversion.statistics import w_statistics
 
-CALIBRATION_CODES = 48
-MAX_LENGTH = 16.0  # of a step, in standard deviations of W
+CALIBRATION_CODES = 32
+MAX_LENGTH = 12.0  # of a step, in standard deviations of W
 BISECTIONS = 7
+IDENTITY_AT_MOST = 0.33
 
 
 def describe(generator: Any, name: str, step: Tensor, finish: FinishConfig, report: dict[str, Any]) -> Direction:
     """Make a direction of a step [1, 1 or num_ws, w_dim], less what `finish.keep` names, in the layers it names."""
     kept = kept_directions(generator, finish.keep.split(","))
-    vector = without(step.cpu(), [item.vector for item in kept], w_statistics(generator)[1].cpu(), name)
+    vector = without(step.cpu(), [item.vector for item in kept], name)
     layers = None if finish.layers == "all" else tuple(parse_layers(finish.layers, generator.num_ws))
     judged = {"attribute": find_judge(finish.judge) and finish.judge} if finish.judge else {}
     about = {**report, **judged, **({"keeps": [item.name for item in kept]} if kept else {})}
@@ -44,22 +44,22 @@ def renew(direction: Direction, vector: Tensor, unit: str, report: dict[str, Any
 def calibrate(generator: Any, direction: Direction, judge: Judge, w: Tensor, report: dict[str, Any]) -> Direction:
     """Scale a direction so that strength 1 changes its attribute clearly (`judge.clear`, mean over codes w [N, w_dim]).
 
-    The length is found by bisection on renders, up to `MAX_LENGTH`; the report says what strength 1 does to every
+    Where the mean identity distance gets to `IDENTITY_AT_MOST` before, strength 1 is there. The length is found by
+    bisection on renders, up to `MAX_LENGTH`; the report says what strength 1 does to every
     judge and to identity."""
     chosen = w[torch.linspace(0, len(w) - 1, min(len(w), CALIBRATION_CODES)).long()]
     ws = chosen[:, None].repeat(1, generator.num_ws, 1)
     attribute = direction.report["attribute"]
     column = list(JUDGES).index(attribute)
 
-    def rise(length: float) -> float:
-        return float(effect(generator, ws, direction.vector, length, direction.layers)[0][:, column].mean())
+    def enough(length: float) -> bool:
+        changes, identity = effect(generator, ws, direction.vector, length, direction.layers)
+        return float(changes[:, column].mean()) >= judge.clear or float(identity.mean()) >= IDENTITY_AT_MOST
 
     low, high = 0.0, MAX_LENGTH
-    while high > 1 and rise(high / 2) >= judge.clear:
-        high /= 2
     for _ in range(BISECTIONS):
         middle = (low + high) / 2
-        low, high = (low, middle) if rise(middle) >= judge.clear else (middle, high)
+        low, high = (low, middle) if enough(middle) else (middle, high)
     changes, identity = effect(generator, ws, direction.vector, high, direction.layers)
     measured = {
         "calibrated_on": len(ws),

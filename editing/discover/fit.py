@@ -3,22 +3,34 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
+from torch import Tensor
+
 from editing.config import BoundaryConfig, ComponentConfig, FinishConfig, FitSource, PairsConfig
-from editing.directions import save_direction
-from editing.discover.boundary import fit_boundary
+from editing.directions import Direction, save_direction
+from editing.discover.boundary import fit_boundary, fit_margins
 from editing.discover.codes import labelled_codes, photo_codes, sample_codes
 from editing.discover.finish import calibrate, describe, renew, summary
 from editing.discover.ganspace import principal_components
 from editing.discover.pairs import fit_pairs
+from editing.discover.refine import refine
 from editing.discover.sefa import modulation_weights, sefa_directions
 from editing.judging import find_judge, score_codes
 from editing.layers import parse_layers
 from inversion.config import InvertConfig, ProjectionConfig
+from inversion.faces.judges import EXPRESSIONS, JUDGES
 from inversion.invert import Inverter
+from inversion.latents import read_npz
+from inversion.statistics import w_statistics
 from stylegan_core.checkpoints.load import load_generator
 from stylegan_core.console import Console
 from stylegan_core.devices import pick_device
 from stylegan_core.errors import ConfigError
+from stylegan_core.images import write_atomic
+
+TINY = 1e-30  # probabilities below it count as it
+REFINE_FROM = 3.0  # length, in standard deviations of W, at which a refinement starts
 
 
 def fit_direction(
@@ -44,18 +56,52 @@ def fit_attribute(
     """Fit a direction to what a judge says of renders, and write it to `out`."""
     judge = find_judge(attribute)
     generator: Any = load_generator(invert.generator, pick_device(invert.device))
+    w, scores = judged_codes(generator, boundary)
+    column = list(JUDGES).index(attribute)
+    if attribute in EXPRESSIONS and boundary.classifier == "auto":
+        found = fit_margins(w, scores[:, : len(EXPRESSIONS)].clamp_min(TINY).log(), column, boundary)
+    else:
+        found = fit_boundary(w, scores[:, column], boundary)
+    about: dict[str, Any] = {"method": "linear boundary", "attribute": attribute, **found.report}
+    low = w[scores[:, column].argsort()[: max(len(w) // 2, 1)]]  # codes that have little of it: what it is used on
+    direction = describe(generator, name, found.step, finish, about)
+    if boundary.refine > 0:
+        direction = refine_direction(generator, direction, low, boundary)
+    source = Path(boundary.data).name if boundary.data else f"{boundary.samples} samples"
+    direction = calibrate(generator, direction, judge, low, {"data": source})
+    save_direction(out, direction)
+    console.say(f"{out}: {name} for {generator.meta.name}; {summary(direction)}")
+
+
+def judged_codes(generator: Any, boundary: BoundaryConfig) -> tuple[Tensor, Tensor]:
+    """Return codes w [N, w_dim] and what every judge says of their renders [N, len(JUDGES)].
+
+    They are read from the file `boundary.scores` where it was written for this generator, and written there."""
+    meta, kept = generator.meta, Path(boundary.scores)
+    about = np.array([meta.fingerprint, Path(boundary.data).name, boundary.exclude, str(boundary.samples)])
+    if boundary.scores and kept.is_file():
+        arrays = read_npz(kept)
+        if not {"w", "scores", "about"} <= set(arrays) or not np.array_equal(arrays["about"], about):
+            raise ConfigError(f"{kept}: judged codes of another generator or of other options; name another file")
+        return torch.from_numpy(arrays["w"]), torch.from_numpy(arrays["scores"])
     if boundary.data:
         w = photo_codes(generator, boundary.data, boundary.exclude)
     else:
         w = sample_codes(generator, boundary.samples, boundary.seed, boundary.psi)
-    scores = score_codes(generator, w[:, None].repeat(1, generator.num_ws, 1), judge)
-    found = fit_boundary(w, scores, boundary)
-    direction = describe(generator, name, found.step, finish, {"method": "linear boundary", "attribute": attribute})
-    source = Path(boundary.data).name if boundary.data else f"{boundary.samples} samples"
-    low = w[scores.argsort()[: max(len(w) // 2, 1)]]  # codes that have little of it, as those it will be used on
-    direction = calibrate(generator, direction, judge, low, {**found.report, "data": source})
-    save_direction(out, direction)
-    console.say(f"{out}: {name} for {generator.meta.name}; {summary(direction)}")
+    scores = score_codes(generator, w[:, None].repeat(1, generator.num_ws, 1))
+    if boundary.scores:
+        codes, said = w.cpu().numpy(), scores.cpu().numpy()
+        write_atomic(kept, lambda file: np.savez(file, w=codes, scores=said, about=about))
+    return w, scores
+
+
+def refine_direction(generator: Any, direction: Direction, low: Tensor, boundary: BoundaryConfig) -> Direction:
+    """Return the direction after `boundary.refine` steps on renders of codes w [N, w_dim] that have little of it."""
+    start = direction.vector * REFINE_FROM
+    refined = refine(generator, start, direction.attribute, low, boundary.refine, direction.layers, boundary.seed)
+    report = {"refined": boundary.refine, "loss": [refined.first_loss, refined.last_loss]}
+    deviation = w_statistics(generator)[1].cpu()
+    return renew(direction, refined.step / (refined.step / deviation).norm(), "", report)
 
 
 def fit_labels(

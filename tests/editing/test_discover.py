@@ -1,13 +1,14 @@
 import numpy as np
 import pytest
 import torch
+from scipy.optimize import minimize
 from sklearn.decomposition import PCA
 from torch.testing import assert_close
 
 from editing.conditional import without
 from editing.config import BoundaryConfig, ImportConfig
 from editing.directions import load_direction
-from editing.discover.boundary import fit_boundary
+from editing.discover.boundary import fit_boundary, fit_margins
 from editing.discover.foreign import as_step, import_direction, read_foreign
 from editing.discover.ganspace import principal_components
 from editing.discover.sefa import modulation_weights, sefa_directions
@@ -49,12 +50,30 @@ def test_a_boundary_of_noise_has_no_held_out_accuracy():
     assert 0.4 < fit_boundary(w, scores, BoundaryConfig()).report["held_out_accuracy"] < 0.6
 
 
-def test_a_boundary_steps_less_where_w_is_narrow():
+def test_a_boundary_is_found_where_the_dimensions_of_w_differ_in_scale():
     deviation = torch.linspace(0.1, 2, 16)
     w = normal(2000, 16) * deviation
-    scores = (w / deviation).sum(dim=1)  # every dimension says as much, in its own units
-    step = fit_boundary(w, 100 + scores, BoundaryConfig()).step[0, 0]
-    assert cosine(step, deviation) > 0.99
+    planted = torch.linspace(1, 3, 16)
+    step = fit_boundary(w, 100 + w @ planted, BoundaryConfig()).step[0, 0]
+    assert cosine(step, planted) > 0.99
+
+
+def test_a_margin_step_gains_on_every_rival_and_is_the_shortest_that_does():
+    logits = normal(4, 16)
+    w = normal(3000, 16)
+    log_p = (w @ logits.T).log_softmax(dim=1)
+    found = fit_margins(w, log_p, 1, BoundaryConfig())
+    gains = (logits[1] - logits[[0, 2, 3]]) @ found.step[0, 0]
+    assert bool((gains > 0).all())
+    reference = minimize(
+        lambda v: 0.5 * v @ v,
+        np.ones(16),
+        jac=lambda v: v,
+        method="SLSQP",
+        constraints={"type": "ineq", "fun": lambda v: (logits[1] - logits[[0, 2, 3]]).double().numpy() @ v - 1},
+    )
+    assert cosine(found.step.double(), torch.from_numpy(reference.x)) > 0.99
+    assert found.report["held_out_correlation"] > 0.95
 
 
 def test_too_few_or_equal_labels_are_refused():
@@ -127,23 +146,21 @@ def test_sefa_refuses_a_generator_without_modulation(linear_generator):
         modulation_weights(linear_generator)
 
 
-def test_what_is_kept_is_at_right_angles_in_units_of_w_and_the_rest_is_untouched():
-    deviation = torch.linspace(0.5, 3, 12)
+def test_what_is_kept_is_at_right_angles_and_the_rest_is_untouched():
     step, others = normal(1, 1, 12), [normal(1, 1, 12), normal(1, 1, 12)]
-    left = without(step, others, deviation)
+    left = without(step, others)
     for other in others:
-        assert abs(cosine(left / deviation, other / deviation)) < 1e-5
-    span = torch.cat(others)[:, 0] / deviation
-    rest, *_ = np.linalg.lstsq(span.T.double().numpy(), (step[0, 0] / deviation).double().numpy(), rcond=None)
-    expected = step[0, 0] - (torch.from_numpy(rest).float() @ span) * deviation
-    assert_close(left[0, 0], expected, rtol=1e-4, atol=1e-5)
-    assert torch.equal(without(step, [], deviation), step)
+        assert abs(cosine(left, other)) < 1e-5
+    span = torch.cat(others)[:, 0]
+    share, *_ = np.linalg.lstsq(span.T.double().numpy(), step[0, 0].double().numpy(), rcond=None)
+    assert_close(left[0, 0], step[0, 0] - torch.from_numpy(share).float() @ span, rtol=1e-4, atol=1e-5)
+    assert torch.equal(without(step, []), step)
     with pytest.raises(ConfigError, match="nothing of smile is left"):
-        without(step, [3 * step], deviation, "smile")
+        without(step, [3 * step], "smile")
 
 
 def test_a_direction_in_w_keeps_one_in_w_plus():
-    left = without(normal(1, 1, 12), [normal(1, 4, 12)], torch.ones(12))
+    left = without(normal(1, 1, 12), [normal(1, 4, 12)])
     assert left.shape == (1, 4, 12)
 
 

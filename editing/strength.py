@@ -1,0 +1,169 @@
+"""A dial that means something: the strength at which a judge sees what was asked for, within budgets."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from editing.config import SearchConfig
+from editing.judging import as_face, find_judge
+from inversion.faces.judges import Judge, identity_distance, judge_region
+from stylegan_core.errors import ConfigError
+from stylegan_core.networks.protocol import Alignment
+
+SCAN_STEPS = 16  # strengths tried on the way to the highest
+BISECTIONS = 14
+PRECISION = 0.2  # of the judge's tolerance: a target is met when it is this close
+
+
+@dataclass(frozen=True)
+class Point:
+    """What one strength gives."""
+
+    strength: float
+    value: float  # the judge's number
+    identity: float  # distance of the recognition descriptors to the unedited render
+    leak: float  # mean change outside the face region, as a share of the range of values
+
+
+@dataclass(frozen=True)
+class Search:
+    """The strength that was found, or the best there is, and the way to it."""
+
+    best: Point
+    reached: bool
+    reason: str  # why the target was not reached; empty if it was
+    points: tuple[Point, ...]  # all that were measured, by strength
+
+
+Measure = Callable[[float], Point]
+
+
+def find_strength(measure: Measure, judge: Judge, config: SearchConfig) -> Search:
+    """Return the smallest strength at which the judge is at `config.target`, within the budgets.
+
+    The strengths up to `max_strength` are scanned, towards the target from where the face is (so a target below it
+    gives a negative strength), and the first crossing is bisected. Where a budget ends first, or the target is never
+    reached, the result is the point within the budgets that is closest to it, and the reason."""
+    if judge.unit == "probability" and not 0 <= config.target <= 1:
+        raise ConfigError(f"--target {config.target:g} is no probability; expected 0 to 1")
+    points = [measure(0.0)]
+    if abs(points[0].value - config.target) <= judge.tolerance * PRECISION:
+        return _result(points, judge, config, "")
+    sign = 1.0 if config.target > points[0].value else -1.0
+
+    def crossed(point: Point) -> bool:
+        return (point.value - config.target) * sign >= 0
+
+    def within(point: Point) -> bool:
+        return point.identity <= config.identity_floor and point.leak <= config.leak
+
+    for number in range(1, SCAN_STEPS + 1):
+        point = measure(sign * config.max_strength * number / SCAN_STEPS)
+        low = points[-1]
+        points.append(point)
+        if crossed(point):
+            edge = _bisect(measure, low, point, crossed, points, config.target, judge.tolerance * PRECISION)
+            if within(edge):
+                return _result(points, judge, config, "", within)
+            _bisect(measure, low, edge, lambda item: not within(item), points)
+            return _result(points, judge, config, _broken(edge, config), within)
+        if not within(point):
+            _bisect(measure, low, point, lambda item: not within(item), points)
+            return _result(points, judge, config, _broken(point, config), within)
+    reason = f"the judge stays short of it up to strength {sign * config.max_strength:g}"
+    return _result(points, judge, config, reason, within)
+
+
+def _bisect(
+    measure: Measure, low: Point, high: Point, beyond: Callable[[Point], bool], points: list[Point],
+    target: float | None = None, precision: float = 0.0,
+) -> Point:  # fmt: skip
+    """Close in on the strength from which on `beyond` holds; all measured points are added to `points`."""
+    for _ in range(BISECTIONS):
+        if target is not None and abs(high.value - target) <= precision:
+            break
+        middle = measure((low.strength + high.strength) / 2)
+        points.append(middle)
+        low, high = (low, middle) if beyond(middle) else (middle, high)
+    return high
+
+
+def _result(
+    points: list[Point], judge: Judge, config: SearchConfig, reason: str, within: Callable[[Point], bool] | None = None
+) -> Search:
+    allowed = [point for point in points if within is None or within(point)]
+    best = min(allowed, key=lambda point: (abs(point.value - config.target), abs(point.strength)))
+    reached = abs(best.value - config.target) <= judge.tolerance
+    if not reached and not reason:
+        reason = "the judge jumps over it"
+    ordered = tuple(sorted(points, key=lambda point: point.strength))
+    return Search(best, reached, "" if reached else reason, ordered)
+
+
+def _broken(point: Point, config: SearchConfig) -> str:
+    parts = []
+    if point.identity > config.identity_floor:
+        parts.append(f"identity distance {config.identity_floor:g}")
+    if point.leak > config.leak:
+        parts.append(f"change outside the face {config.leak:g}")
+    return f"the budget of {' and '.join(parts)} ends before"
+
+
+def measure_with(
+    render: Callable[[Tensor], Tensor], codes: Callable[[float], Tensor], judge: Judge, alignment: Alignment
+) -> Measure:
+    """Return a function from a strength to its `Point`.
+
+    `codes(strength)` is ws [1, num_ws, w_dim]; `render` turns ws into an image [1, C, R, R]."""
+    with torch.no_grad():
+        start = as_face(render(codes(0.0)))
+        outside = outside_face(start.shape[-1], alignment).to(start.device)
+
+    @torch.no_grad()
+    def measure(strength: float) -> Point:
+        image = as_face(render(codes(strength))) if strength else start
+        change = (image - start).abs().mean(dim=1) / 2  # [1, R, R], a share of the range
+        return Point(
+            strength,
+            float(judge.score(image, alignment)),
+            float(identity_distance(image, start, alignment)) if strength else 0.0,
+            float(change[0][outside].mean()) if bool(outside.any()) else 0.0,
+        )
+
+    return measure
+
+
+def outside_face(resolution: int, alignment: Alignment) -> Tensor:
+    """Return a mask [R, R], true outside the region that the judges look at."""
+    left, top, right, bottom = judge_region(alignment)
+    place = (torch.arange(resolution) + 0.5) / resolution
+    columns, rows = (place >= left) & (place < right), (place >= top) & (place < bottom)
+    return ~(rows[:, None] & columns[None, :])
+
+
+def search_report(search: Search, config: SearchConfig, attribute: str) -> dict[str, Any]:
+    """Return what the report says of a search: the options, the outcome and the curve."""
+    return {
+        "judge": attribute,
+        "unit": find_judge(attribute).unit,
+        "options": asdict(config),
+        "reached": search.reached,
+        "reason": search.reason,
+        "best": asdict(search.best),
+        "curve": [asdict(point) for point in search.points],
+    }
+
+
+def search_line(report: dict[str, Any]) -> str:
+    """Say the outcome of a search in a line."""
+    best, options = report["best"], report["options"]
+    found = (
+        f"strength {best['strength']:.2f}: {report['judge']} {best['value']:.2f}, identity distance "
+        f"{best['identity']:.2f}, change outside the face {best['leak']:.3f}"
+    )
+    if report["reached"]:
+        return found
+    return f"cannot reach {report['judge']} {options['target']:g}: {report['reason']}; the best is {found}"

@@ -1,0 +1,30 @@
+#!/bin/sh
+# Refit every shipped direction for a generator: refit.sh GENERATOR FACES128_ZIP OUT [PREFIX]
+# GENERATOR needs a shipped encoder (inversion.encoder). The last 20 of the London people are held out throughout.
+set -eu
+generator=$1 data=$2 out=$3 prefix=${4:-faces64}
+invertigo=${INVERTIGO:-invertigo}
+held=121,122,123,125,126,127,128,130,131,132,134,136,137,138,139,141,142,143,144,173
+mkdir -p "$out"
+scores=${SCORES:-$out/scores.npz}
+
+boundary() { # name, steps of refinement
+    $invertigo directions fit --name "$1" --attribute "$1" --generator "$generator" --data "$data" --exclude "$held" \
+        --scores "$scores" --refine "$2" --out "$out/$prefix-$1.npz"
+}
+factor() { # method, component, layers
+    $invertigo directions factor "$1" --name "$1-$2" --component "$2" --layers "$3" --generator "$generator" \
+        --out "$out/$prefix-$1-$2.npz"
+}
+
+$invertigo directions fit --name smile --pairs "$data" --holdout 20 --no-align --judge happy --generator "$generator" \
+    --out "$out/$prefix-smile.npz"
+for name in happy disgusted neutral age gender; do boundary "$name" 0; done
+for component in 0 1 2; do
+    factor sefa "$component" all
+    factor ganspace "$component" all
+done
+boundary sad 25
+boundary surprised 30
+boundary fearful 35
+boundary angry 40
