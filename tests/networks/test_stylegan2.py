@@ -178,13 +178,35 @@ def test_clamping_bounds_every_layer() -> None:
     assert x.abs().max() == 0.5
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_sixteen_bit_layers_stay_close_and_in_range(dtype: torch.dtype) -> None:
+    """What a GPU runs for num_fp16_res, here on the CPU: inputs and styles far beyond what 16 bit sums would hold."""
+    generator = make()
+    for name in ("conv0", "conv1"):
+        layer = getattr(generator.synthesis.b8, name)
+        x, w = torch.randn(2, 16, 4 if layer.up == 2 else 8, 4 if layer.up == 2 else 8) * 200, torch.randn(2, 24) * 500
+        expected = layer(x, w, "const")
+        y = layer(x.to(dtype), w, "const")
+        assert y.dtype == dtype
+        step = torch.finfo(dtype).eps
+        assert_close(y.float(), expected, rtol=0, atol=16 * step * expected.abs().max().item())
+
+
 def test_path_length_differentiates_twice() -> None:
     generator = make(img_resolution=8, channel_base=16).double()
     ws = torch.randn(2, generator.num_ws, 24, dtype=torch.float64, requires_grad=True)
     direction = torch.randn(2, 3, 8, 8, dtype=torch.float64)
-    render = lambda ws: (generator.synthesis(ws, noise_mode="const") * direction).sum()  # noqa: E731
-    assert torch.autograd.gradcheck(render, ws)
-    assert torch.autograd.gradgradcheck(render, ws)
+    steps = torch.randn(4, 2, generator.num_ws, 24, dtype=torch.float64)  # few: numeric gradients are slow
+    amounts = torch.randn(4, dtype=torch.float64, requires_grad=True)
+
+    def render(ws: Tensor) -> Tensor:
+        return (generator.synthesis(ws) * direction).sum()
+
+    def along(amounts: Tensor) -> Tensor:
+        return render((amounts.view(-1, 1, 1, 1) * steps).sum(dim=0))
+
+    assert torch.autograd.gradcheck(along, amounts)
+    assert torch.autograd.gradgradcheck(along, amounts)
     (gradient,) = torch.autograd.grad(render(ws), ws, create_graph=True)
     gradient.square().sum().backward()
     reached = [name for name, parameter in generator.synthesis.named_parameters() if parameter.grad is not None]
