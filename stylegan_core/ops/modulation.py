@@ -14,7 +14,7 @@ def demodulation(weight: Tensor, styles: Tensor) -> Tensor:
 
     `weight` is [out, in, k, k], `styles` [N, in]; the squared kernels are summed over k x k before they meet the
     styles, so that no kernel is ever made per sample."""
-    if weight.requires_grad:
+    if torch.is_grad_enabled() and weight.requires_grad:
         energy = weight.square().sum(dim=[2, 3])  # [out, in]
     else:
         energy = torch.linalg.vector_norm(weight, dim=(2, 3)).square()  # without a copy of the weights

@@ -40,7 +40,7 @@ CONFIGS = {
 
 def make(name: str = "stylegan2") -> nn.Module:
     torch.manual_seed(0)
-    return build_network(CONFIGS[name]).eval()
+    return build_network(CONFIGS[name]).eval().requires_grad_(False)
 
 
 @pytest.mark.parametrize("name", CONFIGS)
