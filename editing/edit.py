@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from editing.strength import search_line
 from inversion.invert import Inverter, output_names, read_start
 from inversion.latents import Latent, check_generator, load_latent
 from stylegan_core.console import Console
-from stylegan_core.errors import ConfigError
+from stylegan_core.errors import ConfigError, LatentError
 from stylegan_core.images import SUFFIXES, Photo, read_photo
 
 Change = Callable[[Editor], Latent]
@@ -89,16 +90,42 @@ def crossover_files(first: str, second: str, layers: str, workshop: Workshop) ->
 
 
 def change_files(inputs: Sequence[str], change: Change, label: str, workshop: Workshop) -> None:
-    """Apply `change` to every face of every input; an input that fails is named and leaves the others."""
-    names = output_names([_given_name(path) for path in inputs])
-    for path, name in zip(inputs, names, strict=True):
-        with workshop.console.guard(path):
-            subject = open_subject(path, name, workshop)
+    """Apply `change` to every face of every input; an input that fails is named and leaves the others.
+
+    Latents of one photo that are given together end in one photo."""
+    for paths, name in _together(inputs):
+        opened: list[Subject] = []
+        for path in paths:
+            with workshop.console.guard(path):
+                opened.append(open_subject(path, name, workshop))
+        if not opened:
+            continue
+        with workshop.console.guard(paths[0]):
+            latents = {index: latent for item in opened for index, latent in item.latents.items()}
+            subject = Subject(name, opened[0].photo, latents)
             edited = {
-                index: render_edit(workshop.generator, change(Editor(workshop.generator, latent, path)))
-                for index, latent in subject.latents.items()
+                index: render_edit(workshop.generator, change(Editor(workshop.generator, latent, paths[0])))
+                for index, latent in sorted(subject.latents.items())
             }
             write_subject(subject, edited, label, workshop)
+
+
+def _together(inputs: Sequence[str]) -> list[tuple[list[str], str]]:
+    """Return the inputs with the names of their output folders; different faces of the same photo share one."""
+    groups: dict[str, list[str]] = {}
+    taken: set[str] = set()
+    for number, path in enumerate(inputs):
+        key = f"input {number}"
+        if Path(path).suffix == ".npz" and Path(path).is_file():
+            with suppress(LatentError):  # said where it is opened
+                latent = load_latent(path)
+                face = f"{latent.photo_sha256} {_given_name(path)} {_face_index(latent)}"
+                if latent.photo_sha256 and latent.quad is not None and face not in taken:
+                    key = f"{latent.photo_sha256} {_given_name(path)}"
+                    taken.add(face)
+        groups.setdefault(key, []).append(path)
+    names = output_names([_given_name(paths[0]) for paths in groups.values()])
+    return list(zip(groups.values(), names, strict=True))
 
 
 def open_subject(path: str, name: str, workshop: Workshop) -> Subject:
@@ -140,10 +167,10 @@ def write_subject(subject: Subject, edited: dict[int, EditedFace], label: str, w
     """Write each face into `out/NAME/faceN/`, and the whole photo beside it (of several faces: into `out/NAME/`)."""
     folders = {index: workshop.out / subject.name / f"face{index}" for index in edited}
     paste = workshop.config.paste
-    pasted: dict[str, Any] = {"mode": "none"}
+    pasted: dict[int, dict[str, Any]] = {index: {"mode": "none"} for index in edited}
     if subject.photo is not None and paste != "none":
         folder = folders[next(iter(folders))] if len(folders) == 1 else workshop.out / subject.name
-        pasted = _write_whole_photo(folder / "photo_edited.png", subject.photo, list(edited.values()), workshop)
+        pasted = _write_whole_photo(folder / "photo_edited.png", subject.photo, edited, workshop)
     elif paste != "none":
         workshop.console.say(
             f"{subject.name}: only the face is written, since its photo is not known or has moved; name it with --photo"
@@ -153,7 +180,7 @@ def write_subject(subject: Subject, edited: dict[int, EditedFace], label: str, w
             **face.latent.report,
             "edit_options": asdict(workshop.config),
             "edit_scores": edit_scores(workshop.generator, face),
-            "paste": pasted,
+            "paste": pasted[index],
         }
         write_edit(folders[index], workshop.generator, face, subject.photo, label, report)
         workshop.console.say(f"{folders[index] / 'edited.png'}: {label}")
@@ -161,12 +188,28 @@ def write_subject(subject: Subject, edited: dict[int, EditedFace], label: str, w
             workshop.console.say(f"{folders[index] / 'strength.png'}: {search_line(report['strength_search'])}")
 
 
-def _write_whole_photo(path: Path, photo: Photo, faces: list[EditedFace], workshop: Workshop) -> dict[str, Any]:
-    rgb, result = paste_into_photo(photo, faces, workshop.config.paste)
+def _write_whole_photo(
+    path: Path, photo: Photo, faces: dict[int, EditedFace], workshop: Workshop
+) -> dict[int, dict[str, Any]]:
+    """Write the photo with all faces; return what the report says of each."""
+    rgb, results = paste_into_photo(photo, list(faces.values()), workshop.config.paste)
     write_photo(path, photo, rgb)
     changed, pixels = int((rgb != photo.rgb).any(axis=-1).sum()), rgb.shape[0] * rgb.shape[1]
-    workshop.console.say(f"{path}: {changed:,} of {pixels:,} pixels changed ({result.mode})")
-    return {"mode": result.mode, "pixels_changed": changed, "pixels": pixels}
+    seams = ", ".join(f"{result.seam_ratio:.2f}" for result in results)
+    workshop.console.say(
+        f"{path}: {changed:,} of {pixels:,} pixels changed ({results[-1].mode}; seam gradient {seams} of the photo's)"
+    )
+    whole = {"pixels_changed": changed, "pixels": pixels}
+    return {
+        index: {
+            "mode": result.mode,
+            **whole,
+            "pixels_changed_by_this_face": result.pixels_changed,
+            "seam_gradient_ratio": round(result.seam_ratio, 4),
+            "colour_shift": [round(value, 4) for value in result.colour_shift],
+        }
+        for index, result in zip(faces, results, strict=True)
+    }
 
 
 def _given_name(path: str) -> str:

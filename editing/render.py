@@ -15,7 +15,7 @@ from editing.curve import draw_curve
 from editing.editor import render_code
 from inversion.faces.align import align_face
 from inversion.faces.judges import identity_distance
-from inversion.faces.paste import PasteResult, paste_face
+from inversion.faces.paste import FaceEdit, PasteResult, paste_faces
 from inversion.invert import DIFFERENCE_GAIN, difference_picture
 from inversion.latents import Latent, save_latent
 from stylegan_core.errors import ImageError
@@ -55,14 +55,15 @@ def find_photo(latent: Latent, given: str = "") -> Photo | None:
     return read_photo(path)
 
 
-def paste_into_photo(photo: Photo, faces: Sequence[EditedFace], mode: str) -> tuple[NDArray[np.uint8], PasteResult]:
-    """Paste every face into the photo [H, W, 3], one after the other; return it and the last face's result."""
-    rgb = photo.rgb
+def paste_into_photo(
+    photo: Photo, faces: Sequence[EditedFace], mode: str
+) -> tuple[NDArray[np.uint8], list[PasteResult]]:
+    """Paste every face into the photo [H, W, 3]; return it and a result for each face."""
+    edits = []
     for face in faces:
         assert face.latent.quad is not None
-        result = paste_face(rgb, face.latent.quad, _three(face.edited), _three(face.inverted), mode)
-        rgb = result.rgb
-    return rgb, result
+        edits.append(FaceEdit(face.latent.quad, _three(face.edited), _three(face.inverted)))
+    return paste_faces(photo.rgb, edits, mode)
 
 
 def write_photo(path: Path, photo: Photo, rgb: NDArray[np.uint8]) -> None:

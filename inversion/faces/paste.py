@@ -1,6 +1,7 @@
 """Put an edited face back into its photo."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +30,17 @@ class PasteResult:
     mode: str
     pixels_changed: int
     pixels_in_mask: int
+    seam_ratio: float = 1.0  # gradient along the mask's edge against the photo's own there; 1 is no seam
+    colour_shift: tuple[float, ...] = ()  # what `full` adds to the render's R, G, B (of -1..1) to match the photo
+
+
+@dataclass(frozen=True)
+class FaceEdit:
+    """A face to paste: its corners in the photo, and the renders with and without the edit."""
+
+    quad: NDArray[np.float64]  # [4, 2]
+    edited: Tensor  # [1, 3, R, R] in [-1, 1]
+    inverted: Tensor  # [1, 3, R, R] in [-1, 1]
 
 
 def choose_mode(mode: str, quad: NDArray[np.float64], img_resolution: int) -> str:
@@ -49,22 +61,104 @@ def paste_face(
     of the renders and so keeps the photo's own detail. `warp` moves the photo's pixels by the motion between the
     renders first, and adds the difference that motion does not explain. Pixels outside the mask stay bit-identical,
     and so does the whole photo under `delta` and `warp` where the renders are equal."""
-    mode = choose_mode(mode, quad, edited.shape[-1])
-    edited, inverted = edited.detach().float().cpu(), inverted.detach().float().cpu()
-    mask, result = np.zeros(rgb.shape[:2], np.float32), rgb.copy()
-    left, top, right, bottom = _bounds(quad, rgb.shape[0], rgb.shape[1])
+    rgb, results = paste_faces(rgb, [FaceEdit(quad, edited, inverted)], mode)
+    return results[0]
+
+
+def paste_faces(
+    rgb: NDArray[np.uint8], faces: Sequence[FaceEdit], mode: str = "auto"
+) -> tuple[NDArray[np.uint8], list[PasteResult]]:
+    """Paste several faces into one photo [H, W, 3]; return it and a result for each face, in order.
+
+    Every face is blended with the photo as it was. Where masks overlap, the pixel is the mean of what the faces make
+    of it, weighted by their masks, so that the order does not matter beyond rounding. The results share one `rgb`."""
+    result = rgb.copy()
+    total = np.zeros(rgb.shape[:2], np.float32)  # masks laid so far
+    parts = [_blend(rgb, face, choose_mode(mode, face.quad, face.edited.shape[-1])) for face in faces]
+    for part in parts:
+        if part is not None:
+            _lay(result, total, part)
+    return result, [_result(rgb, result, face, part, mode) for face, part in zip(faces, parts, strict=True)]
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One face blended with the part of the photo that it can touch."""
+
+    region: tuple[slice, slice]
+    weight: NDArray[np.float32]  # [h, w]
+    blended: NDArray[np.uint8]  # [h, w, 3]
+    colour_shift: tuple[float, ...]
+
+
+def _blend(rgb: NDArray[np.uint8], face: FaceEdit, mode: str) -> _Part | None:
+    """Blend a face with the photo; None where nothing is to be done."""
+    edited, inverted = face.edited.detach().float().cpu(), face.inverted.detach().float().cpu()
+    left, top, right, bottom = _bounds(face.quad, rgb.shape[0], rgb.shape[1])
     unchanged = mode in ("delta", "warp") and torch.equal(edited, inverted)
     if mode == "none" or left >= right or top >= bottom or unchanged:
-        return PasteResult(result, mask, mode, 0, 0)
+        return None
     region = (slice(top, bottom), slice(left, right))
-    position = _face_positions(quad, left, top, right, bottom)  # [h, w, 2] in units of the face
+    position = _face_positions(face.quad, left, top, right, bottom)  # [h, w, 2] in units of the face
     weight = ellipse_mask(position)
-    blended = BLENDS[mode](rgb[region], position, weight, edited, inverted, quad)
-    touched = (weight > 0).numpy()
-    result[region][touched] = to_uint8(blended)[0][touched]
-    mask[region] = weight.numpy()
-    changed = int((result[region] != rgb[region]).any(axis=-1).sum())
-    return PasteResult(result, mask, mode, changed, int(touched.sum()))
+    shift: tuple[float, ...] = ()
+    if mode == "full":
+        shift = colour_shift(rgb[region], position, weight, inverted, face.quad)
+        edited = (edited + torch.tensor(shift)[:, None, None]).clamp(-1, 1)
+    blended = BLENDS[mode](rgb[region], position, weight, edited, inverted, face.quad)
+    return _Part(region, weight.numpy(), to_uint8(blended)[0], shift)
+
+
+def _lay(result: NDArray[np.uint8], total: NDArray[np.float32], part: _Part) -> None:
+    """Lay a part into the result: as it is where it comes first, as a running weighted mean where it does not."""
+    under, before = result[part.region], total[part.region]
+    touched = part.weight > 0
+    overlap = touched & (before > 0)
+    share = (part.weight / np.maximum(before + part.weight, 1e-12))[..., None]
+    mixed = under + share * (part.blended.astype(np.float32) - under)
+    under[touched] = part.blended[touched]
+    under[overlap] = mixed[overlap].round().clip(0, 255).astype(np.uint8)
+    before += part.weight
+
+
+def _result(
+    rgb: NDArray[np.uint8], result: NDArray[np.uint8], face: FaceEdit, part: _Part | None, mode: str
+) -> PasteResult:
+    mask = np.zeros(rgb.shape[:2], np.float32)
+    mode = choose_mode(mode, face.quad, face.edited.shape[-1])
+    if part is None:
+        return PasteResult(result, mask, mode, 0, 0)
+    mask[part.region] = part.weight
+    touched = part.weight > 0
+    changed = int(((result[part.region] != rgb[part.region]).any(axis=-1) & touched).sum())
+    ratio = seam_ratio(rgb[part.region], result[part.region], part.weight)
+    return PasteResult(result, mask, mode, changed, int(touched.sum()), ratio, part.colour_shift)
+
+
+def seam_ratio(before: NDArray[np.uint8], after: NDArray[np.uint8], weight: NDArray[np.float32]) -> float:
+    """Return the mean gradient where the mask fades, 0 < weight [h, w] < 1, of `after` [h, w, 3] against `before`."""
+    seam = (weight[:-1, :-1] > 0) & (weight[:-1, :-1] < 1)
+    if not seam.any():
+        return 1.0
+    steps = [_gradient(image)[seam].mean() for image in (before, after)]
+    return float((steps[1] + 1e-3) / (steps[0] + 1e-3))  # a flat photo divides by no zero
+
+
+def _gradient(image: NDArray[np.uint8]) -> NDArray[np.float32]:
+    values = image.astype(np.float32).mean(axis=-1)
+    across, down = np.diff(values, axis=1)[:-1], np.diff(values, axis=0)[:, :-1]
+    return np.hypot(across, down).astype(np.float32)
+
+
+def colour_shift(
+    photo: NDArray[np.uint8], position: Tensor, weight: Tensor, inverted: Tensor, quad: NDArray[np.float64]
+) -> tuple[float, ...]:
+    """Return how much brighter the photo [h, w, 3] is than the unedited render where the mask fades, a channel each."""
+    ring = (weight > 0) & (weight < 1)
+    if not bool(ring.any()):
+        return (0.0, 0.0, 0.0)
+    gap = to_tensor(photo) - _resample(inverted, position, quad_side(quad))
+    return tuple(float(value) for value in gap[0, :, ring].mean(dim=1))
 
 
 def _blend_full(
