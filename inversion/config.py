@@ -35,9 +35,25 @@ class TuneConfig:
 
     tune_steps: int = option(300, "steps of the generator's tuning at most")
     tune_lr: float = option(0.01, "peak learning rate of the weights' difference")
-    tune_psnr: float = option(35.0, "stop once the render is so close to the photo, in dB")
+    tune_mse: float = option(200.0, "weight of the squared error; --lambda-percept weighs the perceptual distance")
+    tune_psnr: float = option(34.0, "stop once the render is so close to the photo, in dB")
     tune_size: float = option(0.08, "size of the stored difference, as a share of the generator's in 16 bit")
-    tune_locality: float = option(1.0, "weight of the change elsewhere in W, which keeps edits what they are")
+    tune_locality: float = option(0.1, "weight of the change elsewhere in W, which keeps edits what they are")
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """How an encoder is trained for a generator."""
+
+    data: str = option("", "folder or zip of aligned images; empty: the generator's own samples alone")
+    samples: int = option(4096, "generator samples for the closed-form part")
+    probes: int = option(1024, "backward passes that measure the loss's curvature, for --method hybrid")
+    steps: int = option(2000, "training steps of the network on top; 0: closed form only")
+    batch: int = option(8, "images a step, half of them samples where there is data")
+    lr: float = option(1e-3, "peak learning rate")
+    offsets: float = option(0.02, "weight of the layers' squared offsets from W, in units of the std of W")
+    holdout: int = option(64, "images at the end of the data that are only scored")
+    seed: int = option(0, "seed of samples and order")
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from inversion.config import InvertConfig, ProjectionConfig, TuneConfig
 from inversion.delta import Delta, tuned_synthesis
-from inversion.encoder import guess_codes
+from inversion.encoder import find_encoder, guess_codes
 from inversion.faces.align import align_face, face_quad, quad_side, whole_image_quad
 from inversion.faces.detect import choose_faces, detect_faces
 from inversion.faces.judges import identity_distance
@@ -100,6 +100,11 @@ class Inverter:
             for index, quad in quads.items()
         ]
 
+    def num_steps(self, num: int) -> int:
+        """Return the steps, at most, of a search for `num` faces."""
+        tuning = self.tune.tune_steps * num if self.config.method == "tune" else 0
+        return self.projection.steps + tuning
+
     def invert_face(
         self,
         photo: Photo,
@@ -135,6 +140,7 @@ class Inverter:
                 progress,
                 state_file,
                 tune=self.tune,
+                curvature=self._curvature(),
             )
         )
         seconds = {"load": self.load_seconds, "optimise": (time.perf_counter() - began) / len(faces)}
@@ -162,6 +168,13 @@ class Inverter:
             delta=delta,
         )
         return InvertedFace(face, image, latent)
+
+    def _curvature(self) -> dict[str, Tensor] | None:
+        """Return what the encoder knows of the loss's curvature, for the method that uses it."""
+        if self.config.method != "hybrid":
+            return None
+        loaded = find_encoder(self.generator, self.config.encoder)
+        return loaded.curvature if loaded else None
 
     def _mask(self, photo: Photo, face: AlignedFace) -> Tensor:
         """Cut the face's part [1, 1, R, R] in [0, 1] out of the mask picture."""
@@ -324,7 +337,7 @@ def invert_jobs(inverter: Inverter, jobs: Sequence[Job], start: Latent | None, c
     label = f"{first.parent.name} {first.name}" + (f" and {len(jobs) - 1} more" if len(jobs) > 1 else "")
     with (
         console.guard(", ".join(dict.fromkeys(job.path for job in jobs))),
-        console.progress(label, inverter.projection.steps) as progress,
+        console.progress(label, inverter.num_steps(len(jobs))) as progress,
     ):
         pairs = [(job.photo, job.face) for job in jobs]
         found = inverter.invert_faces(pairs, start, progress, first / STATE_FILE)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from inversion.config import SPACES, ProjectionConfig
+from inversion.curvature import conditioned, curvature_in_w, expected_step
 from inversion.faces.judges import identity_descriptor
 from inversion.losses import (
     identity_term,
@@ -26,6 +27,7 @@ from stylegan_core.seeds import generator_for
 
 RAMP_UP, RAMP_DOWN = 0.05, 0.25  # shares of the steps over which the learning rate rises and falls
 JITTER_UNTIL = 0.75  # share of the steps after which w is not jittered any more
+CONDITIONED_STRIDE = 3.0  # factor of the learning rate where the curvature is known, in units of the expected step
 CANDIDATE_STREAM = 1 << 22  # keeps these random numbers apart from the jitter's
 NUM_CANDIDATES = 32  # z that are rendered to choose the start of a search in Z, at least 4 a class up to 128
 BETAS, EPSILON = (0.9, 0.999), 1e-8
@@ -94,6 +96,11 @@ class _Run:
         _, self.w_std = w_statistics(generator)
         self.codes, self.labels = _starting_codes(task, self.w_std)
         self.unit = torch.ones_like(self.codes[0, 0]) if config.space == "z" else self.w_std
+        self.curvature = _curvature(task)
+        self.base = self.codes.clone()  # with a curvature, `codes` are steps from here in conditioned coordinates
+        if self.curvature:
+            self.codes = torch.zeros_like(self.codes)
+        self.stride = torch.zeros(num).to(self.codes)  # of the conditioned coordinates
         self.noise = _starting_noise(generator, num, task.start_noise) if config.optimise_noise else {}
         # The same stream for each: a target's jitter must not tell its place in the batch.
         self.streams = [generator_for(config.seed) for _ in range(num)]
@@ -102,9 +109,9 @@ class _Run:
             shown = masked(self.targets, self.masks)
             self.features = perceptual_features(self.perceptual, shown) if self.perceptual else []
             self.identity = identity_descriptor(shown, generator.meta.alignment) if config.lambda_identity else None
-            self.best_ws = self._ws(self.codes, list(range(num))).clone()
+            self.best_ws = self._ws(self.base, list(range(num))).clone()
         self.active = list(range(num))
-        self.best_codes, self.best_noise = self.codes.clone(), {k: v.clone() for k, v in self.noise.items()}
+        self.best_codes, self.best_noise = self.base.clone(), {k: v.clone() for k, v in self.noise.items()}
         self.best_loss = torch.full([num], math.inf)
         self.best_step, self.num_steps, self.settled_at = [0] * num, [0] * num, [0] * num
         self.settled_loss = [math.inf] * num
@@ -121,22 +128,39 @@ class _Run:
             return ws
         return codes.expand(-1, self.generator.num_ws, -1)
 
+    def _position(self, index: Tensor) -> Tensor:
+        """Return the codes [n, L, dim] of the targets `index`."""
+        if not self.curvature:
+            return self.codes[index]
+        steps = conditioned(self.codes[index].flatten(1), self.curvature).view_as(self.codes[index])
+        return self.base[index] + steps * self.unit
+
+    def _pulled_back(self, gradient: Tensor) -> Tensor:
+        """Turn a gradient by the codes into one by what is optimised, which is what `_position` starts from."""
+        if not self.curvature:
+            return gradient
+        return conditioned((gradient * self.unit).flatten(1), self.curvature).view_as(gradient)
+
     def finished(self) -> bool:
         return not self.active
 
     def step(self, step: int) -> float:
         """Take one step with the targets that have not settled; return their mean loss."""
         targets, index = self.active, torch.tensor(self.active)
-        codes = (self.codes[index] + self._jitter(step)).requires_grad_(True)
+        codes = (self._position(index) + self._jitter(step)).requires_grad_(True)
         noise = {name: level[index].requires_grad_(True) for name, level in self.noise.items()}
         ws = self._ws(codes, targets)
         terms = self._terms(ws, noise, index)
         loss = torch.stack(list(terms.values())).sum(dim=0)  # [active]
         gradients = torch.autograd.grad(loss.sum(), [codes, *noise.values()])
         self._remember(step, targets, {"codes": codes, "ws": ws, **noise}, loss, terms)
+        gradients = (self._pulled_back(gradients[0]), *gradients[1:])
         schedule = learning_rate_schedule(step, self.config.steps)
+        if self.curvature and step == 0:
+            self.stride[index] = CONDITIONED_STRIDE * expected_step(loss.detach(), self.curvature)
+        stride = self.stride[index][:, None, None] if self.curvature else self.unit
         for name, gradient in zip(self._parameters(), gradients, strict=True):
-            scale = self.config.lr * self.unit if name == "w" else torch.tensor(self.config.lr_noise)
+            scale = self.config.lr * stride if name == "w" else torch.tensor(self.config.lr_noise)
             self._adam(name, index, gradient, scale * schedule, step)
         if self.noise:
             standardise_noise(list(self.noise.values()))
@@ -205,6 +229,7 @@ class _Run:
     def _tensors(self) -> dict[str, Tensor]:
         """Return the tensors that change from step to step, by name; all are changed in place."""
         tensors = {"best_codes": self.best_codes, "best_ws": self.best_ws, "best_loss": self.best_loss}
+        tensors["stride"] = self.stride
         for name, parameter in self._parameters().items():
             first, second = self.moments[name]
             tensors |= {f"parameter.{name}": parameter, f"first.{name}": first, f"second.{name}": second}
@@ -261,6 +286,16 @@ def _starting_codes(task: Task, w_std: Tensor) -> tuple[Tensor, Tensor | None]:
     if task.config.space == "w":
         ws = ws.mean(dim=1, keepdim=True)
     return ws.detach().clone().to(task.targets), None
+
+
+def _curvature(task: Task) -> dict[str, Tensor] | None:
+    """Return the curvature over the space that is searched, if it is known."""
+    if not task.curvature or task.config.space == "z":
+        return None
+    num_ws, w_dim = task.generator.num_ws, task.generator.w_dim
+    if task.curvature["directions"].shape[1] != num_ws * w_dim:
+        raise LatentMismatchError("the encoder's curvature belongs to another generator; train one for this generator")
+    return task.curvature if task.config.space == "w+" else curvature_in_w(task.curvature, num_ws)
 
 
 def _best_rendered_z(task: Task) -> tuple[Tensor, Tensor | None]:

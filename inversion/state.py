@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from inversion.task import Task
+from inversion.task import Progress, Task
 from stylegan_core.checkpoints.native import read_safetensors, write_safetensors
 from stylegan_core.errors import CheckpointError
 
@@ -37,12 +37,20 @@ class Search(Protocol):
 
 
 def run_search(search: Search, task: Task, total: int, kind: str) -> None:
-    """Take `total` steps, those that an interrupted run of the same task has taken left out.
+    """Take `total` steps of a task, those that an interrupted run of the same task has taken left out."""
+    signature = task_signature(task, kind) if task.state_file else ""
+    run_steps(search, total, task.progress, task.state_file, signature)
+    if task.state_file and not task.keep_state:
+        task.state_file.unlink(missing_ok=True)
+
+
+def run_steps(
+    search: Search, total: int, progress: Progress | None = None, path: Path | None = None, signature: str = ""
+) -> None:
+    """Take steps up to `total`, going on from the state in `path` if its signature is this one.
 
     On a CPU the result is bit for bit that of an uninterrupted run. An interruption keeps the state if it falls between
-    two steps, else the last one saved (every `SAVE_EVERY` seconds) is kept."""
-    path = task.state_file
-    signature = task_signature(task, kind) if path else ""
+    two steps, else the last one saved (every `SAVE_EVERY` seconds) is kept. The final state stays in `path`."""
     done = _load(search, path, signature) if path else 0
     saved, whole = time.monotonic(), True
     try:
@@ -55,16 +63,14 @@ def run_search(search: Search, task: Task, total: int, kind: str) -> None:
             if path and time.monotonic() - saved > SAVE_EVERY:
                 _save(search, path, signature, done)
                 saved = time.monotonic()
-            if task.progress:
-                task.progress(done, loss)
+            if progress:
+                progress(done, loss)
     except KeyboardInterrupt:
         if path and whole:
             _save(search, path, signature, done)
         raise
-    if path and task.keep_state:
+    if path:
         _save(search, path, signature, total)
-    elif path:
-        path.unlink(missing_ok=True)
 
 
 def task_signature(task: Task, kind: str) -> str:

@@ -29,6 +29,7 @@ class Task:
     state_file: Path | None = None  # where an interrupted run leaves its state, and finds it again
     keep_state: bool = False  # keep the state file at the end too, for the caller to remove
     tune: TuneConfig = TuneConfig()
+    curvature: dict[str, Tensor] | None = None  # of the loss over W+ (inversion/curvature.py); None: it is not known
 
 
 @dataclass

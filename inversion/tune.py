@@ -16,7 +16,7 @@ from inversion.losses import masked, masked_squared_error, perceptual_features
 from inversion.project import learning_rate_schedule, project_task
 from inversion.state import State, pack_streams, run_search, unpack_streams
 from inversion.statistics import class_labels, sample_z
-from inversion.task import Projection, Task
+from inversion.task import Progress, Projection, Task
 from stylegan_core.errors import ConfigError
 from stylegan_core.seeds import generator_for
 
@@ -38,6 +38,7 @@ def tune(task: Task) -> Projection:
             masks=None if task.masks is None else task.masks[row : row + 1],
             start=pivot.ws[row : row + 1],
             start_noise={name: level[row, 0] for name, level in pivot.noise.items()},
+            progress=_after(task.progress, task.config.steps + row * task.tune.tune_steps),
             state_file=files[1 + row],
             keep_state=True,
         )
@@ -57,6 +58,11 @@ def check_tuning(generator: Any, config: TuneConfig) -> None:
     if config.tune_steps < 0 or config.tune_lr <= 0 or config.tune_locality < 0 or not 0 < config.tune_size <= 1:
         raise ConfigError("tuning needs 0 steps or more, a learning rate above 0 and a size in (0, 1]")
     synthesis_parameters(generator)
+
+
+def _after(progress: Progress | None, done: int) -> Progress | None:
+    """Let a progress callback count on from `done` steps."""
+    return (lambda step, loss: progress(done + step, loss)) if progress else None
 
 
 def _beside(task: Task, part: str) -> Path | None:
@@ -137,7 +143,7 @@ class _Tuning:
         self.history = facts["history"]
 
     def _objective(self, squared_error: Tensor, images: Tensor, features: list[Tensor]) -> Tensor:
-        loss = self.config.lambda_mse * squared_error
+        loss = self.task.tune.tune_mse * squared_error
         if self.perceptual:
             distance = self.perceptual.between(perceptual_features(self.perceptual, images), features)
             loss = loss + self.config.lambda_percept * distance

@@ -1,0 +1,174 @@
+from dataclasses import replace
+
+import pytest
+import torch
+from click.testing import CliRunner
+from safetensors.torch import load_file, save_file
+from small_generators import Pooled, a_face, make_task, tiny
+from torch.testing import assert_close
+
+import cli
+from inversion.config import EncoderConfig, InvertConfig, ProjectionConfig
+from inversion.curvature import DAMPING, conditioned, curvature_in_w, measure_curvature
+from inversion.encoder import Encoder, EncoderShape, find_encoder, guess_codes, save_encoder
+from inversion.invert import Inverter
+from inversion.project import project_task
+from inversion.train_encoder import ridge, train_encoder
+from stylegan_core.assets import asset_path
+from stylegan_core.checkpoints.native import save_generator
+from stylegan_core.console import Console
+from stylegan_core.errors import CheckpointError, ConfigError, LatentMismatchError
+from stylegan_core.networks.stylegan3 import StyleGAN3Generator
+
+FAST = EncoderConfig(samples=64, probes=32, steps=6, batch=4)
+
+
+def test_ridge_equals_the_normal_equations():
+    stream = torch.Generator().manual_seed(0)
+    x, true = torch.randn(50, 6, generator=stream).double(), torch.randn(6, 3, generator=stream).double()
+    y = x @ true + 0.1 * torch.randn(50, 3, generator=stream).double()
+    mean, projection, shift = ridge(x, y, [0.01])
+    centred, variance = x[:45] - x[:45].mean(0), torch.linalg.svdvals(x[:45] - x[:45].mean(0)).square().mean()
+    expected = torch.linalg.solve(
+        centred.T @ centred + 0.01 * variance * torch.eye(6), centred.T @ (y[:45] - y[:45].mean(0))
+    )
+    assert_close(projection, expected)
+    assert_close(mean, x[:45].mean(0))
+    assert_close(shift, y[:45].mean(0))
+
+
+def test_ridge_takes_the_strength_that_does_best_on_held_out_rows():
+    x = torch.randn(400, 5, generator=torch.Generator().manual_seed(0))
+    y = x @ torch.randn(5, 2, generator=torch.Generator().manual_seed(1))
+    assert_close(ridge(x, y, [1e-6, 1e3])[1], ridge(x, y, [1e-6])[1])
+
+
+@pytest.mark.parametrize("changes", [{}, {"c_dim": 3}, {"kind": StyleGAN3Generator}, {"img_channels": 1}])
+def test_an_encoder_is_trained_for_any_generator_and_beats_the_mean_face(tmp_path, monkeypatch, changes):
+    generator = tiny(**changes)
+    monkeypatch.setattr("inversion.train_encoder.load_generator", lambda name, device: generator)
+    monkeypatch.setattr("inversion.train_encoder.load_perceptual", lambda name, device: Pooled())
+    train_encoder(str(tmp_path / "e.safetensors"), "tiny", "auto", "cpu", FAST, Console(quiet=True))
+    targets = a_face(generator, seed=11, num=6)
+    guess = guess_codes(generator, targets, str(tmp_path / "e.safetensors"))
+    assert guess.shape == (6, generator.num_ws, generator.w_dim)
+    mean = generator.synthesis(generator.w_avg.expand(1, generator.num_ws, -1))
+    assert (generator.synthesis(guess) - targets).square().mean() < 0.8 * (mean - targets).square().mean()
+    assert [path.name for path in tmp_path.iterdir()] == ["e.safetensors"]
+
+
+def test_an_untrained_encoder_is_its_linear_part():
+    encoder = Encoder(EncoderShape(img_channels=3, w_dim=5, num_ws=4, linear_side=8, side=16))
+    encoder.projection.normal_()
+    encoder.mean.normal_()
+    encoder.shift.normal_()
+    images = torch.randn(2, 3, 8, 8)
+    expected = (images.flatten(1) - encoder.mean) @ encoder.projection + encoder.shift
+    assert_close(encoder(images), expected[:, None].expand(-1, 4, -1))
+
+
+def test_the_shipped_linear_encoder_still_guesses_what_its_matrices_say(faces64):
+    matrices = load_file(asset_path("faces64_linear_encoder.safetensors"))
+    images = torch.rand(2, 3, 64, 64) * 2 - 1
+    expected = (images.flatten(1) - matrices["mean"].float()) @ matrices["projection"].float() + matrices[
+        "shift"
+    ].float()
+    assert_close(guess_codes(faces64, images)[:, 0], expected, atol=1e-4, rtol=1e-4)
+
+
+def test_an_encoder_of_another_generator_and_other_files_are_refused(tmp_path):
+    shape = EncoderShape(img_channels=3, w_dim=16, num_ws=6, linear_side=8, side=16)
+    save_encoder(tmp_path / "e.safetensors", Encoder(shape), "a" * 64, {}, {})
+    with pytest.raises(LatentMismatchError, match="another generator"):
+        find_encoder(tiny(), str(tmp_path / "e.safetensors"))
+    save_file({"x": torch.zeros(1)}, tmp_path / "f.safetensors", {"generator": "a"})
+    with pytest.raises(CheckpointError, match="not an encoder"):
+        find_encoder(tiny(), str(tmp_path / "f.safetensors"))
+    with pytest.raises(CheckpointError):
+        find_encoder(tiny(), str(tmp_path / "missing.safetensors"))
+
+
+def test_interrupted_training_goes_on_bit_for_bit(tmp_path, monkeypatch):
+    generator = tiny()
+    monkeypatch.setattr("inversion.train_encoder.load_generator", lambda name, device: generator)
+    monkeypatch.setattr("inversion.train_encoder.load_perceptual", lambda name, device: Pooled())
+
+    class Stopping(Console):
+        def progress(self, label, total):
+            from contextlib import nullcontext
+
+            def update(step, loss):
+                if label == "encoder" and step == 3 and not stopped:
+                    stopped.append(step)
+                    raise KeyboardInterrupt
+
+            return nullcontext(update)
+
+    stopped = [0]
+    train_encoder(str(tmp_path / "a.safetensors"), "tiny", "auto", "cpu", FAST, Stopping(quiet=True))
+    stopped.clear()
+    with pytest.raises(KeyboardInterrupt):
+        train_encoder(str(tmp_path / "b.safetensors"), "tiny", "auto", "cpu", FAST, Stopping(quiet=True))
+    assert not (tmp_path / "b.safetensors").exists()
+    train_encoder(str(tmp_path / "b.safetensors"), "tiny", "auto", "cpu", FAST, Stopping(quiet=True))
+    one, other = (load_file(tmp_path / name) for name in ("a.safetensors", "b.safetensors"))
+    assert all(torch.equal(one[name], other[name]) for name in one | other)
+
+
+def test_the_measured_curvature_is_the_gauss_newton_matrix(linear_generator):
+    """For a linear generator the loss's Hessian is known: it is the same matrix everywhere."""
+    config = ProjectionConfig(lambda_percept=0, lambda_mse=3.0)
+    found = measure_curvature(linear_generator, None, config, 3000)
+    full = found["directions"].T @ torch.diag(found["values"]) @ found["directions"]
+    jacobian = (linear_generator.matrix / linear_generator.num_ws).repeat(4, 1)  # [num_ws * w_dim, pixels]
+    expected = 2 * 3.0 / linear_generator.matrix.shape[1] * jacobian @ jacobian.T
+    assert (full - expected).norm() < 0.15 * expected.norm()
+    in_w = curvature_in_w(found, linear_generator.num_ws)
+    matrix = in_w["directions"].T @ torch.diag(in_w["values"]) @ in_w["directions"]
+    true = 2 * 3.0 / linear_generator.matrix.shape[1] * linear_generator.matrix @ linear_generator.matrix.T
+    assert (matrix - true).norm() < 0.15 * true.norm()
+
+
+def test_conditioning_is_the_inverse_root_of_the_damped_matrix():
+    directions = torch.linalg.qr(torch.randn(10, 4))[0].T.contiguous()
+    values = torch.tensor([5.0, 3.0, 0.5, 0.1])
+    mu = DAMPING * 5.0
+    matrix = directions.T @ torch.diag(values) @ directions + mu * torch.eye(10)
+    rows = torch.randn(3, 10)
+    twice = conditioned(conditioned(rows, {"directions": directions, "values": values}), {
+        "directions": directions, "values": values
+    })  # fmt: skip
+    assert_close(twice @ matrix, rows, atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("space", ["w+", "w"])
+def test_a_search_that_knows_the_curvature_gets_further_in_as_many_steps(linear_generator, space):
+    stream = torch.Generator().manual_seed(0)
+    turn = torch.linalg.qr(torch.randn(12, 12, generator=stream))[0]  # so that no axis is a direction of curvature
+    linear_generator.matrix = turn @ torch.diag(torch.logspace(0, -1.5, 12)) @ linear_generator.matrix
+    target = linear_generator.synthesis(linear_generator.w_avg + 2 * torch.randn(1, 4, 12, generator=stream))
+    config = {"steps": 40, "space": space, "jitter": 0.0, "lambda_wplus": 0.0, "lambda_percept": 0.0}
+    curvature = measure_curvature(linear_generator, None, ProjectionConfig(lambda_percept=0), 512)
+    task = make_task(linear_generator, target, config=config)
+    plain, informed = (project_task(replace(task, curvature=known)) for known in (None, curvature))
+    assert informed.loss < 0.5 * plain.loss
+    with pytest.raises(LatentMismatchError, match="curvature"):
+        project_task(replace(task, curvature={"directions": torch.zeros(2, 7), "values": torch.zeros(2)}))
+
+
+def test_hybrid_needs_an_encoder_and_says_how_to_get_one(tmp_path):
+    generator = tiny()
+    save_generator(tmp_path / "g.safetensors", generator)
+    inverter = Inverter(InvertConfig(generator=str(tmp_path / "g.safetensors"), method="hybrid"), perceptual=Pooled())
+    with pytest.raises(ConfigError, match="encoder train"):
+        inverter._start(torch.zeros(1, 3, 16, 16), None)
+
+
+def test_the_command_trains_an_encoder_that_invert_takes(tmp_path, astronaut_file):
+    out = tmp_path / "e.safetensors"
+    words = ["encoder", "train", "--out", str(out), "--steps", "1", "--samples", "32", "--probes", "16"]
+    assert CliRunner().invoke(cli.main, words).exit_code == 0
+    words = ["invert", str(astronaut_file), "--method", "hybrid", "--encoder", str(out), "--steps", "3"]
+    result = CliRunner().invoke(cli.main, [*words, "--out", str(tmp_path / "o")])
+    assert result.exit_code == 0, result.output
+    assert "after 3 steps" in result.output
