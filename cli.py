@@ -14,11 +14,12 @@ from editing.config import (
     FinishConfig,
     FitSource,
     ImportConfig,
+    InterpolateConfig,
     PairsConfig,
     SearchConfig,
     TransferConfig,
 )
-from inversion.config import METHOD_STEPS, InvertConfig, ProjectionConfig, TuneConfig
+from inversion.config import METHOD_STEPS, EncoderConfig, InvertConfig, ProjectionConfig, TuneConfig
 from stylegan_core.console import Console
 from stylegan_core.errors import ToolkitError
 from stylegan_core.metrics.config import EvaluateConfig
@@ -144,27 +145,44 @@ def edit_main(inputs: tuple[str, ...], transfers: tuple[str, ...], transfer_from
 @main.command(context_settings=CONTEXT)
 @click.argument("first")
 @click.argument("second")
-@click.option("--layers", default="coarse", show_default=True, help="layers of SECOND: coarse, middle, fine, or as 4-7")
+@click.option(
+    "--layers", "cuts", multiple=True, default=["coarse"], show_default=True,
+    help="layers of SECOND: coarse, middle, fine, 4-7, or 0-2,6; repeat for a strip of several cuts",
+)  # fmt: skip
 @editing_options
 @command_options
-def crossover(first: str, second: str, layers: str, console: Console, **options: Any) -> None:
+def crossover(first: str, second: str, cuts: tuple[str, ...], console: Console, **options: Any) -> None:
     """Give FIRST (a latent or photo) some layers of SECOND."""
-    from editing.edit import crossover_files
+    from editing.films import crossover_cuts
 
-    crossover_files(first, second, layers, workshop(console, **options))
+    crossover_cuts(first, second, cuts, workshop(console, **options))
 
 
 @main.command(context_settings=CONTEXT)
 @click.argument("inputs", nargs=-1, required=True)
 @click.option("--psi", default=0.7, show_default=True, help="w' = w_avg + psi * (w - w_avg)")
+@click.option("--sweep", default="", help="also draw a strip of these psi, as -1,-0.5,0,0.5,1")
 @click.option("--cutoff", type=int, help="number of layers that are pulled; all by default")
 @editing_options
 @command_options
-def truncate(inputs: tuple[str, ...], psi: float, cutoff: int | None, console: Console, **options: Any) -> None:
+def truncate(inputs: tuple[str, ...], psi: float, sweep: str, cutoff: int | None, console: Console,
+             **options: Any) -> None:  # fmt: skip
     """Pull INPUTS (latents or photos) towards the mean face."""
-    from editing.edit import truncate_files
+    from editing.films import truncate_sweep
 
-    truncate_files(inputs, psi, cutoff, workshop(console, **options))
+    truncate_sweep(inputs, psi, sweep, cutoff, workshop(console, **options))
+
+
+@main.command(context_settings=CONTEXT)
+@click.argument("inputs", nargs=-1, required=True)
+@options_from(InterpolateConfig, "config")
+@editing_options
+@command_options
+def interpolate(inputs: tuple[str, ...], config: InterpolateConfig, console: Console, **options: Any) -> None:
+    """Make a film through INPUTS: latents, photos, or seed numbers, two or more."""
+    from editing.films import interpolate_files
+
+    interpolate_files(inputs, config, workshop(console, **options))
 
 
 @main.command(context_settings=CONTEXT)
@@ -262,6 +280,26 @@ def batch_export(out: str, csv: str, console: Console) -> None:
     from editing.batch import batch_export as run
 
     run(out, csv, console)
+
+
+@main.group(context_settings=CONTEXT)
+def encoder() -> None:
+    """Encoders, which guess a code from a face: train one for a generator."""
+
+
+@encoder.command("train", context_settings=CONTEXT)
+@click.option("--out", required=True, help="file to write, NAME.safetensors")
+@GENERATOR
+@click.option("--perceptual", default="auto", show_default=True, help="perceptual features, as those of `invert`")
+@DEVICE
+@options_from(EncoderConfig, "config")
+@command_options
+def encoder_train(out: str, generator: str, perceptual: str, device: str, config: EncoderConfig,
+                  console: Console) -> None:  # fmt: skip
+    """Train an encoder on images and the generator's own samples; then: invert --method hybrid --encoder OUT."""
+    from inversion.train_encoder import train_encoder
+
+    train_encoder(out, generator, perceptual, device, config, console)
 
 
 @main.group(context_settings=CONTEXT)

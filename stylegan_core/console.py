@@ -1,6 +1,7 @@
 """What a command tells the person who runs it: lines, progress bars, and one sentence a failure."""
 
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -49,5 +50,29 @@ class Console:
             def update(step: int, loss: float) -> None:
                 bar.update(step - bar.n)
                 bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
+
+            yield update
+
+    @contextmanager
+    def counter(self, label: str, total: int) -> Iterator[Callable[[int, int], None]]:
+        """Count items with their rate and the time left: a bar on a terminal, else a line every ten seconds at most.
+
+        Yields `update(finished, failed)`."""
+        from tqdm import tqdm
+
+        silent, began, last = self.quiet or sys.stderr.isatty(), time.monotonic(), 0.0
+        with tqdm(total=total, desc=label, unit=label.rstrip("s"), disable=True if self.quiet else None) as bar:
+
+            def update(finished: int, failed: int) -> None:
+                nonlocal last
+                bar.update(finished - bar.n)
+                bar.set_postfix(failed=failed, refresh=False)
+                elapsed = time.monotonic() - began
+                if not silent and (elapsed - last >= 10 or finished == total):
+                    last = elapsed
+                    left = elapsed / max(finished, 1) * (total - finished)
+                    rate = finished / max(elapsed, 1e-9) * 60
+                    pace = f"{rate:.1f} a minute, {left:.0f} s left"
+                    self.say(f"{label}: {finished} of {total}, {failed} failed, {pace}")
 
             yield update

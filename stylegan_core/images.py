@@ -13,7 +13,7 @@ from typing import BinaryIO
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont, ImageOps, PngImagePlugin
+from PIL import Image, ImageDraw, ImageFont, ImageOps, PngImagePlugin, UnidentifiedImageError
 from torch import Tensor
 
 from stylegan_core.errors import ImageError, OutputError
@@ -37,13 +37,13 @@ class Photo:
     icc_profile: bytes | None = None
 
 
-def read_photo(path: str | Path, max_pixels: int = MAX_PIXELS) -> Photo:
+def read_photo(path: str | Path, max_pixels: int = MAX_PIXELS, max_bytes: int = MAX_FILE_BYTES) -> Photo:
     """Read an image file of any common kind as an upright 8-bit RGB photo.
 
     EXIF orientation is applied; CMYK, palette, grayscale and 16-bit files are converted; alpha is kept apart.
     Raises `ImageError` for what is no image, is truncated, or is smaller than 8 or larger than `max_pixels`."""
     path = Path(path)
-    return decode_photo(read_bytes(path), path, max_pixels)
+    return decode_photo(read_bytes(path, max_bytes), path, max_pixels)
 
 
 def decode_photo(data: bytes, path: Path, max_pixels: int = MAX_PIXELS) -> Photo:
@@ -107,6 +107,8 @@ def _to_8_bit(image: Image.Image) -> Image.Image:
 
 
 def _one_line(error: BaseException) -> str:
+    if isinstance(error, UnidentifiedImageError):
+        return "its first bytes are of no image format"
     return " ".join(str(error).split())[:200] or type(error).__name__
 
 

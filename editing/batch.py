@@ -1,0 +1,65 @@
+"""The tasks of `invertigo batch`: run a recipe, explain it, look at and mend what was done."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from editing.pipeline import EditPipeline
+from editing.recipe import Recipe, load_recipe
+from inversion.batch.inputs import find_inputs
+from inversion.batch.manifest import Manifest
+from inversion.batch.runner import MANIFEST, locked, run
+from stylegan_core.console import Console
+from stylegan_core.errors import OutputError
+from stylegan_core.images import write_text
+
+
+def batch_files(
+    photos: Sequence[str], recipe: str, out: str, engine: str, workers: int, batch: int, explain: bool, console: Console
+) -> None:
+    """Run a recipe over photos into `out`, or say what that would do."""
+    chosen = load_recipe(recipe) if recipe else Recipe()
+    pipeline = EditPipeline(chosen)
+    if explain:
+        found = sum(1 for _ in find_inputs(photos, Path(out)))
+        console.say("\n".join([f"{found} photos into {out}; each:", *(f"  {line}" for line in chosen.describe())]))
+        return
+    summary = run(photos, out, pipeline, engine, workers, batch, console=console)
+    words = [f"{summary.done} done", f"{summary.failed} failed", f"{summary.kept} done before"]
+    console.say(f"{', '.join(words)}, in {summary.seconds:.0f} s; manifest: {Path(out) / MANIFEST}")
+    if summary.failed_before:
+        console.error(f"{summary.failed_before} photos failed in an earlier run; see `invertigo batch status {out}`")
+
+
+def batch_status(out: str, console: Console) -> None:
+    """Print how many items are in each state, and why the failed ones failed."""
+    manifest = _open(out)
+    console.say(", ".join(f"{number} {state}" for state, number in manifest.summary().items()) or "no item yet")
+    for _, error in manifest.failures():
+        console.say(f"failed: {error}")
+    manifest.close()
+
+
+def batch_retry(out: str, console: Console) -> None:
+    """Mark the failed items for another go."""
+    with locked(Path(out)):
+        manifest = _open(out)
+        console.say(f"{manifest.retry()} marked; run the same batch command again")
+        manifest.close()
+
+
+def batch_export(out: str, csv: str, console: Console) -> None:
+    """Write the manifest as CSV."""
+    import io
+
+    manifest, text = _open(out), io.StringIO()
+    manifest.export(text)
+    manifest.close()
+    write_text(csv, text.getvalue())
+    console.say(f"{csv}: written")
+
+
+def _open(out: str) -> Manifest:
+    path = Path(out) / MANIFEST
+    if not path.is_file():
+        raise OutputError(f"{out}: no {MANIFEST} in it; give the --out of a batch")
+    return Manifest(path)

@@ -1,0 +1,63 @@
+"""What passes between the runner, its engines and a pipeline."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from stylegan_core.images import MAX_FILE_BYTES, MAX_PIXELS
+
+WORK = ".work"  # below the output folder: items are written there, then moved to their place
+
+
+@dataclass(frozen=True)
+class Item:
+    """One photo of a run."""
+
+    id: int
+    path: str  # as os.fsdecode gives it: surrogates stand for bytes that are no UTF-8
+    name: str  # of its folder in the output, unique
+    stale: tuple[str, ...] = ()  # files below that folder from an earlier time
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of one photo."""
+
+    item_id: int
+    error: str = ""  # one sentence; empty where it was done
+    traceback: str = ""
+    seconds: float = 0.0
+    metrics: dict[str, Any] = field(default_factory=dict)
+    outputs: dict[str, str] = field(default_factory=dict)  # path below the item's folder -> SHA-256
+    photo_sha256: str = ""
+
+    @property
+    def done(self) -> bool:
+        return not self.error
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one photo may cost."""
+
+    max_pixels: int = MAX_PIXELS  # decoded pixels
+    max_bytes: int = MAX_FILE_BYTES  # of the file
+    max_seconds: float = 600.0  # of reading and aligning, and of its share of the search
+    max_faces: int = 64  # searched at a time in one photo's batch
+
+
+Process = Callable[[Sequence[Item], Path], list[Result]]
+
+
+class Pipeline(Protocol):
+    """What is done to every photo. It is pickled into the workers, so it holds options, not models."""
+
+    @property
+    def key(self) -> str:
+        """A digest of everything the outputs depend on beside the photo: options and weights."""
+
+    def open(self) -> Process:
+        """Load the models, once a worker; return the function that does a chunk of photos.
+
+        `process(items, out)` writes each item's files into `out / item.name` and returns a result for each."""

@@ -1,0 +1,132 @@
+"""Worker processes on this machine; any of them may die at any moment."""
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import traceback
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+from inversion.batch.items import Item, Pipeline, Result
+from stylegan_core.errors import ConfigError, ToolkitError
+
+Chunk = list[Item]
+
+
+def cores() -> int:
+    """Return the number of cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@dataclass
+class _Worker:
+    process: BaseProcess
+    connection: Connection
+    chunk: Chunk | None = None
+
+
+class LocalEngine:
+    """Gives chunks to worker processes; the cores are divided among them."""
+
+    def __init__(self, pipeline: Pipeline, out: Path, workers: int) -> None:
+        self.pipeline, self.out = pipeline, out
+        self.num_workers = workers or cores()
+        self.threads = max(1, cores() // self.num_workers)
+        self.workers: list[_Worker] = []
+
+    def run(self, chunks: Iterator[Chunk]) -> Iterator[tuple[Chunk, list[Result] | None]]:
+        """Yield each chunk with its results, as they come; None stands for a worker that died over it.
+
+        No more chunks are taken from `chunks` than there are workers."""
+        try:
+            while True:
+                self._feed(chunks)
+                busy = [worker for worker in self.workers if worker.chunk is not None]
+                if not busy:
+                    return
+                ready = wait([w.connection for w in busy] + [w.process.sentinel for w in busy])
+                for worker in busy:
+                    if worker.connection in ready or worker.process.sentinel in ready:
+                        yield self._collect(worker)
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Stop the workers at once; what they were writing appears whole or not at all."""
+        for worker in self.workers:
+            worker.process.kill()
+            worker.process.join(timeout=5)
+            worker.connection.close()
+        self.workers = []
+
+    def _feed(self, chunks: Iterator[Chunk]) -> None:
+        while any(worker.chunk is None for worker in self.workers) or len(self.workers) < self.num_workers:
+            chunk = next(chunks, None)
+            if chunk is None:
+                return
+            worker = next((w for w in self.workers if w.chunk is None), None) or self._start()
+            worker.chunk = chunk
+            with contextlib.suppress(OSError):  # it died while idle: its sentinel says so next
+                worker.connection.send(chunk)
+
+    def _start(self) -> _Worker:
+        context = multiprocessing.get_context("spawn")
+        ours, theirs = context.Pipe()
+        process = context.Process(
+            target=_work, args=(theirs, self.pipeline, self.out, self.threads, os.getpid()), daemon=True
+        )
+        process.start()
+        theirs.close()
+        self.workers.append(_Worker(process, ours))
+        return self.workers[-1]
+
+    def _collect(self, worker: _Worker) -> tuple[Chunk, list[Result] | None]:
+        chunk = worker.chunk
+        assert chunk is not None
+        worker.chunk = None
+        try:
+            answer: Any = worker.connection.recv() if worker.connection.poll() else None
+        except (EOFError, OSError):
+            answer = None
+        if answer is None:
+            self.workers.remove(worker)
+            worker.process.kill()
+            worker.process.join(timeout=5)
+            worker.connection.close()
+        elif isinstance(answer, str):
+            raise ConfigError(answer)
+        return chunk, answer
+
+
+def _work(connection: Connection, pipeline: Pipeline, out: Path, threads: int, parent: int) -> None:
+    """Live as a worker: load once, then do chunks until the parent is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    import torch
+
+    torch.set_num_threads(threads)
+    try:
+        process = pipeline.open()
+    except ToolkitError as error:
+        connection.send(str(error))
+        return
+    while os.getppid() == parent:
+        try:
+            chunk: Sequence[Item] = connection.recv()
+        except (EOFError, OSError):
+            return
+        connection.send(run_chunk(process, chunk, out))
+
+
+def run_chunk(process: Any, chunk: Sequence[Item], out: Path) -> list[Result]:
+    """Do a chunk; what a pipeline did not foresee fails the chunk's items, with the traceback."""
+    try:
+        results: list[Result] = process(chunk, out)
+        return results
+    except Exception as error:
+        reason = f"unexpected {type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        return [Result(item.id, f"{item.path}: {reason}", traceback.format_exc()) for item in chunk]

@@ -1,0 +1,155 @@
+import json
+import signal
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+import cli
+from editing.pipeline import EditPipeline, time_limit
+from editing.recipe import Recipe, load_recipe, parse_recipe
+from inversion.batch import Item
+from stylegan_core.errors import ConfigError
+
+EXAMPLES = sorted((Path(__file__).resolve().parents[2] / "examples").glob("*.toml"))
+GOOD = """
+[invert]
+steps = 5
+faces = "all"
+lambda_mse = 3
+
+[[edit]]
+transfer = "smile"
+strength = 1
+
+[[edit]]
+truncate = 0.8
+
+[output]
+paste = "full"
+[limits]
+max_seconds = 9
+"""
+
+
+def test_a_recipe_fills_the_configs():
+    recipe = parse_recipe(GOOD)
+    assert (recipe.projection.steps, recipe.projection.lambda_mse, recipe.invert.faces) == (5, 3.0, "all")
+    assert [(edit.transfer, edit.strength, edit.truncate) for edit in recipe.edits] == [
+        ("smile", 1.0, 1.0),
+        ("", 1.0, 0.8),
+    ]
+    assert (recipe.output.paste, recipe.limits.max_seconds) == ("full", 9.0)
+    assert any("truncate to psi 0.8" in line for line in recipe.describe())
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
+def test_the_shipped_recipes_are_valid(path):
+    assert load_recipe(path).describe()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[invert]\nstepz = 3", "line 2: stepz is unknown"),
+        ("[invert]\n# comment\nsteps = 'many'", "line 3: steps = 'many' should be of type int"),
+        ("[invert]\nspace = 'x'", "line 2: space = 'x' is none of"),
+        ("[inverse]\nsteps = 1", r"line 1: \[inverse\] is unknown"),
+        ("[edit]\ntransfer = 'smile'", r"line 1: write it as \[\[edit\]\]"),
+        ("[[edit]]\ntransfer = 'a'\n[[edit]]\nstrength = 2", "line 3: an .*needs either"),
+        ("[[edit]]\ntransfer = 'a'\ntruncate = 1.0", "line 1: an .*needs either"),
+        ("[output]\npaste = 'glue'", "line 2: paste = 'glue'"),
+        ("[limits]\nmax_seconds = true", "line 2: max_seconds = True should be of type float"),
+        ("steps = 3", r"line 1: \[steps\] is unknown"),
+        ("[invert\n", "line 1"),
+    ],
+)
+def test_every_mistake_is_named_with_its_line(text, message):
+    with pytest.raises(ConfigError, match=message):
+        parse_recipe(text)
+
+
+def test_all_mistakes_are_named_at_once():
+    with pytest.raises(ConfigError, match=r"line 2.*line 3.*line 5"):
+        parse_recipe("[invert]\na = 1\nb = 2\n[output]\nc = 3")
+
+
+def test_the_key_changes_with_the_recipe_and_with_nothing_else():
+    key = EditPipeline(parse_recipe(GOOD)).key
+    assert EditPipeline(parse_recipe("# comment\n" + GOOD)).key == key
+    assert EditPipeline(parse_recipe(GOOD.replace("0.8", "0.7"))).key != key
+
+
+def test_what_takes_too_long_is_stopped():
+    before = signal.getsignal(signal.SIGALRM)
+    began = time.monotonic()
+    with pytest.raises(TimeoutError, match=r"longer than the 0\.1 s"), time_limit(0.1):
+        time.sleep(5)
+    assert time.monotonic() - began < 2
+    assert signal.getsignal(signal.SIGALRM) is before
+
+
+@pytest.fixture(scope="module")
+def process():
+    recipe = replace(parse_recipe(GOOD), output=Recipe().output)
+    return EditPipeline(recipe).open()
+
+
+def test_a_chunk_inverts_edits_and_pastes_and_names_what_it_could_not(process, astronaut, tmp_path):
+    Image.fromarray(astronaut).save(tmp_path / "a.png")
+    Image.fromarray(astronaut[:220, 120:330]).save(tmp_path / "b.png")
+    Image.new("RGB", (50, 50)).save(tmp_path / "c.png")
+    items = [Item(index, str(tmp_path / f"{name}.png"), f"x/{name}") for index, name in enumerate("abcd")]
+    results = process(items, tmp_path / "out")
+    assert [result.done for result in results] == [True, True, False, False]
+    assert "no face found" in results[2].error
+    assert "no such file" in results[3].error
+    files = set(results[0].outputs)
+    assert files == {f"face0/{name}" for name in (
+        "latent.npz", "aligned.png", "inverted.png", "comparison.png", "report.json", "edited.png", "photo_edited.png"
+    )}  # fmt: skip
+    edited = np.asarray(Image.open(tmp_path / "out/x/a/face0/photo_edited.png"))
+    changed = (edited != astronaut).any(axis=-1)
+    assert changed[:220, 130:320].sum() == changed.sum() > 3000
+    report = json.loads((tmp_path / "out/x/a/face0/report.json").read_text())
+    assert "seconds" not in report
+    assert len(report["edits"]) == 2
+    again = process(items, tmp_path / "again")
+    assert [result.outputs for result in again] == [result.outputs for result in results]
+
+
+def test_files_of_an_earlier_recipe_go_and_strangers_files_stay(process, astronaut, tmp_path):
+    Image.fromarray(astronaut[:220, 120:330]).save(tmp_path / "b.png")
+    place = tmp_path / "out" / "b"
+    (place / "face1").mkdir(parents=True)
+    (place / "face1" / "old.png").write_text("ours, from before")
+    (place / "theirs.png").write_text("a stranger's")
+    (result,) = process([Item(1, str(tmp_path / "b.png"), "b", ("face1/old.png",))], tmp_path / "out")
+    assert result.done
+    assert not (place / "face1" / "old.png").exists()
+    assert (place / "theirs.png").exists()
+
+
+def test_the_commands_run_explain_status_and_export(astronaut, tmp_path):
+    (tmp_path / "in").mkdir()
+    Image.fromarray(astronaut[:220, 120:330]).save(tmp_path / "in" / "a.png")
+    (tmp_path / "in" / "bad.png").write_text("no")
+    (tmp_path / "r.toml").write_text("[invert]\nsteps = 2\n")
+    common = [str(tmp_path / "in"), "--recipe", str(tmp_path / "r.toml"), "--out", str(tmp_path / "out")]
+
+    def invoke(*words, code=0):
+        result = CliRunner().invoke(cli.main, ["batch", *words])
+        assert result.exit_code == code, result.output
+        return result.output
+
+    assert "2 photos" in invoke(*common, "--explain")
+    assert not (tmp_path / "out").exists()
+    assert "1 done, 1 failed" in invoke("run", *common, "--workers", "1", code=1)
+    assert "1 done, 1 failed" in invoke("status", str(tmp_path / "out"))
+    assert "1 marked" in invoke("retry", str(tmp_path / "out"))
+    invoke("export", str(tmp_path / "out"), "--csv", str(tmp_path / "m.csv"))
+    assert "psnr" in (tmp_path / "m.csv").read_text()
