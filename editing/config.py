@@ -136,3 +136,15 @@ class ImportConfig:
     scale: float = option(1.0, "what strength 1 is, in units of the file's own step")
     layers: str = option("all", "layers that move: all, coarse, middle, fine, or as 4-7")
     judge: str = option("", f"what the direction moves, for --strength auto; {JUDGE_HELP}")
+
+
+@dataclass(frozen=True)
+class InterpolateConfig:
+    """A film between codes."""
+
+    frames: int = option(60, "frames of the film")
+    fps: float = option(24.0, "frames a second")
+    path: str = option("w", "w: straight lines in W or W+; z: great circles in Z, between seeds", choices=("w", "z"))
+    loop: bool = option(False, "go on from the last to the first, so that the film can be repeated")
+    format: str = option("gif", "kind of film; mp4 needs the extra `video`", choices=("gif", "mp4"))
+    psi: float = option(1.0, "truncation of seeds")

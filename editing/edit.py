@@ -22,6 +22,7 @@ from stylegan_core.errors import ConfigError, LatentError
 from stylegan_core.images import SUFFIXES, Photo, read_photo
 
 Change = Callable[[Editor], Latent]
+Beside = Callable[[Path, Latent], None]  # folder of a face, and its latent before the edit
 
 
 @dataclass(frozen=True)
@@ -75,24 +76,30 @@ def edit_files(
     change_files(inputs, change, " + ".join(names), workshop)
 
 
-def truncate_files(inputs: Sequence[str], psi: float, cutoff: int | None, workshop: Workshop) -> None:
+def truncate_files(
+    inputs: Sequence[str], psi: float, cutoff: int | None, workshop: Workshop, beside: Beside | None = None
+) -> None:
     """Pull latents, or photos' codes, towards the mean of W."""
     if not math.isfinite(psi) or (cutoff is not None and cutoff < 0):
         raise ConfigError(f"psi {psi:g} with cutoff {cutoff}: expected a finite psi and a cutoff of 0 or more")
-    change_files(inputs, lambda editor: editor.truncate(psi, cutoff), f"psi {psi:g}", workshop)
+    change_files(inputs, lambda editor: editor.truncate(psi, cutoff), f"psi {psi:g}", workshop, beside)
 
 
-def crossover_files(first: str, second: str, layers: str, workshop: Workshop) -> None:
-    """Give the first latent or photo the layers `layers` of the second."""
+def crossover_files(
+    first: str, other: Latent, second: str, layers: str, workshop: Workshop, beside: Beside | None = None
+) -> None:
+    """Give the first latent or photo the layers `layers` of `other`, which came from the file `second`."""
     chosen = parse_layers(layers, workshop.generator.num_ws)
-    other = open_single(second, workshop)
-    change_files([first], lambda editor: editor.crossover(other, chosen), f"{layers} of {Path(second).stem}", workshop)
+    label = f"{layers} of {Path(second).stem}"
+    change_files([first], lambda editor: editor.crossover(other, chosen), label, workshop, beside)
 
 
-def change_files(inputs: Sequence[str], change: Change, label: str, workshop: Workshop) -> None:
+def change_files(
+    inputs: Sequence[str], change: Change, label: str, workshop: Workshop, beside: Beside | None = None
+) -> None:
     """Apply `change` to every face of every input; an input that fails is named and leaves the others.
 
-    Latents of one photo that are given together end in one photo."""
+    Latents of one photo that are given together end in one photo. `beside` writes more into a face's folder."""
     for paths, name in _together(inputs):
         opened: list[Subject] = []
         for path in paths:
@@ -108,6 +115,8 @@ def change_files(inputs: Sequence[str], change: Change, label: str, workshop: Wo
                 for index, latent in sorted(subject.latents.items())
             }
             write_subject(subject, edited, label, workshop)
+            for index, latent in subject.latents.items() if beside else ():
+                beside(workshop.out / name / f"face{index}", latent)  # type: ignore[misc]
 
 
 def _together(inputs: Sequence[str]) -> list[tuple[list[str], str]]:

@@ -8,23 +8,26 @@ held=121,122,123,125,126,127,128,130,131,132,134,136,137,138,139,141,142,143,144
 mkdir -p "$out"
 scores=${SCORES:-$out/scores.npz}
 
-boundary() { # name, steps of refinement
+boundary() { # name, steps of refinement, directions to keep
     $invertigo directions fit --name "$1" --attribute "$1" --generator "$generator" --data "$data" --exclude "$held" \
-        --scores "$scores" --refine "$2" --out "$out/$prefix-$1.npz"
+        --scores "$scores" --refine "$2" --keep "$3" --out "$out/$prefix-$1.npz"
 }
-factor() { # method, component, layers
-    $invertigo directions factor "$1" --name "$1-$2" --component "$2" --layers "$3" --generator "$generator" \
+factor() { # method, component
+    $invertigo directions factor "$1" --name "$1-$2" --component "$2" --generator "$generator" \
         --out "$out/$prefix-$1-$2.npz"
 }
 
 $invertigo directions fit --name smile --pairs "$data" --holdout 20 --no-align --judge happy --generator "$generator" \
     --out "$out/$prefix-smile.npz"
-for name in happy disgusted neutral age gender; do boundary "$name" 0; done
 for component in 0 1 2; do
-    factor sefa "$component" all
-    factor ganspace "$component" all
+    factor sefa "$component"
+    factor ganspace "$component"
 done
-boundary sad 25
-boundary surprised 30
-boundary fearful 35
-boundary angry 40
+boundary age 0 ""
+boundary gender 0 "$out/$prefix-age.npz"
+both=$out/$prefix-age.npz,$out/$prefix-gender.npz
+for name in happy disgusted neutral; do boundary "$name" 0 "$both"; done
+boundary sad 25 "$both"
+boundary surprised 30 "$both"
+boundary fearful 35 "$both"
+boundary angry 40 "$both"

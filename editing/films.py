@@ -1,0 +1,155 @@
+"""Films and strips of codes."""
+
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from editing.config import InterpolateConfig
+from editing.edit import Workshop, crossover_files, open_single, truncate_files
+from editing.editor import Editor
+from editing.interpolate import BLENDS, path_through
+from editing.layers import parse_layers
+from inversion.latents import Latent, save_latent
+from stylegan_core.errors import ConfigError
+from stylegan_core.generate import class_label, generate_ws, render
+from stylegan_core.images import labelled_row, to_uint8, write_atomic, write_png
+from stylegan_core.seeds import latents_from_seeds, parse_seeds
+
+NOTE = "Synthetic images made by a generative network (Invertigo); not a photograph."
+MIN_SIDE = 256  # pixels of a film's frames; smaller generators are enlarged
+STRIP = 9  # frames in the strip
+MAX_FRAMES = 10_000
+
+
+def interpolate_files(inputs: Sequence[str], config: InterpolateConfig, workshop: Workshop) -> None:
+    """Write a film through the codes of latents, photos or seeds, with a strip of some of its frames."""
+    if not 2 <= config.frames <= MAX_FRAMES:
+        raise ConfigError(f"{config.frames} frames: expected 2 to {MAX_FRAMES:,}")
+    if not 0.1 <= config.fps <= 120:
+        raise ConfigError(f"{config.fps:g} frames a second: expected 0.1 to 120")
+    generator = workshop.generator
+    if config.path == "z":
+        codes = _through_z(generator, inputs, config)
+    else:
+        keys = torch.cat([_code(text, config, workshop) for text in inputs])
+        codes = path_through(keys, config.frames, config.loop)
+    frames = to_uint8(render(generator, codes))  # [F, R, R, 3]
+    side = max(generator.img_resolution, MIN_SIDE)
+    path = workshop.out / f"interpolation.{config.format}"
+    FORMATS[config.format](path, [_enlarge(frame, side) for frame in frames], config.fps)
+    chosen = np.linspace(0, len(frames) - 1, min(STRIP, len(frames))).round().astype(int)
+    strip = labelled_row([frames[index] for index in chosen], [str(index) for index in chosen], side=128)
+    write_png(workshop.out / "interpolation.png", strip, NOTE)
+    workshop.console.say(f"{path}: {len(frames)} frames through {len(inputs)} codes in {config.path.upper()}")
+
+
+def truncate_sweep(inputs: Sequence[str], psi: float, sweep: str, cutoff: int | None, workshop: Workshop) -> None:
+    """Truncate inputs to `psi`; with `sweep` also draw each at those values."""
+    psis = read_numbers(sweep, "--sweep") if sweep else []
+    truncate_files(inputs, psi, cutoff, workshop, sweep_strip(workshop.generator, psis, cutoff) if psis else None)
+
+
+def crossover_cuts(first: str, second: str, cuts: Sequence[str], workshop: Workshop) -> None:
+    """Cross the first over with the second at the first of `cuts`; several are also drawn and written beside it."""
+    for cut in cuts:
+        parse_layers(cut, workshop.generator.num_ws)  # one that does not fit is refused before any work
+    other = open_single(second, workshop)
+    beside = cuts_strip(workshop.generator, other, cuts) if len(cuts) > 1 else None
+    crossover_files(first, other, second, cuts[0], workshop, beside)
+
+
+def sweep_strip(generator: Any, psis: Sequence[float], cutoff: int | None) -> Callable[[Path, Latent], None]:
+    """Return what writes sweep.png: a latent at each `psi`."""
+
+    def write(folder: Path, latent: Latent) -> None:
+        editor = Editor(generator, latent)
+        pictures = [to_uint8(editor.render(editor.truncate(psi, cutoff)))[0] for psi in psis]
+        write_png(folder / "sweep.png", labelled_row(pictures, [f"psi {psi:g}" for psi in psis], side=128), NOTE)
+
+    return write
+
+
+def cuts_strip(generator: Any, other: Latent, cuts: Sequence[str]) -> Callable[[Path, Latent], None]:
+    """Return what writes cuts.png and a latent for each cut: a latent with those layers of `other`."""
+
+    def write(folder: Path, latent: Latent) -> None:
+        editor = Editor(generator, latent)
+        children = [editor.crossover(other, parse_layers(cut, generator.num_ws)) for cut in cuts]
+        pictures = [to_uint8(editor.render(item))[0] for item in (latent, *children)]
+        pictures.append(to_uint8(Editor(generator, other).render())[0])
+        strip = labelled_row(pictures, ["first", *cuts, "second"], side=128)
+        write_png(folder / "cuts.png", strip, NOTE)
+        for cut, child in zip(cuts, children, strict=True):
+            save_latent(folder / f"latent-{cut.replace(',', '+').replace(' ', '')}.npz", child)
+
+    return write
+
+
+def read_numbers(text: str, name: str) -> list[float]:
+    """Read `-1,0,0.5` as numbers; raises `ConfigError`."""
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        raise ConfigError(f"{name} '{text}' not understood; expected numbers such as -1,-0.5,0,0.5,1") from None
+    if not np.isfinite(numbers).all() or len(numbers) > 64:
+        raise ConfigError(f"{name} '{text}': expected at most 64 finite numbers")
+    return numbers
+
+
+def write_gif(path: Path, frames: Sequence[NDArray[np.uint8]], fps: float) -> None:
+    """Write frames [H, W, 3] as a GIF that repeats for ever."""
+    images = [Image.fromarray(frame) for frame in frames]
+    options: dict[str, Any] = {"save_all": True, "append_images": images[1:], "duration": round(1000 / fps), "loop": 0}
+    write_atomic(path, lambda file: images[0].save(file, "GIF", comment=NOTE.encode(), **options))
+
+
+def write_mp4(path: Path, frames: Sequence[NDArray[np.uint8]], fps: float) -> None:
+    """Write frames [H, W, 3] as H.264; needs the extra `video`."""
+    try:
+        import imageio_ffmpeg
+    except ImportError:
+        raise ConfigError("MP4 needs imageio-ffmpeg: pip install 'invertigo[video]', or take --format gif") from None
+    height, width = frames[0].shape[:2]
+    with tempfile.TemporaryDirectory() as folder:
+        film = Path(folder) / "film.mp4"
+        options = ["-metadata", f"comment={NOTE}"]
+        writer = imageio_ffmpeg.write_frames(str(film), (width, height), fps=fps, quality=8, output_params=options)
+        writer.send(None)
+        for frame in frames:
+            writer.send(np.ascontiguousarray(frame))
+        writer.close()
+        data = film.read_bytes()
+    write_atomic(path, lambda file: file.write(data))
+
+
+FORMATS = {"gif": write_gif, "mp4": write_mp4}
+
+
+def _code(text: str, config: InterpolateConfig, workshop: Workshop) -> Tensor:
+    generator = workshop.generator
+    if text.isdigit():
+        return generate_ws(generator, parse_seeds(text), config.psi)
+    return open_single(text, workshop).ws.to(generator.w_avg.device)
+
+
+def _through_z(generator: Any, inputs: Sequence[str], config: InterpolateConfig) -> Tensor:
+    if not all(text.isdigit() for text in inputs):
+        raise ConfigError("--path z goes between seeds only, since latents and photos have no z; take --path w")
+    seeds = [parse_seeds(text)[0] for text in inputs]
+    z = path_through(latents_from_seeds(seeds, generator.z_dim), config.frames, config.loop, BLENDS["z"])
+    device = generator.w_avg.device
+    labels = class_label(generator, 0 if generator.c_dim else None, len(z))
+    with torch.no_grad():
+        ws: Tensor = generator.mapping(z.to(device), None if labels is None else labels.to(device), config.psi)
+    return ws
+
+
+def _enlarge(frame: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    return np.asarray(Image.fromarray(frame).resize((side, side), Image.Resampling.BICUBIC))
