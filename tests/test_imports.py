@@ -1,6 +1,7 @@
 """Imports go one way: stylegan_core <- inversion <- editing <- cli."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -54,3 +55,13 @@ def test_no_plain_pickle_or_unsafe_torch_load_anywhere():
                         k for k in node.keywords if k.arg == "weights_only" and getattr(k.value, "value", 0) is True
                     ]
                     assert safe, f"{path}: torch.load without weights_only=True"
+
+
+def test_every_asset_is_packaged():
+    text = (ROOT / "pyproject.toml").read_text()
+    patterns = re.search(r"^stylegan_core = \[(.*)\]$", text, flags=re.M).group(1).replace('"', "").split(", ")
+    package = ROOT / "stylegan_core"
+    packaged = {path for pattern in patterns for path in package.glob(pattern)}
+    assets = {path for path in (package / "assets").rglob("*") if path.is_file() and "__pycache__" not in path.parts}
+    assert len(assets) > 7
+    assert assets <= packaged
