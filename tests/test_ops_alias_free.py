@@ -6,6 +6,7 @@ import scipy.signal
 import torch
 from torch.testing import assert_close
 
+import stylegan_core.ops.alias_free as alias_free
 from stylegan_core.ops.alias_free import design_lowpass, filtered_lrelu, resample, resampling_matrix
 
 
@@ -90,6 +91,29 @@ def test_filtered_lrelu_differentiates_twice() -> None:
     function = lambda x, bias: filtered_lrelu(x, bias, *filters, 1.4, 0.2, 256.0).square()  # noqa: E731
     assert torch.autograd.gradcheck(function, (x, bias))
     assert torch.autograd.gradgradcheck(function, (x, bias))
+
+
+@pytest.mark.parametrize(("up", "down", "padding"), [(2, 1, (9, 8)), (1, 2, (0, 0)), (4, 2, (-5, 3))])
+def test_bands_change_nothing(up: int, down: int, padding: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    taps = torch.randn(12, dtype=torch.float64)
+    x = torch.randn(2, 3, 40, 33, dtype=torch.float64, requires_grad=True)
+    expected = resample(x, taps, up, down, padding)
+    (gradient,) = torch.autograd.grad(expected.square().sum(), x)
+    monkeypatch.setattr(alias_free, "BANDS_FROM", 1)
+    monkeypatch.setattr(alias_free, "BAND", 7)
+    actual = resample(x, taps, up, down, padding)
+    assert_close(actual, expected)
+    assert_close(torch.autograd.grad(actual.square().sum(), x)[0], gradient)
+    small = torch.randn(1, 1, 12, 12, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradgradcheck(lambda x: resample(x, taps, up, down, padding).sin(), small, fast_mode=True)
+
+
+def test_large_maps_are_filtered_like_small_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    up_filter, down_filter = design_lowpass(12, 3.0, 6.0, 32.0), design_lowpass(12, 4.0, 8.0, 32.0)
+    x, bias = torch.randn(1, 3, 20, 20), torch.randn(3)
+    expected = filtered_lrelu(x, bias, up_filter, down_filter, 2, 2, (9, 8), 1.4, 0.2, None)
+    monkeypatch.setattr(alias_free, "FILTER_FROM", 1)
+    assert_close(filtered_lrelu(x, bias, up_filter, down_filter, 2, 2, (9, 8), 1.4, 0.2, None), expected)
 
 
 def test_resampling_rectangles_treats_each_axis_by_its_own_length() -> None:
