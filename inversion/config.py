@@ -57,6 +57,16 @@ class EncoderConfig:
 
 
 @dataclass(frozen=True)
+class ScorecardConfig:
+    """What a scorecard compares, and on which images."""
+
+    data: str = option("", "folder or zip of aligned images")
+    methods: str = option("project,hybrid,tune,reference", "methods to compare; METHOD:STEPS for other than its own")
+    images: int = option(8, "images at the end of the data, by name, that are scored")
+    strength: float = option(1.0, "strength of the directions that judge the editability")
+
+
+@dataclass(frozen=True)
 class InvertConfig:
     """Which generator, which faces, and where to start."""
 

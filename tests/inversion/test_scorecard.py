@@ -1,0 +1,126 @@
+import csv
+import json
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from PIL import Image
+from scipy.ndimage import gaussian_filter
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+from small_generators import a_face, make_task, tiny
+from torch.testing import assert_close
+
+import cli
+from inversion.config import ProjectionConfig
+from inversion.scorecard import Edit, Outcome, edit_effect, parse_methods, run_method, to_csv, to_markdown
+from inversion.scores import SCALE_WEIGHTS, ms_ssim, num_scales, psnr, ssim
+from stylegan_core.errors import ConfigError
+
+
+def pair(side, num=2):
+    stream = torch.Generator().manual_seed(0)
+    one = torch.nn.functional.interpolate(torch.rand(num, 3, side // 4, side // 4, generator=stream) * 2 - 1, side)
+    return one, (one + 0.3 * torch.randn(one.shape, generator=stream)).clamp(-1, 1)
+
+
+def as_array(image):
+    return image.permute(1, 2, 0).double().numpy()
+
+
+def test_psnr_and_ssim_equal_scikit_image():
+    one, other = pair(48)
+    options = dict(data_range=2.0, channel_axis=2, gaussian_weights=True, sigma=1.5, use_sample_covariance=False)
+    for row in range(2):
+        arrays = as_array(one[row]), as_array(other[row])
+        assert psnr(one, other)[row].item() == pytest.approx(peak_signal_noise_ratio(*arrays, data_range=2.0), abs=1e-4)
+        assert ssim(one, other)[row].item() == pytest.approx(structural_similarity(*arrays, **options), abs=1e-6)
+
+
+def test_ms_ssim_equals_a_plain_computation_with_scipy():
+    one, other = pair(192, num=1)
+    x, y, expected = as_array(one[0]), as_array(other[0]), 1.0
+    assert num_scales(192) == 5
+    for scale in range(5):
+        blur = lambda a: gaussian_filter(a, (1.5, 1.5, 0), truncate=3.5)[5:-5, 5:-5]  # noqa: E731
+        mx, my = blur(x), blur(y)
+        contrast = (2 * (blur(x * y) - mx * my) + 0.06**2) / (blur(x * x) - mx**2 + blur(y * y) - my**2 + 0.06**2)
+        luminance = (2 * mx * my + 0.02**2) / (mx**2 + my**2 + 0.02**2)
+        term = (contrast * luminance if scale == 4 else contrast).mean()
+        expected *= max(term, 0) ** (SCALE_WEIGHTS[scale] / sum(SCALE_WEIGHTS))
+        half = len(x) // 2
+        x, y = (a.reshape(half, 2, half, 2, 3).mean(axis=(1, 3)) for a in (x, y))
+    assert ms_ssim(one, other).item() == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize(("side", "scales"), [(8, 1), (16, 1), (32, 2), (64, 3), (176, 5), (1024, 5)])
+def test_small_images_have_fewer_scales_and_equal_images_score_1(side, scales):
+    assert num_scales(side) == scales
+    if side < 1024:
+        image = pair(side)[0]
+        assert_close(ms_ssim(image, image), torch.ones(2))
+        assert_close(ssim(image, image), torch.ones(2))
+
+
+def test_methods_are_read_with_their_own_steps_or_those_given():
+    found = parse_methods("project, hybrid,reference:7,w_avg", ProjectionConfig(steps=33))
+    assert [(name, steps) for _, name, steps in found] == [
+        ("project", 33), ("hybrid", 50), ("reference", 7), ("w_avg", 33)
+    ]  # fmt: skip
+    for wrong in ("nonsense", "project:x"):
+        with pytest.raises(ConfigError):
+            parse_methods(wrong, ProjectionConfig())
+
+
+def test_the_mean_face_s_row_takes_no_steps_and_an_encoder_must_exist():
+    generator = tiny()
+    task = make_task(generator, a_face(generator))
+    outcome = run_method("w_avg", task)
+    assert outcome.result.num_steps == [0]
+    assert torch.equal(outcome.image, generator.synthesis(generator.w_avg.expand(1, generator.num_ws, -1)))
+    for name in ("hybrid", "encoder"):
+        with pytest.raises(ConfigError, match="encoder train"):
+            run_method(name, task)
+
+
+def test_an_edit_s_background_is_the_change_of_the_rim(linear_generator):
+    ws = linear_generator.mapping(torch.zeros(1, 12))
+    render = lambda ws: linear_generator.synthesis(ws)  # noqa: E731
+    task = make_task(linear_generator, render(ws))
+    outcome = Outcome(render(ws), render, run_method("w_avg", task).result, 0.0, 0.0)
+    step = torch.zeros(1, 1, 12)
+    step[..., 0] = 0.1
+    found = edit_effect(outcome, Edit("one", step, ""), 2.0, linear_generator)
+    before, after = (render(w)[0].clamp(-1, 1).numpy() for w in (outcome.result.ws, outcome.result.ws + 2 * step))
+    change = np.abs(after - before)
+    inner = np.zeros((3, 16, 16), bool)
+    inner[:, 1:-1, 1:-1] = True
+    assert found["background"] == pytest.approx(change[~inner].mean(), rel=1e-4)
+    nothing = edit_effect(outcome, Edit("none", step, "happy"), 0.0, linear_generator)
+    assert nothing == {"background": 0.0, "identity": 0.0, "change": 0.0}
+
+
+def test_rows_become_csv_and_markdown_with_gaps_where_a_score_is_missing():
+    rows = [{"method": "a", "psnr": 1.5}, {"method": "b", "psnr": 2.0, "extra": 3.0}]
+    assert to_csv(rows).splitlines() == ["method,psnr,extra", "a,1.5,", "b,2.0,3.0"]
+    assert to_markdown(rows, {"seed": 0}).splitlines()[-2:] == ["| a | 1.5 |  |", "| b | 2 | 3 |"]
+
+
+def test_the_command_writes_a_table_whose_numbers_are_those_of_the_picture(tmp_path):
+    folder = tmp_path / "data"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for index in range(3):
+        Image.fromarray(rng.integers(0, 255, (8, 8, 3), dtype=np.uint8)).resize((64, 64)).save(folder / f"{index}.png")
+    words = ["scorecard", "--data", str(folder), "--images", "2", "--methods", "encoder,project:3,tune:2",
+             "--tune-steps", "2", "--out", str(tmp_path / "o")]  # fmt: skip
+    result = CliRunner().invoke(cli.main, words)
+    assert result.exit_code == 0, result.output
+    found = json.loads((tmp_path / "o" / "scorecard.json").read_text())
+    rows = list(csv.DictReader((tmp_path / "o" / "scorecard.csv").read_text().splitlines()))
+    assert [row["method"] for row in rows] == ["encoder", "project:3", "tune:2"]
+    assert [row["steps"] for row in found["rows"]] == [0.0, 3.0, 4.0]
+    assert float(rows[1]["psnr"]) > float(rows[0]["psnr"])
+    assert {"ssim", "ms_ssim", "identity_distance", "seconds", "peak_mb", "smile_change"} <= set(rows[0])
+    assert "box filter" in (tmp_path / "o" / "scorecard.md").read_text()
+    assert (tmp_path / "o" / "scorecard.png").stat().st_size > 1000
