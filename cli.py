@@ -19,7 +19,7 @@ from editing.config import (
     SearchConfig,
     TransferConfig,
 )
-from inversion.config import METHOD_STEPS, EncoderConfig, InvertConfig, ProjectionConfig, TuneConfig
+from inversion.config import METHOD_STEPS, EncoderConfig, InvertConfig, ProjectionConfig, ScorecardConfig, TuneConfig
 from stylegan_core.console import Console
 from stylegan_core.errors import ToolkitError
 from stylegan_core.metrics.config import EvaluateConfig
@@ -280,6 +280,24 @@ def batch_export(out: str, csv: str, console: Console) -> None:
     from editing.batch import batch_export as run
 
     run(out, csv, console)
+
+
+@main.command(context_settings=CONTEXT)
+@options_from(ScorecardConfig, "config")
+@options_from(InvertConfig, "invert")
+@options_from(TuneConfig, "tune")
+@out_option("scorecard")
+@command_options
+def scorecard(config: ScorecardConfig, invert: InvertConfig, tune: TuneConfig, out: str, console: Console) -> None:
+    """Compare methods of inversion on aligned images: a table (CSV, Markdown, JSON) and a picture in OUT."""
+    from editing.directions import shipped_directions
+    from inversion.scorecard import Edit, write_scorecard
+
+    def edits(generator: Any) -> list[Edit]:
+        found = shipped_directions(generator.meta.fingerprint).values()
+        return [Edit(item.name, item.vector, item.attribute) for item in found]
+
+    write_scorecard(out, config, invert, tune, edits, console)
 
 
 @main.group(context_settings=CONTEXT)

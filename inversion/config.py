@@ -63,7 +63,8 @@ class ScorecardConfig:
     data: str = option("", "folder or zip of aligned images")
     methods: str = option("project,hybrid,tune,reference", "methods to compare; METHOD:STEPS for other than its own")
     images: int = option(8, "images at the end of the data, by name, that are scored")
-    strength: float = option(1.0, "strength of the directions that judge the editability")
+    edits: str = option("smile,age,gender", "directions that judge the editability, where the generator has them")
+    strength: float = option(1.0, "strength of those directions")
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,6 @@ from stylegan_core.features.perceptual import PerceptualDistance, load_perceptua
 from stylegan_core.images import labelled_grid, to_uint8, write_png, write_text
 from stylegan_core.training.dataset import ImageDataset
 
-MOST_EDITS = 3
 SHOWN = 6  # images in the picture
 EXTRAS = ("encoder", "w_avg")  # rows without a search: the encoder's guess, and the mean face
 
@@ -64,7 +63,8 @@ def write_scorecard(
     device = pick_device(invert.device)
     generator, perceptual = load_generator(invert.generator, device), load_perceptual(invert.perceptual, device)
     targets = read_targets(config, generator)
-    edits = list(find_edits(generator))[:MOST_EDITS]
+    wanted = [name.strip() for name in config.edits.split(",")]
+    edits = [edit for edit in find_edits(generator) if edit.name in wanted]
     base = Task(generator, targets, perceptual, projection, tune=tune)
     rows, pictures = [], [[to_uint8(target[None])[0] for target in targets[:SHOWN]]]
     for label, method, steps in methods:
@@ -82,7 +82,9 @@ def write_scorecard(
     write_text(folder / "scorecard.md", to_markdown(rows, protocol))
     write_text(folder / "scorecard.json", json.dumps({"protocol": protocol, "rows": rows}, indent=2))
     columns = [f"image {index}" for index in range(len(pictures[0]))]
-    write_png(folder / "scorecard.png", labelled_grid(pictures, columns, ["target", *(row["method"] for row in rows)]))
+    write_png(
+        folder / "scorecard.png", labelled_grid(pictures, columns, ["target", *(label for label, _, _ in methods)])
+    )
 
 
 def parse_methods(text: str, projection: ProjectionConfig) -> list[tuple[str, str, int]]:

@@ -1,0 +1,204 @@
+"""The figures that inversion is to reach: against the baselines, by method, in batches, and on random generators.
+
+    python benchmarks/inversion.py --data faces128.zip [--encoder FILE] [--faces 4] [--only speed,hybrid,...]
+
+The validation faces are those of the last pairs of the set (by person), kept out of the smile's fit. Every ratio comes
+from one run on one machine, in turns. Prints; writes nothing."""
+
+import argparse
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from editing.directions import find_direction
+from editing.discover.pairs import read_pairs
+from inversion.config import InvertConfig, ProjectionConfig, TuneConfig
+from inversion.delta import tuned_synthesis
+from inversion.encoder import find_encoder, guess_codes
+from inversion.faces.judges import EXPRESSIONS, expression_probabilities, identity_distance
+from inversion.invert import Inverter
+from inversion.losses import perceptual_features
+from inversion.methods import METHODS
+from inversion.scores import psnr
+from inversion.task import Projection, Task
+from stylegan_core.networks.configs import StyleGAN2Config, StyleGAN3Config
+from stylegan_core.networks.protocol import CheckpointMeta
+from stylegan_core.networks.stylegan2 import StyleGAN2Generator
+from stylegan_core.networks.stylegan3 import StyleGAN3Generator
+
+HAPPY = EXPRESSIONS.index("happy")
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What the parts share."""
+
+    inverter: Inverter
+    targets: Tensor  # [N, 3, R, R]: neutral validation faces
+    encoder: str
+    reference_steps: int
+
+    def task(self, targets: Tensor, steps: int, **changes: Any) -> Task:
+        """A task that starts from the encoder's guess."""
+        generator = self.inverter.generator
+        start = guess_codes(generator, targets, self.encoder)
+        config = ProjectionConfig(steps=steps)
+        return replace(Task(generator, targets, self.inverter.perceptual, config, start), **changes)
+
+
+def timed(method: str, task: Task) -> tuple[Projection, float]:
+    """Run a method and time it."""
+    began = time.perf_counter()
+    result = METHODS[method](task)
+    return result, time.perf_counter() - began
+
+
+def distance(task: Task, result: Projection) -> float:
+    """The reference's own loss of a result: the perceptual distance."""
+    with torch.no_grad():
+        image = task.generator.synthesis(result.ws)
+        features = [perceptual_features(task.perceptual, part) for part in (image, task.targets)]
+        return float(task.perceptual.between(*features))
+
+
+def speed(bench: Bench) -> None:
+    """Seconds of the shortest `project` that reaches the reference projector's own loss at its last step."""
+    print(
+        f"{'face':>4} {'reference s':>12} {'its loss':>9} {'project s':>10} {'its loss':>9} {'steps':>6} {'share':>7}"
+    )
+    for index in range(min(2, len(bench.targets))):
+        task = bench.task(bench.targets[index : index + 1], bench.reference_steps)
+        found, seconds = timed("reference", replace(task, start=None))
+        goal = distance(task, found)
+        for steps in (20, 40, 80, 160, 320):
+            ours, spent = timed("project", replace(task, config=ProjectionConfig(steps=steps)))
+            if distance(task, ours) <= goal:
+                break
+        print(f"{index:4} {seconds:12.1f} {goal:9.4f} {spent:10.2f} {distance(task, ours):9.4f} {steps:6} "
+              f"{spent / seconds:7.3f}", flush=True)  # fmt: skip
+
+
+def report(name: str, bench: Bench, result: Projection, seconds: float) -> None:
+    """Print a line of fidelity."""
+    generator, alignment = bench.inverter.generator, bench.inverter.generator.meta.alignment
+    with torch.no_grad():
+        images = generator.synthesis(result.ws)
+        distance = identity_distance(images.clamp(-1, 1), bench.targets, alignment).mean()
+    values = psnr(images, bench.targets)
+    loss, steps = result.loss.mean(), sum(result.num_steps) / len(result.num_steps)
+    print(
+        f"{name:16} loss {loss:7.4f}  PSNR {values.mean():6.2f} (lowest {values.min():5.2f})  identity {distance:.3f}  "
+        f"{steps:4.0f} steps  {seconds / len(values):6.2f} s",
+        flush=True,
+    )
+
+
+def hybrid(bench: Bench) -> None:
+    """`hybrid` in 50 steps beside `project` in 50 and 300, and the encoder alone."""
+    generator = bench.inverter.generator
+    encoder = find_encoder(generator, bench.encoder)
+    curvature = encoder.curvature or None if encoder else None
+    guess_codes(generator, bench.targets[:1], bench.encoder)
+    began = time.perf_counter()
+    for target in bench.targets:
+        guess_codes(generator, target[None], bench.encoder)
+    report("encoder alone", bench, METHODS["project"](bench.task(bench.targets, 0)), time.perf_counter() - began)
+    report("hybrid 50", bench, *timed("hybrid", bench.task(bench.targets, 50, curvature=curvature)))
+    report("project 50", bench, *timed("project", bench.task(bench.targets, 50)))
+    report("project 300", bench, *timed("project", bench.task(bench.targets, 300)))
+
+
+def tune(bench: Bench) -> None:
+    """`tune`: fidelity, size, and how much of the smile's change through the plain generator is kept."""
+    generator, alignment = bench.inverter.generator, bench.inverter.generator.meta.alignment
+    smile = find_direction("smile", generator).vector
+    size = 2 * sum(parameter.numel() for parameter in generator.parameters())
+    result, seconds = timed("tune", bench.task(bench.targets, 200, tune=TuneConfig()))
+
+    def change(render: Any, ws: Tensor) -> float:
+        images = [render(code).clamp(-1, 1) for code in (ws + smile, ws)]
+        after, before = (expression_probabilities(image, alignment)[:, HAPPY] for image in images)
+        return float(after - before)
+
+    rows = []
+    with torch.no_grad():
+        for index, delta in enumerate(result.deltas):
+            ws, target = result.ws[index : index + 1], bench.targets[index : index + 1]
+            render = tuned_synthesis(generator, delta)
+            image = render(ws).clamp(-1, 1)
+            rows.append([
+                float(psnr(generator.synthesis(ws), target)), float(psnr(image, target)),
+                float(identity_distance(image, target, alignment)), change(generator.synthesis, ws), change(render, ws),
+                len(result.history[index]["tune_psnr"]), delta.num_bytes / size,
+            ])  # fmt: skip
+            print("tune  pivot {:.2f} dB  tuned {:.2f} dB  identity {:.3f}  smile {:+.3f} -> {:+.3f}  {} steps  "
+                  "{:.3f} of the size".format(*rows[-1]), flush=True)  # fmt: skip
+    mean = torch.tensor(rows).mean(dim=0).tolist()
+    print(f"tune  mean: {mean[1]:.2f} dB, identity {mean[2]:.3f}, smile kept {mean[4] / mean[3]:.0%}, "
+          f"{seconds / len(rows):.1f} s an image")  # fmt: skip
+
+
+def batch(bench: Bench) -> None:
+    """Images a second of eight in one search, and of eight searches."""
+    targets = bench.targets[torch.arange(8) % len(bench.targets)]
+    config = ProjectionConfig(steps=20, patience=0)
+    METHODS["project"](bench.task(targets[:1], 2))
+    seconds = [[], []]
+    for _ in range(2):
+        seconds[0].append(sum(timed("project", bench.task(t[None], 20, config=config))[1] for t in targets))
+        seconds[1].append(timed("project", bench.task(targets, 20, config=config))[1])
+    singles, together = min(seconds[0]), min(seconds[1])
+    print(f"batch of 8: {8 / together:.2f} images/s, singles {8 / singles:.2f} images/s, "
+          f"ratio {singles / together:.2f} ({torch.get_num_threads()} threads, 20 steps)")  # fmt: skip
+
+
+def recover(bench: Bench) -> None:
+    """A random 256 px StyleGAN2 and StyleGAN3: a generated target from w_avg."""
+    torch.manual_seed(0)
+    for name, network in (
+        ("StyleGAN2", StyleGAN2Generator(StyleGAN2Config(img_resolution=256, channel_base=8192, channel_max=128))),
+        ("StyleGAN3", StyleGAN3Generator(StyleGAN3Config(img_resolution=256, channel_base=8192, channel_max=128))),
+    ):
+        network.eval().requires_grad_(False)
+        network.meta = CheckpointMeta(name, "random", "0" * 64)
+        with torch.no_grad():
+            target = network.synthesis(network.mapping(torch.randn(1, network.z_dim)))
+        scale = 0.8 / float(target.abs().max())  # random weights know no range; the photo's is [-1, 1]
+        network.synthesis.register_forward_hook(lambda module, inputs, output, scale=scale: output * scale)
+        config = ProjectionConfig(steps=100, space="w")
+        result, seconds = timed("project", Task(network, target * scale, bench.inverter.perceptual, config))
+        with torch.no_grad():
+            mean = network.synthesis(network.w_avg.expand(1, network.num_ws, -1))
+            image = network.synthesis(result.ws, noise=result.noise) if result.noise else network.synthesis(result.ws)
+        reached = f"{float(psnr(mean, target * scale)):.2f} -> {float(psnr(image, target * scale)):.2f} dB"
+        print(f"{name} 256 px, from w_avg: {reached} in {result.num_steps[0]} steps, {seconds:.0f} s", flush=True)
+
+
+PARTS = {"speed": speed, "hybrid": hybrid, "tune": tune, "batch": batch, "recover": recover}
+
+
+def main() -> None:
+    """Print the figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", required=True, help="zip or folder with attributes.csv (faces128.zip)")
+    parser.add_argument("--encoder", default="", help="encoder file; empty: the shipped one")
+    parser.add_argument("--faces", type=int, default=4, help="validation faces")
+    parser.add_argument("--reference-steps", type=int, default=1000)
+    parser.add_argument("--only", default=",".join(PARTS), help="parts, of " + ",".join(PARTS))
+    options = parser.parse_args()
+    inverter = Inverter(InvertConfig(align=False, device="cpu"))
+    pairs = read_pairs(Path(options.data))[-options.faces :]
+    targets = torch.cat([inverter.align(pair.neutral)[0].target for pair in pairs])
+    bench = Bench(inverter, targets, options.encoder, options.reference_steps)
+    print(f"{inverter.generator.meta.name}, features {inverter.perceptual.name}, {len(targets)} faces, "
+          f"{torch.get_num_threads()} threads")  # fmt: skip
+    for name in options.only.split(","):
+        PARTS[name](bench)
+
+
+if __name__ == "__main__":
+    main()
