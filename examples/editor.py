@@ -1,0 +1,45 @@
+"""Everything `edit` does, in library code: python examples/editor.py out/photo/face0/latent.npz [OUT]"""
+
+import sys
+from pathlib import Path
+
+from editing.config import SearchConfig, TransferConfig
+from editing.editor import Editor, Transfer
+from editing.render import find_photo, paste_into_photo, render_edit, write_photo
+from editing.strength import search_line
+from inversion.latents import load_latent, save_latent
+from stylegan_core.checkpoints.load import load_generator
+from stylegan_core.images import to_uint8, write_png
+
+
+def main(path: str, out: str) -> None:
+    """Edit one latent in several ways."""
+    folder = Path(out)
+
+    # Three lines: set a latent once, edit it, look at it.
+    editor = Editor(load_generator("faces64"), load_latent(path))
+    smiling = editor.transfer([Transfer("smile", 0.8)])
+    write_png(folder / "smiling.png", to_uint8(editor.render(smiling))[0])
+
+    # Several directions at once, one of them in some layers only; age left alone, the person kept.
+    mixed = editor.transfer(
+        [Transfer("smile", 0.6), Transfer("gender", 0.3, layers="coarse")], TransferConfig(keep="age,identity")
+    )
+    save_latent(folder / "mixed.npz", mixed)
+
+    # The strength at which the judge is satisfied, and what it says of the search.
+    happy = editor.transfer([Transfer("smile", "auto")], search=SearchConfig(target=0.7))
+    print(search_line(happy.report["strength_search"]))
+
+    # Back into the photo, where the latent knows it.
+    photo = find_photo(happy)
+    if photo is not None:
+        rgb, faces = paste_into_photo(photo, [render_edit(editor.generator, happy)], "auto")
+        write_photo(folder / "photo.png", photo, rgb)
+        print(f"seam gradient {faces[0].seam_ratio:.2f} of the photo's own")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) not in (2, 3):
+        sys.exit(__doc__)
+    main(sys.argv[1], sys.argv[2] if len(sys.argv) == 3 else "edited")
