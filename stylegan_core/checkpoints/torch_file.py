@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from stylegan_core.checkpoints.rebuild import CLASSES, FUNCTIONS, PERSISTENT, Storage, make_storage
-from stylegan_core.checkpoints.unpickle import Global, Rebuild, read_pickle
+from stylegan_core.checkpoints.unpickle import MAX_OPCODES, Global, Rebuild, read_pickle
 from stylegan_core.errors import CheckpointError, UnsafePickleError
 
 MAGIC = 0x1950A86A20F9469CFC6C  # first pickle of torch's older format
@@ -122,8 +122,8 @@ def _next(stream: BytesIO) -> Any:
 def _skip(stream: BytesIO) -> None:
     """Move past one pickle without interpreting it."""
     try:
-        for opcode, _, _ in pickletools.genops(stream):
-            if opcode.name == "STOP":
+        for count, (opcode, _, _) in enumerate(pickletools.genops(stream)):
+            if opcode.name == "STOP" or count > MAX_OPCODES:  # too many are refused when the pickle is read
                 return
     except (ValueError, OverflowError, MemoryError) as error:
         raise CheckpointError(f"a torch file that is damaged or truncated ({str(error)[:80]})") from None
