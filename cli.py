@@ -19,7 +19,15 @@ from editing.config import (
     SearchConfig,
     TransferConfig,
 )
-from inversion.config import METHOD_STEPS, EncoderConfig, InvertConfig, ProjectionConfig, ScorecardConfig, TuneConfig
+from inversion.config import (
+    METHOD_STEPS,
+    EncoderConfig,
+    InvertConfig,
+    ProjectionConfig,
+    ScorecardConfig,
+    TuneConfig,
+    VideoConfig,
+)
 from stylegan_core.console import Console
 from stylegan_core.errors import ToolkitError
 from stylegan_core.metrics.config import EvaluateConfig
@@ -300,6 +308,23 @@ def scorecard(config: ScorecardConfig, invert: InvertConfig, tune: TuneConfig, o
     write_scorecard(out, config, invert, tune, edits, console)
 
 
+@main.command(context_settings=CONTEXT)
+@click.argument("film")
+@click.option("--transfer", "transfers", multiple=True, help="direction by name or file, as smile or smile:0.8; repeat")
+@options_from(VideoConfig, "config")
+@options_from(InvertConfig, "invert")
+@options_from(ProjectionConfig, "projection")
+@out_option("video")
+@command_options
+def video(film: str, transfers: tuple[str, ...], config: VideoConfig, invert: InvertConfig,
+          projection: ProjectionConfig, out: str, console: Console) -> None:  # fmt: skip
+    """Invert the face in FILM (a video, or a folder of frames), edit it, and put it back, smoothly over time."""
+    from editing.video import codes_change
+    from inversion.video import invert_video
+
+    invert_video(film, out, config, invert, projection, codes_change(transfers), console)
+
+
 @main.group(context_settings=CONTEXT)
 def encoder() -> None:
     """Encoders, which guess a code from a face: train one for a generator."""
@@ -407,9 +432,8 @@ def train(config: TrainConfig, console: Console) -> None:
     Writes snapshots, sample grids, log.jsonl and training-curve.png to OUT. Several processes: torchrun."""
     from stylegan_core.training.loop import train as run
 
-    result = run(config)
-    state = "finished" if result.finished else "interrupted; the same command goes on"
-    console.say(f"{result.snapshot}: {result.cur_nimg / 1000:.3g} kimg, {state}")
+    for line in run(config).lines:
+        console.say(line)
 
 
 @main.group(context_settings=CONTEXT)

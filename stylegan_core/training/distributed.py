@@ -4,7 +4,6 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
@@ -18,14 +17,19 @@ class World:
 
     rank: int = 0
     size: int = 1
+    device: torch.device = torch.device("cpu")  # where messages live: NCCL knows GPUs only
 
     def mean(self, value: Tensor) -> Tensor:
-        """Average a tensor over all processes."""
+        """Average a tensor over all processes; the result is where `value` was."""
         if self.size == 1:
             return value
-        value = value.detach().clone()
-        distributed.all_reduce(value)
-        return value / self.size
+        message = value.detach().to(self.device, copy=True)
+        distributed.all_reduce(message)
+        return (message / self.size).to(value.device)
+
+    def any(self, flag: bool) -> bool:
+        """Tell whether the flag is set in any process."""
+        return float(self.mean(torch.tensor(float(flag)))) > 0
 
     def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
         """Average gradients over all processes, in one message."""
@@ -36,14 +40,6 @@ class World:
             flat /= self.size
             for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
                 gradient.copy_(part.view_as(gradient))
-
-    def gather(self, value: Any) -> list[Any]:
-        """Collect a picklable value of every process, in the order of ranks."""
-        if self.size == 1:
-            return [value]
-        values: list[Any] = [None] * self.size
-        distributed.all_gather_object(values, value)
-        return values
 
     def barrier(self) -> None:
         """Wait for all processes."""
@@ -66,6 +62,6 @@ def joined(device: torch.device) -> Iterator[tuple[World, torch.device]]:
         raise ConfigError("several processes need --device cpu or cuda; there is one MPS device")
     distributed.init_process_group("nccl" if device.type == "cuda" else "gloo", rank=rank, world_size=size)
     try:
-        yield World(rank, size), device
+        yield World(rank, size, device), device
     finally:
         distributed.destroy_process_group()

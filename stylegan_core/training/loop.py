@@ -40,6 +40,13 @@ class TrainResult:
     snapshot: Path  # the newest
     cur_nimg: int
     finished: bool  # False: interrupted
+    first: bool = True  # False: another process of the same run reports
+
+    @property
+    def lines(self) -> list[str]:
+        """What to tell the person who runs it."""
+        state = "finished" if self.finished else "interrupted; the same command goes on"
+        return [f"{self.snapshot}: {self.cur_nimg / 1000:.3g} kimg, {state}"] if self.first else []
 
 
 def train(config: TrainConfig) -> TrainResult:
@@ -89,7 +96,7 @@ class _Run:
             while self.cur_nimg < total:
                 losses = self._step()
                 bar.update(self.config.batch)
-                stop = any(self.world.gather(interrupted.is_set()))
+                stop = self.world.any(interrupted.is_set())
                 if log is not None:
                     log.add(losses)
                     if self.cur_nimg % log_nimg == 0 or self.cur_nimg >= total or stop:
@@ -104,7 +111,7 @@ class _Run:
                     break
         if board is not None:
             board.close()
-        return TrainResult(snapshot, self.cur_nimg, self.cur_nimg >= total)
+        return TrainResult(snapshot, self.cur_nimg, self.cur_nimg >= total, self.world.rank == 0)
 
     def _rounded(self, nimg: float) -> int:
         """A count of images as whole batches, at least one."""
