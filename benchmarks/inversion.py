@@ -1,3 +1,4 @@
+# ruff: noqa: E402
 """The figures that inversion is to reach: against the baselines, by method, in batches, and on random generators.
 
     python benchmarks/inversion.py --data faces128.zip [--encoder FILE] [--faces 4] [--only speed,hybrid,...]
@@ -5,10 +6,14 @@
 The validation faces are those of the last pairs of the set (by person), kept out of the smile's fit. Every ratio comes
 from one run on one machine, in turns. Prints; writes nothing."""
 
+import sys
+from pathlib import Path
+
+sys.path[0] = str(Path(__file__).resolve().parent.parent)  # a script's own folder comes first, and holds namesakes
+
 import argparse
 import time
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import torch

@@ -68,6 +68,19 @@ class ScorecardConfig:
 
 
 @dataclass(frozen=True)
+class VideoConfig:
+    """How a film is inverted and put together again."""
+
+    frames: int = option(0, "frames at most; 0: all, up to 3,000")
+    fps: float = option(0.0, "frames a second; 0: the film's own, or 25")
+    passes: int = option(60, "steps for each frame after the shared pivot is found")
+    chunk: int = option(8, "neighbouring frames optimised at a time")
+    temporal: float = option(0.5, "weight of the squared change from frame to frame, in units of the std of W")
+    smooth_quads: float = option(1.5, "smoothing of the face's place over time, in frames")
+    paste: str = option("auto", "how the face goes back: auto, full, delta, warp, or none (the face alone)")
+
+
+@dataclass(frozen=True)
 class InvertConfig:
     """Which generator, which faces, and where to start."""
 

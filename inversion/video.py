@@ -1,0 +1,247 @@
+"""A film of a face: one pivot for all frames, smooth codes around it, and the frames back in the film."""
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter1d
+from torch import Tensor
+
+from inversion.config import InvertConfig, ProjectionConfig, VideoConfig
+from inversion.encoder import guess_codes
+from inversion.faces.align import align_face, face_quad
+from inversion.faces.detect import detect_faces
+from inversion.faces.paste import paste_face
+from inversion.invert import Inverter
+from inversion.latents import Latent, save_latent
+from inversion.losses import mean_squared_error, perceptual_features, wplus_spread
+from inversion.project import learning_rate_schedule, project_task
+from inversion.state import State, run_steps, task_signature
+from inversion.statistics import w_statistics
+from inversion.task import Task
+from stylegan_core.console import Console
+from stylegan_core.errors import ConfigError, FaceNotFoundError, ImageError
+from stylegan_core.images import SUFFIXES, read_photo, to_uint8, write_png
+
+MAX_FRAMES = 3000
+BETAS = (0.9, 0.99)
+Change = Callable[[Tensor], Tensor]  # codes [N, num_ws, w_dim] -> edited codes
+
+
+@dataclass(frozen=True)
+class Film:
+    """Frames and their pace."""
+
+    frames: list[NDArray[np.uint8]]  # [H, W, 3] each
+    fps: float
+
+
+def invert_video(
+    source: str, out: str, config: VideoConfig, invert: InvertConfig, projection: ProjectionConfig,
+    find_change: Callable[[Any], Change], console: Console,
+) -> None:  # fmt: skip
+    """Invert the largest face of a film (or of a folder of frames); write its latents and the film with it put back.
+
+    `find_change(generator)` gives the edit; interrupted and run again, it goes on."""
+    inverter = Inverter(invert, projection)
+    change, film = find_change(inverter.generator), read_film(source, config)
+    quads = smooth_quads(follow_face(film.frames, inverter, console), config.smooth_quads)
+    resolution, folder = inverter.generator.img_resolution, Path(out)
+    targets = torch.cat([align_face(frame, quad, resolution) for frame, quad in zip(film.frames, quads, strict=True)])
+    targets = targets.to(inverter.generator.w_avg.device)
+    if inverter.generator.img_channels == 1:
+        targets = targets.mean(dim=1, keepdim=True)
+    task = Task(inverter.generator, targets, inverter.perceptual, projection, state_file=folder / ".video-state")
+    ws = invert_frames(task, config, invert.encoder, console)
+    images = paste_film(film, quads, ws, change, inverter.generator, config.paste)
+    for index, frame in enumerate(images):
+        write_png(folder / "frames" / f"{index:05d}.png", frame, "Edited by a generative network (Invertigo).")
+    meta = inverter.generator.meta
+    for index, code in enumerate(ws.cpu().split(1)):
+        latent = Latent(code, code, generator=meta.fingerprint, quad=quads[index], report={"generator": meta.name})
+        save_latent(folder / "latents" / f"{index:05d}.npz", latent)
+    told = write_film(folder / "video.mp4", images, film.fps)
+    console.say(f"{folder}: {len(images)} frames{told}")
+
+
+def read_film(source: str, config: VideoConfig) -> Film:
+    """Read the frames of a film through imageio-ffmpeg, or the pictures of a folder in order of name."""
+    path = Path(source)
+    if path.is_dir():
+        files = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
+        frames = [read_photo(file).rgb for file in files[: config.frames or MAX_FRAMES]]
+        fps = config.fps or 25.0
+    elif path.is_file():
+        frames, fps = _decode(path, config.frames or MAX_FRAMES)
+        fps = config.fps or fps
+    else:
+        raise ImageError(f"{source}: no such film or folder; check the path")
+    if not frames or any(frame.shape != frames[0].shape for frame in frames):
+        raise ImageError(f"{source}: no frames, or frames of different sizes; give a film or a folder of its frames")
+    return Film(frames, fps)
+
+
+def _decode(path: Path, most: int) -> tuple[list[NDArray[np.uint8]], float]:
+    reader: Iterator[Any] = _ffmpeg().read_frames(str(path))
+    try:
+        about = next(reader)
+        width, height = about["size"]
+        frames = []
+        for data in reader:
+            frames.append(np.frombuffer(data, np.uint8).reshape(height, width, 3))
+            if len(frames) == most:
+                break
+    except (OSError, StopIteration, KeyError, ValueError) as error:
+        raise ImageError(f"{path}: not a readable film ({' '.join(str(error).split())[:160]})") from error
+    finally:
+        reader.close()  # type: ignore[attr-defined]
+    return frames, float(about.get("fps", 25.0))
+
+
+def _ffmpeg() -> Any:
+    try:
+        import imageio_ffmpeg
+    except ImportError:
+        raise ConfigError(
+            "films need imageio-ffmpeg: pip install 'invertigo[video]', or give a folder of frames"
+        ) from None
+    return imageio_ffmpeg
+
+
+def follow_face(frames: Sequence[NDArray[np.uint8]], inverter: Inverter, console: Console) -> list[NDArray[np.float64]]:
+    """Return the quad [4, 2] of the film's face in each frame: the largest at first, then the one nearest to it.
+
+    A frame in which no face is found takes the place of the frame before."""
+    quads: list[NDArray[np.float64] | None] = []
+    centre: NDArray[np.float64] | None = None
+    with console.progress("faces", len(frames)) as progress:
+        for index, frame in enumerate(frames):
+            found = [face_quad(face.landmarks, inverter.generator.meta.alignment) for face in detect_faces(frame)]
+            if found and centre is not None:
+                near = centre
+                found.sort(key=lambda quad: float(np.linalg.norm(quad.mean(axis=0) - near)))
+            quads.append(found[0] if found else None)
+            centre = found[0].mean(axis=0) if found else centre
+            progress(index + 1, 0.0)
+    known = [index for index, quad in enumerate(quads) if quad is not None]
+    if not known:
+        raise FaceNotFoundError("no face in any frame of the film; give one in which a face is seen")
+    nearest = [max((k for k in known if k <= index), default=known[0]) for index in range(len(quads))]
+    return [quad for index in nearest if (quad := quads[index]) is not None]
+
+
+def smooth_quads(quads: Sequence[NDArray[np.float64]], sigma: float) -> list[NDArray[np.float64]]:
+    """Return the quads [4, 2] smoothed over time by a Gaussian of `sigma` frames (0: as they are)."""
+    stacked = np.stack(quads)
+    return list(gaussian_filter1d(stacked, sigma, axis=0, mode="nearest") if sigma > 0 else stacked)
+
+
+def invert_frames(task: Task, config: VideoConfig, encoder: str, console: Console) -> Tensor:
+    """Return codes [T, num_ws, w_dim] of consecutive frames [T, C, R, R]: a shared pivot, and steps from it that change
+    slowly over time."""
+    assert task.state_file is not None
+    middle = task.targets[len(task.targets) // 2 :][:1]
+    pivot_file = task.state_file.with_name(f"{task.state_file.name}.pivot")
+    start = guess_codes(task.generator, middle, encoder)
+    with console.progress("pivot", task.config.steps) as progress:
+        one = replace(task, targets=middle, start=start, state_file=pivot_file, keep_state=True, progress=progress)
+        one = replace(one, config=replace(task.config, optimise_noise=False))
+        pivot = project_task(one).ws
+    search = _Frames(task, config, pivot)
+    total = config.passes * search.num_chunks
+    with console.progress("frames", total) as progress:
+        signature = task_signature(task, f"video {config}")
+        run_steps(search, total, progress, task.state_file, signature)
+    for file in (pivot_file, task.state_file):
+        file.unlink(missing_ok=True)
+    return search.codes()
+
+
+class _Frames:
+    """Adam on all frames' steps from the pivot, some neighbouring frames at a time."""
+
+    def __init__(self, task: Task, config: VideoConfig, pivot: Tensor) -> None:
+        self.task, self.video, self.pivot = task, config, pivot
+        self.w_std = w_statistics(task.generator)[1]
+        self.num_chunks = -(-len(task.targets) // config.chunk)
+        self.steps = torch.zeros(len(task.targets), *pivot.shape[1:]).to(pivot)  # in units of the std of W
+        self.first, self.second = torch.zeros_like(self.steps), torch.zeros_like(self.steps)
+
+    def codes(self) -> Tensor:
+        return self.pivot + self.steps * self.w_std
+
+    def step(self, step: int) -> float:
+        turn, number = divmod(step, self.num_chunks)
+        first = number * self.video.chunk
+        rows = slice(first, min(first + self.video.chunk, len(self.steps)))
+        chunk = self.steps[rows].clone().requires_grad_(True)
+        ws, targets, config = self.pivot + chunk * self.w_std, self.task.targets[rows], self.task.config
+        images = self.task.generator.synthesis(ws, noise_mode="const")
+        loss = config.lambda_mse * mean_squared_error(images, targets)
+        if self.task.perceptual and config.lambda_percept:
+            pair = [perceptual_features(self.task.perceptual, part) for part in (images, targets)]
+            loss = loss + config.lambda_percept * self.task.perceptual.between(*pair)
+        loss = loss + config.lambda_wplus * wplus_spread(ws, self.w_std)
+        total = loss.sum() + self.video.temporal * self._roughness(chunk, rows)
+        (gradient,) = torch.autograd.grad(total, chunk)
+        lr = config.lr * learning_rate_schedule(turn, self.video.passes)
+        with torch.no_grad():
+            mean, square = self.first[rows], self.second[rows]
+            mean.mul_(BETAS[0]).add_(gradient, alpha=1 - BETAS[0])
+            square.mul_(BETAS[1]).addcmul_(gradient, gradient, value=1 - BETAS[1])
+            unbiased = mean / (1 - BETAS[0] ** (turn + 1)), square / (1 - BETAS[1] ** (turn + 1))
+            self.steps[rows] -= lr * unbiased[0] / (unbiased[1].sqrt() + 1e-8)
+        return float(loss.detach().mean())
+
+    def _roughness(self, chunk: Tensor, rows: slice) -> Tensor:
+        """Return the summed squared step between neighbouring frames, the fixed ones at the chunk's ends included."""
+        before = self.steps[max(rows.start - 1, 0) : rows.start]
+        after = self.steps[rows.stop : rows.stop + 1]
+        path = torch.cat([before, chunk, after])
+        return (path[1:] - path[:-1]).square().mean(dim=(1, 2)).sum()
+
+    def finished(self) -> bool:
+        return False
+
+    def state(self) -> State:
+        return {"steps": self.steps, "first": self.first, "second": self.second}, {}
+
+    def restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
+        for name, tensor in self.state()[0].items():
+            tensor.copy_(tensors[name])
+
+
+def paste_film(
+    film: Film, quads: Sequence[NDArray[np.float64]], ws: Tensor, change: Change, generator: Any, mode: str
+) -> list[NDArray[np.uint8]]:
+    """Render every frame's code before and after `change` and paste the difference into the frame."""
+    pasted = []
+    for frame, quad, code in zip(film.frames, quads, ws.split(1), strict=True):
+        with torch.no_grad():
+            inverted, edited = (generator.synthesis(w, noise_mode="const") for w in (code, change(code)))
+        after, before = (image.clamp(-1, 1).expand(-1, 3, -1, -1) for image in (edited, inverted))
+        pasted.append(to_uint8(after)[0] if mode == "none" else paste_face(frame, quad, after, before, mode).rgb)
+    return pasted
+
+
+def write_film(path: Path, frames: Sequence[NDArray[np.uint8]], fps: float) -> str:
+    """Write frames as MP4 where imageio-ffmpeg is installed; return what to add to the report of it."""
+    try:
+        ffmpeg = _ffmpeg()
+    except ConfigError:
+        return f" in {path.parent / 'frames'}; install imageio-ffmpeg for an MP4 as well"
+    height, width = (side - side % 2 for side in frames[0].shape[:2])  # the codec takes even sides only
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        temporary = Path(folder) / path.name
+        writer = ffmpeg.write_frames(str(temporary), (width, height), fps=fps, quality=8, macro_block_size=2)
+        writer.send(None)
+        for frame in frames:
+            writer.send(np.ascontiguousarray(frame[:height, :width]))
+        writer.close()
+        temporary.replace(path)
+    return f", {path}"

@@ -1,0 +1,119 @@
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from PIL import Image
+from scipy.ndimage import gaussian_filter1d
+from small_generators import Pooled, tiny
+
+import cli
+from inversion.config import ProjectionConfig, VideoConfig
+from inversion.latents import load_latent
+from inversion.task import Task
+from inversion.video import invert_frames, read_film, smooth_quads, write_film
+from stylegan_core.console import Console
+from stylegan_core.errors import ImageError
+
+QUIET = Console(quiet=True)
+
+
+def frames_of(generator, num=6):
+    """Frames of a code that moves a little."""
+    w = generator.mapping(torch.randn(2, generator.z_dim, generator=torch.Generator().manual_seed(0)))
+    ws = torch.stack([w[0].lerp(w[1], 0.3 * t / num) for t in range(num)])
+    return generator.synthesis(ws)
+
+
+def a_task(generator, frames, tmp_path):
+    config = ProjectionConfig(steps=20, lambda_mse=10.0, patience=0)
+    return Task(generator, frames, Pooled(), config, state_file=tmp_path / "state")
+
+
+def roughness(ws):
+    return (ws[1:] - ws[:-1]).square().mean().item()
+
+
+def test_frames_are_followed_and_the_temporal_term_smooths_their_codes(tmp_path):
+    generator = tiny()
+    frames = frames_of(generator) + 0.2 * torch.randn(6, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+    task = a_task(generator, frames, tmp_path)
+    rough, smooth = (
+        invert_frames(task, VideoConfig(passes=30, chunk=4, temporal=weight), "", QUIET) for weight in (0.0, 50.0)
+    )
+    assert roughness(smooth) < 0.5 * roughness(rough)
+    pivot_error = (generator.synthesis(rough.mean(dim=0, keepdim=True)) - frames).square().mean()
+    assert (generator.synthesis(rough) - frames).square().mean() < pivot_error
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupted_film_goes_on_bit_for_bit(tmp_path):
+    generator = tiny()
+    task, config = a_task(generator, frames_of(generator), tmp_path), VideoConfig(passes=4, chunk=4)
+
+    class Stopping(Console):
+        left = 5
+
+        def progress(self, label, total):
+            from contextlib import nullcontext
+
+            def update(step, loss):
+                self.left -= label == "frames"
+                if self.left == 0:
+                    raise KeyboardInterrupt
+
+            return nullcontext(update)
+
+    whole = invert_frames(task, config, "", QUIET)
+    with pytest.raises(KeyboardInterrupt):
+        invert_frames(task, config, "", Stopping(quiet=True))
+    assert torch.equal(invert_frames(task, config, "", QUIET), whole)
+
+
+def test_quads_are_smoothed_by_a_gaussian_and_left_alone_at_zero():
+    quads = [np.random.default_rng(index).normal(size=(4, 2)) for index in range(5)]
+    assert np.array_equal(np.stack(smooth_quads(quads, 0.0)), np.stack(quads))
+    expected = gaussian_filter1d(np.stack(quads), 1.5, axis=0, mode="nearest")
+    np.testing.assert_allclose(np.stack(smooth_quads(quads, 1.5)), expected)
+    still = [quads[0]] * 5
+    np.testing.assert_allclose(np.stack(smooth_quads(still, 2.0)), np.stack(still))
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # imageio-ffmpeg leaves its pipes open
+def test_a_film_is_written_and_read_back(tmp_path):
+    pytest.importorskip("imageio_ffmpeg")
+    ramp = np.linspace(0, 255, 64, dtype=np.uint8)
+    frames = [np.tile(np.roll(ramp, 4 * t)[None, :, None], (48, 1, 3)) for t in range(5)]
+    write_film(tmp_path / "x.mp4", frames, 10.0)
+    film = read_film(str(tmp_path / "x.mp4"), VideoConfig())
+    assert (len(film.frames), film.fps, film.frames[0].shape) == (5, 10.0, (48, 64, 3))
+    for one, other in zip(frames, film.frames, strict=True):
+        assert np.abs(one.astype(int) - other).mean() < 12
+    assert len(read_film(str(tmp_path / "x.mp4"), VideoConfig(frames=2)).frames) == 2
+
+
+def test_what_is_no_film_is_refused(tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ImageError, match="no such film"):
+        read_film(str(tmp_path / "missing.mp4"), VideoConfig())
+    with pytest.raises(ImageError, match="no frames"):
+        read_film(str(tmp_path / "empty"), VideoConfig())
+    for side in (16, 32):
+        Image.new("RGB", (side, side)).save(tmp_path / "empty" / f"{side}.png")
+    with pytest.raises(ImageError, match="different sizes"):
+        read_film(str(tmp_path / "empty"), VideoConfig())
+
+
+def test_the_command_puts_the_edited_face_back_and_leaves_the_rest(tmp_path, astronaut):
+    (tmp_path / "in").mkdir()
+    for index in range(3):
+        Image.fromarray(np.roll(astronaut[:256, 100:356], 2 * index, axis=1)).save(tmp_path / "in" / f"{index}.png")
+    words = ["video", str(tmp_path / "in"), "--transfer", "smile:-1", "--steps", "4", "--passes", "3"]
+    result = CliRunner().invoke(cli.main, [*words, "--out", str(tmp_path / "out")])
+    assert result.exit_code == 0, result.output
+    for index in range(3):
+        before = np.asarray(Image.open(tmp_path / "in" / f"{index}.png"))
+        after = np.asarray(Image.open(tmp_path / "out" / "frames" / f"{index:05d}.png"))
+        changed = (before != after).any(axis=-1)
+        assert 1000 < changed.sum() < 0.5 * changed.size
+        assert not changed[-20:].any()
+        assert load_latent(tmp_path / "out" / "latents" / f"{index:05d}.npz").quad is not None
