@@ -6,8 +6,13 @@ The faces are the neutral photos of the last 20 people of the set (no direction 
 codes, or with --codes project as W+ inversions; directions that lower their starting point (neutral) are measured on
 the smiling photos of the same people. Judges look at renders. Writes a strip a direction and the leak matrix."""
 
-import argparse
+# ruff: noqa: E402
+import sys
 from pathlib import Path
+
+sys.path[0] = str(Path(__file__).resolve().parent.parent)  # this script has the name of a package beside it
+
+import argparse
 from typing import Any
 
 import numpy as np

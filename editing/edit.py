@@ -10,8 +10,7 @@ from typing import Any
 import torch
 
 from editing.config import DEFAULT_SEARCH, PLAIN_TRANSFER, EditConfig, SearchConfig, TransferConfig
-from editing.directions import find_direction
-from editing.editor import Editor, Transfer, check_number, check_strength, kept_names
+from editing.editor import Editor, Transfer, check_number, check_strength, check_transfers
 from editing.layers import parse_layers
 from editing.render import EditedFace, edit_scores, find_photo, paste_into_photo, render_edit, write_edit, write_photo
 from editing.strength import search_line
@@ -63,8 +62,7 @@ def edit_files(
         raise ConfigError("nothing to do: give --transfer NAME, or --transfer-from NEUTRAL EXPRESSION")
     strength = check_strength(workshop.config.strength)
     steps = [Transfer.parse(text, strength) for text in transfers]
-    for name in [*(step.name for step in steps), *kept_names(how.keep)]:
-        find_direction(name, workshop.generator)  # one that does not fit is refused before any work
+    check_transfers(workshop.generator, steps, how, search)  # what cannot work is refused before any work
     number = check_number(strength) if pair else 0.0
     example = (open_set(pair[0], workshop), open_set(pair[1], workshop)) if pair else None
 

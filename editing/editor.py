@@ -58,6 +58,25 @@ def kept_names(keep: str) -> list[str]:
     return [name for name in (part.strip() for part in keep.split(",")) if name and name != "identity"]
 
 
+def check_transfers(generator: Any, transfers: Sequence[Transfer], how: TransferConfig, search: SearchConfig) -> str:
+    """Refuse transfers that cannot work; return the attribute that the one with strength "auto" is judged by."""
+    for name in [*(item.name for item in transfers), *kept_names(how.keep)]:
+        find_direction(name, generator)
+    for layers in [how.layers, *(item.layers for item in transfers)]:
+        if layers:
+            parse_layers(layers, generator.num_ws)
+    automatic = [item for item in transfers if item.strength == AUTO]
+    if not automatic:
+        return ""
+    if len(automatic) > 1:
+        raise ConfigError("only one transfer can have the strength auto; give the others numbers, as age:0.5")
+    attribute = search.judge or find_direction(automatic[0].name, generator).attribute
+    if not attribute:
+        raise ConfigError(f"no judge is known for '{automatic[0].name}', which auto needs; name one with --judge")
+    find_judge(attribute)
+    return attribute
+
+
 def check_strength(strength: float | str) -> float | str:
     """Return a strength that makes sense, or "auto"; raises `ConfigError`."""
     if strength == AUTO:
@@ -90,9 +109,7 @@ class Editor:
         """Move along several directions at once; the sum does not depend on their order beyond float error.
 
         One of them may have the strength "auto": it comes last, and its strength is searched for on renders."""
-        automatic = [item for item in transfers if item.strength == AUTO]
-        if len(automatic) > 1:
-            raise ConfigError("only one transfer can have the strength auto; give the others numbers, as age:0.5")
+        attribute = check_transfers(self.generator, transfers, how, search)
         ws, edits = self._ws(), []
         for item in transfers:
             if item.strength != AUTO:
@@ -100,14 +117,10 @@ class Editor:
                 step = self._step(ws, item, how, strength)
                 ws = move(ws, step, strength)
                 edits.append({"transfer": item.name, "strength": strength, **_named(item, how)})
+        automatic = [item for item in transfers if item.strength == AUTO]
         if not automatic:
             return self._edited(ws, edits)
         item = automatic[0]
-        attribute = search.judge or find_direction(item.name, self.generator).attribute
-        if not attribute:
-            raise ConfigError(
-                f"no judge is known for '{item.name}', which --strength auto needs; name one with --judge"
-            )
         judge, step = find_judge(attribute), self._step(ws, item, how, 1.0)
         measure = measure_with(
             renderer(self.generator, self.latent),
