@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from editing.config import DEFAULT_SEARCH, PLAIN_TRANSFER, EditConfig, SearchConfig, TransferConfig
-from editing.editor import Editor, Transfer, check_number, check_strength, check_transfers
+from editing.editor import AUTO, Editor, Transfer, check_judge, check_strength, check_transfers
 from editing.layers import parse_layers
 from editing.render import EditedFace, edit_scores, find_photo, paste_into_photo, render_edit, write_edit, write_photo
 from editing.strength import search_line
@@ -63,14 +63,17 @@ def edit_files(
     strength = check_strength(workshop.config.strength)
     steps = [Transfer.parse(text, strength) for text in transfers]
     check_transfers(workshop.generator, steps, how, search)  # what cannot work is refused before any work
-    number = check_number(strength) if pair else 0.0
+    if pair and strength == AUTO:
+        check_judge(search)
+        if any(step.strength == AUTO for step in steps):
+            raise ConfigError("only one edit can have the strength auto; give the transfers numbers, as smile:0.5")
     example = (open_set(pair[0], workshop), open_set(pair[1], workshop)) if pair else None
 
     def change(editor: Editor) -> Latent:
         latent = editor.transfer(steps, how, search) if steps else editor.latent
-        return Editor(workshop.generator, latent).transfer_from(*example, number) if example else latent
+        return Editor(workshop.generator, latent).transfer_from(*example, strength, search) if example else latent
 
-    names = [f"{step.name} {step.strength}" for step in steps] + [f"expression {number:g}"] * (pair is not None)
+    names = [f"{step.name} {step.strength}" for step in steps] + [f"expression {strength}"] * (pair is not None)
     change_files(inputs, change, " + ".join(names), workshop)
 
 

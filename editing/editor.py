@@ -77,6 +77,14 @@ def check_transfers(generator: Any, transfers: Sequence[Transfer], how: Transfer
     return attribute
 
 
+def check_judge(search: SearchConfig) -> str:
+    """Return the name of the judge that a search names; raises `ConfigError` without one."""
+    if not search.judge:
+        raise ConfigError("no judge is known for a pair's difference, which auto needs; name one with --judge")
+    find_judge(search.judge)
+    return search.judge
+
+
 def check_strength(strength: float | str) -> float | str:
     """Return a strength that makes sense, or "auto"; raises `ConfigError`."""
     if strength == AUTO:
@@ -121,7 +129,14 @@ class Editor:
         if not automatic:
             return self._edited(ws, edits)
         item = automatic[0]
-        judge, step = find_judge(attribute), self._step(ws, item, how, 1.0)
+        moved, report = self._search(ws, self._step(ws, item, how, 1.0), attribute, search)
+        edits.append({"transfer": item.name, "strength": report["best"]["strength"], "auto": True, **_named(item, how)})
+        latent = self._edited(moved, edits)
+        return latent.edited(latent.ws, {"strength_search": report})
+
+    def _search(self, ws: Tensor, step: Tensor, attribute: str, search: SearchConfig) -> tuple[Tensor, dict[str, Any]]:
+        """Return ws after as much of `step` as the judge of `attribute` needs, and what the report says of it."""
+        judge = find_judge(attribute)
         measure = measure_with(
             renderer(self.generator, self.latent),
             lambda strength: move(ws, step, strength),
@@ -129,10 +144,7 @@ class Editor:
             self.generator.meta.alignment,
         )
         found = find_strength(measure, judge, search)
-        report = search_report(found, search, attribute)
-        edits.append({"transfer": item.name, "strength": found.best.strength, "auto": True, **_named(item, how)})
-        latent = self._edited(move(ws, step, found.best.strength), edits)
-        return latent.edited(latent.ws, {"strength_search": report})
+        return move(ws, step, found.best.strength), search_report(found, search, attribute)
 
     def _step(self, ws: Tensor, item: Transfer, how: TransferConfig, strength: float) -> Tensor:
         """Return the step of strength 1 [1, num_ws, w_dim] of a transfer at ws, less what is to be kept."""
@@ -158,13 +170,29 @@ class Editor:
         ws = move(ws, direction.vector.to(ws), check_number(strength), direction.layers)
         return self._edited(ws, [{"transfer": direction.name, "strength": strength}])
 
-    def transfer_from(self, neutral: Latent, expression: Latent, strength: float = 1.0) -> Latent:
-        """Move by the difference of two other latents: w = w1 + strength * (w3 - w2)."""
+    def transfer_from(
+        self,
+        neutral: Latent,
+        expression: Latent,
+        strength: float | str = 1.0,
+        search: SearchConfig = DEFAULT_SEARCH,
+    ) -> Latent:
+        """Move by the difference of two other latents: w = w1 + strength * (w3 - w2).
+
+        The strength "auto" is searched for with the judge that `search` names."""
         for other in (neutral, expression):
             check_generator(other, self.generator, "the pair to transfer from")
-        device = self.generator.w_avg.device
-        ws = transfer_expression(self._ws(), neutral.ws.to(device), expression.ws.to(device), check_number(strength))
-        return self._edited(ws, [{"transfer_from": "pair", "strength": strength}])
+        ws, device = self._ws(), self.generator.w_avg.device
+        before, after = neutral.ws.to(device), expression.ws.to(device)
+        if strength == AUTO:
+            moved, report = self._search(ws, after - before, check_judge(search), search)
+            latent = self._edited(
+                moved, [{"transfer_from": "pair", "strength": report["best"]["strength"], "auto": True}]
+            )
+            return latent.edited(latent.ws, {"strength_search": report})
+        number = check_number(strength)
+        ws = transfer_expression(ws, before, after, number)
+        return self._edited(ws, [{"transfer_from": "pair", "strength": number}])
 
     def truncate(self, psi: float, cutoff: int | None = None) -> Latent:
         """Pull towards the mean of W."""

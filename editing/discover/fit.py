@@ -66,7 +66,7 @@ def fit_attribute(
     low = w[scores[:, column].argsort()[: max(len(w) // 2, 1)]]  # codes that have little of it: what it is used on
     direction = describe(generator, name, found.step, finish, about)
     if boundary.refine > 0:
-        direction = refine_direction(generator, direction, low, boundary)
+        direction = refine_direction(generator, direction, w, boundary)
     source = Path(boundary.data).name if boundary.data else f"{boundary.samples} samples"
     direction = calibrate(generator, direction, judge, low, {"data": source})
     save_direction(out, direction)
@@ -95,10 +95,10 @@ def judged_codes(generator: Any, boundary: BoundaryConfig) -> tuple[Tensor, Tens
     return w, scores
 
 
-def refine_direction(generator: Any, direction: Direction, low: Tensor, boundary: BoundaryConfig) -> Direction:
-    """Return the direction after `boundary.refine` steps on renders of codes w [N, w_dim] that have little of it."""
+def refine_direction(generator: Any, direction: Direction, w: Tensor, boundary: BoundaryConfig) -> Direction:
+    """Return the direction after `boundary.refine` steps on renders of codes w [N, w_dim]."""
     start = direction.vector * REFINE_FROM
-    refined = refine(generator, start, direction.attribute, low, boundary.refine, direction.layers, boundary.seed)
+    refined = refine(generator, start, direction.attribute, w, boundary.refine, direction.layers, boundary.seed)
     report = {"refined": boundary.refine, "loss": [refined.first_loss, refined.last_loss]}
     deviation = w_statistics(generator)[1].cpu()
     return renew(direction, refined.step / (refined.step / deviation).norm(), "", report)

@@ -171,3 +171,16 @@ def test_keeping_identity_brings_the_person_nearer_and_the_step_stays(faces64, f
     images = [as_face(faces64.synthesis(face.ws + step)).detach() for step in (0, smile, kept)]
     before, after = (identity_distance(image, images[0], faces64.meta.alignment) for image in images[1:])
     assert float(after) < 0.8 * float(before)
+
+
+def test_a_pairs_difference_is_taken_as_far_as_the_named_judge_says(faces64, face):
+    smile = find_direction("smile", faces64).vector
+    neutral = dataclasses.replace(face, ws=generate_ws(faces64, [9]))
+    happy = dataclasses.replace(neutral, ws=neutral.ws + smile)
+    editor, search = Editor(faces64, face), SearchConfig(target=0.5, identity_floor=1, leak=1, judge="happy")
+    latent = editor.transfer_from(neutral, happy, "auto", search)
+    assert float(score_codes(faces64, latent.ws, PROBABILITY)) == pytest.approx(0.5, abs=0.05)
+    by_name = editor.transfer([Transfer("smile", "auto")], search=search)
+    torch.testing.assert_close(latent.ws, by_name.ws, atol=1e-3, rtol=0)
+    with pytest.raises(ConfigError, match="--judge"):
+        editor.transfer_from(neutral, happy, "auto")

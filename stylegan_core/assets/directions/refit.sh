@@ -27,7 +27,7 @@ boundary age 0 ""
 boundary gender 0 "$out/$prefix-age.npz"
 both=$out/$prefix-age.npz,$out/$prefix-gender.npz
 for name in happy disgusted neutral; do boundary "$name" 0 "$both"; done
-boundary sad 25 "$both"
+boundary sad 50 "$both"
 boundary surprised 30 "$both"
 boundary fearful 35 "$both"
 boundary angry 40 "$both"
