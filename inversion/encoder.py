@@ -2,7 +2,7 @@
 
 import json
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -126,7 +126,19 @@ def find_encoder(generator: Any, encoder: str = "") -> LoadedEncoder | None:
             f"{path}: an encoder for another generator ({fingerprint[:12]}); {generator.meta.name} is "
             f"{generator.meta.fingerprint[:12]}: train one for it with `invertigo encoder train`"
         )
+    if not encoder and not loaded.curvature:
+        return replace(loaded, curvature=shipped_curvature(fingerprint, generator.w_avg.device))
     return loaded
+
+
+@lru_cache(maxsize=2)
+def shipped_curvature(fingerprint: str, device: torch.device) -> dict[str, Tensor]:
+    """Return the curvature that ships for the generator with this fingerprint; empty where there is none."""
+    for path in sorted(asset_path("").glob("*_curvature.safetensors")):
+        with safe_open(str(path), framework="pt", device=str(device)) as file:
+            if file.metadata()["generator"] == fingerprint:
+                return {name: file.get_tensor(name).float() for name in ("directions", "values")}
+    return {}
 
 
 @lru_cache(maxsize=1)

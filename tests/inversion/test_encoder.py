@@ -13,6 +13,7 @@ from inversion.curvature import DAMPING, conditioned, curvature_in_w, measure_cu
 from inversion.encoder import Encoder, EncoderShape, find_encoder, guess_codes, save_encoder
 from inversion.invert import Inverter
 from inversion.project import project_task
+from inversion.statistics import w_statistics
 from inversion.train_encoder import ridge, train_encoder
 from stylegan_core.assets import asset_path
 from stylegan_core.checkpoints.native import save_generator
@@ -74,6 +75,22 @@ def test_the_shipped_linear_encoder_still_guesses_what_its_matrices_say(faces64)
         "shift"
     ].float()
     assert_close(guess_codes(faces64, images)[:, 0], expected, atol=1e-4, rtol=1e-4)
+
+
+def test_the_shipped_curvature_is_that_of_the_default_generator(faces64):
+    """Along the stored directions the loss bends as much as their eigenvalues say."""
+    curvature = find_encoder(faces64).curvature
+    if not curvature:
+        pytest.skip("none ships for this default generator; make it with `invertigo encoder train`")
+    directions, values = curvature["directions"], curvature["values"]
+    assert_close(directions @ directions.T, torch.eye(len(directions)), atol=0.02, rtol=0)
+    assert (values[:-1] >= values[1:]).all()
+    images = torch.zeros(1, 3, 64, 64)
+    w_std = w_statistics(faces64)[1]
+    ws = guess_codes(faces64, images)
+    steps = (directions[[0, 200]].unflatten(1, (faces64.num_ws, -1)) * w_std) * 0.05
+    change = (faces64.synthesis(ws + steps) - faces64.synthesis(ws)).square().mean(dim=(1, 2, 3))
+    assert change[0] > 5 * change[1]  # steep against flat
 
 
 def test_an_encoder_of_another_generator_and_other_files_are_refused(tmp_path):
