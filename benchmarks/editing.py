@@ -33,12 +33,13 @@ from inversion.encoder import guess_codes
 from inversion.faces.judges import JUDGES
 from inversion.invert import Inverter
 from inversion.latents import Latent
-from stylegan_core.generate import render
+from stylegan_core.generate import generate_ws, render
 from stylegan_core.images import labelled_grid, to_uint8, write_png
 
 NOTE = "Made by a generative network (Invertigo); not a photograph."
 STRIP = (-1.0, -0.5, 0.0, 0.5, 1.0, 1.5)
 CELL = 64
+STRIP_SEEDS = (18, 12)
 
 
 def validation_codes(data: str, num: int, codes: str) -> tuple[Any, Tensor, Tensor]:
@@ -92,13 +93,13 @@ def heat_map(rows: list[str], columns: list[str], values: NDArray[np.float32]) -
     return np.asarray(canvas)
 
 
-def write_strip(generator: Any, direction: Direction, ws: Tensor, path: Path) -> None:
-    """Write faces in rows at the strengths of `STRIP`."""
+def write_strip(generator: Any, direction: Direction, path: Path) -> None:
+    """Write two of the generator's own faces (nobody's) at the strengths of `STRIP`."""
     rows = []
-    for w in ws:
+    for w in generate_ws(generator, STRIP_SEEDS, psi=0.8):
         codes = torch.cat([move(w[None], direction.vector, strength, direction.layers) for strength in STRIP])
         rows.append([*to_uint8(render(generator, codes))])
-    write_png(path, labelled_grid(rows, column_labels=[f"{s:+.1f}" for s in STRIP], side=112), NOTE)
+    write_png(path, labelled_grid(rows, column_labels=[f"{s:+.1f}" for s in STRIP], side=96), NOTE)
 
 
 def auto_rows(generator: Any, names: list[str], ws: Tensor) -> None:
@@ -153,8 +154,7 @@ def main() -> None:
         out = Path(options.out)
         write_png(out / "leak-matrix.png", heat_map([item.name for item in found], list(JUDGES), matrix.numpy()))
         for item in found:
-            chosen = smiling if item.attribute == "neutral" else neutral
-            write_strip(generator, item, chosen[[1, 7, 12]], out / f"direction-{item.name}.png")
+            write_strip(generator, item, out / f"direction-{item.name}.png")
 
 
 if __name__ == "__main__":

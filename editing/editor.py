@@ -158,8 +158,9 @@ class Editor:
         if "identity" not in [name.strip() for name in how.keep.split(",")] or strength == 0:
             return step
         deviation = w_statistics(generator)[1].to(ws)
+        judge = find_judge(direction.attribute) if direction.attribute else None
         kept = keep_identity(
-            renderer(generator, self.latent), generator.meta.alignment, ws, step * strength, deviation, chosen
+            renderer(generator, self.latent), generator.meta.alignment, ws, step * strength, deviation, chosen, judge
         )
         return kept / strength
 

@@ -7,11 +7,12 @@ from torch import Tensor
 
 from editing.expression import move
 from editing.judging import as_face
-from inversion.faces.judges import identity_descriptor
+from inversion.faces.judges import Judge, identity_descriptor
 from stylegan_core.networks.protocol import Alignment
 
 STEPS = 24
 RATE = 0.04  # of the compensation, in standard deviations of W
+HOLD_WEIGHT = 0.05  # of the squared change of what the judge says
 SPREAD_WEIGHT = 0.002  # of the compensation's mean square, in standard deviations of W
 
 
@@ -22,17 +23,20 @@ def keep_identity(
     step: Tensor,
     deviation: Tensor,
     layers: Sequence[int] | None = None,
+    judge: Judge | None = None,
 ) -> Tensor:
     """Return `step` [1, num_ws, w_dim] plus a compensation at right angles to it (in units of `deviation` [w_dim]).
 
     The compensation minimises the identity distance between the renders of ws + step and ws, with a weight on its
-    size, and moves `layers` only (None: all); what the step itself does is left as it is. Adam, a fixed number of
-    steps."""
+    size, and moves `layers` only (None: all); what the step itself does is left as it is, also in the
+    eyes of its `judge` where one is known, since a descriptor takes a smile for a part of the person. Adam, a fixed
+    number of steps."""
     step = step.expand_as(ws)
     unit = step / deviation
     unit = unit / unit.norm().clamp_min(1e-12)
     with torch.no_grad():
         wanted = identity_descriptor(as_face(render(ws)), alignment)
+        reached = _said(judge, as_face(render(ws + step)), alignment)
     chosen = move(torch.zeros_like(ws), torch.ones_like(ws), 1.0, layers)  # 1 where the layer may move
     free = torch.zeros_like(ws, requires_grad=True)
     optimiser = torch.optim.Adam([free], lr=RATE, betas=(0.9, 0.99))
@@ -40,8 +44,9 @@ def keep_identity(
     for number in range(STEPS + 1):
         across = free * chosen
         across = across - (across * unit).sum() * unit  # in standard deviations of W
-        found = identity_descriptor(as_face(render(ws + step + across * deviation)), alignment)
-        distance = (found - wanted).square().sum()
+        image = as_face(render(ws + step + across * deviation))
+        distance = (identity_descriptor(image, alignment) - wanted).square().sum()
+        distance = distance + HOLD_WEIGHT * (_said(judge, image, alignment) - reached).square().sum()
         if float(distance.detach()) < lowest:
             best, lowest = (step + across * deviation).detach(), float(distance.detach())
         if number == STEPS:
@@ -50,3 +55,11 @@ def keep_identity(
         (distance + SPREAD_WEIGHT * across.square().mean()).backward()
         optimiser.step()
     return best
+
+
+def _said(judge: Judge | None, image: Tensor, alignment: Alignment) -> Tensor:
+    """Return what the judge says in units of a clear change: log odds, or years over `clear`; zeros without one."""
+    if judge is None:
+        return image.new_zeros(len(image))
+    value = judge.score(image, alignment)
+    return value.clamp(1e-9, 1 - 1e-6).logit() if judge.unit == "probability" else value / judge.clear

@@ -184,3 +184,15 @@ def test_a_pairs_difference_is_taken_as_far_as_the_named_judge_says(faces64, fac
     torch.testing.assert_close(latent.ws, by_name.ws, atol=1e-3, rtol=0)
     with pytest.raises(ConfigError, match="--judge"):
         editor.transfer_from(neutral, happy, "auto")
+
+
+def test_keeping_identity_keeps_what_the_judge_sees_of_the_edit(faces64, face):
+    editor = Editor(faces64, face)
+    plain, kept = (editor.transfer([Transfer("smile")], TransferConfig(keep=keep)) for keep in ("", "identity"))
+    values = [float(score_codes(faces64, latent.ws, PROBABILITY)) for latent in (face, plain, kept)]
+    assert values[2] - values[0] > 0.7 * (values[1] - values[0]) > 0.1
+    before, after = (
+        float(identity_distance(as_face(editor.render(latent)), as_face(editor.render()), faces64.meta.alignment))
+        for latent in (plain, kept)
+    )
+    assert after < 0.95 * before
