@@ -133,6 +133,7 @@ def main() -> None:
     parser.add_argument("--cpu-time", action="store_true", help="time the process, not the clock: for a busy machine")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    unit = "CPU seconds" if options.cpu_time else "seconds"
     clock = time.process_time if options.cpu_time else time.perf_counter
     stepper, batches = make_stepper(options.preset, options.resolution, options.batch)
     compare(stepper, batches)
@@ -144,9 +145,7 @@ def main() -> None:
                     start = clock()
                     run()
                     times[name][index] = min(times[name][index], clock() - start)
-    print(
-        f"{options.preset}, {options.resolution} px, batch {options.batch}, {options.threads} threads; seconds a call"
-    )
+    print(f"{options.preset}, {options.resolution} px, batch {options.batch}, {options.threads} threads; {unit} a call")
     print(f"{'':12}{'textbook':>10}{'ours':>8}{'ratio':>7}{'share':>8}{'outside conv':>14}")
     totals = [0.0, 0.0]
     for name, (run, share) in phases(stepper, batches).items():
