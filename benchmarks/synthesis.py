@@ -6,7 +6,9 @@ Textbook: one set of kernels per sample (weights times styles) in a grouped conv
 (within the layers a transposed convolution, which is the faster way) and a depthwise FIR filter. It runs on the same
 weights; both images are compared before anything is timed. `forward` is without gradients; `forward+backward` takes the
 gradient with respect to ws only, as inversion does. Ours and the textbook run in turn, and the smallest of the repeats
-counts. Peak memory is what one forward+backward adds to the resident set at most, in a process of its own."""
+counts. Peak memory is what one forward+backward adds to the resident set at most, in a process of its own.
+
+On a machine that is busy with other work, `--cpu-time --threads 1` counts this process's time instead of the wall's."""
 
 import argparse
 import math
@@ -103,7 +105,9 @@ def backward(run: Callable[[StyleGAN2Generator, Tensor], Tensor], generator: Sty
     torch.autograd.grad(run(generator, ws).square().mean(), ws)
 
 
-def measure(resolution: int, channel_base: int, repeats: int) -> dict[str, tuple[float, float]]:
+def measure(
+    resolution: int, channel_base: int, repeats: int, clock: Callable[[], float]
+) -> dict[str, tuple[float, float]]:
     """Return (forward, forward+backward) seconds of each formulation."""
     generator, ws = make_generator(resolution, channel_base)
     with torch.no_grad():
@@ -114,13 +118,13 @@ def measure(resolution: int, channel_base: int, repeats: int) -> dict[str, tuple
     best = {name: [math.inf, math.inf] for name in FORMULATIONS}
     for _ in range(repeats):
         for name, run in FORMULATIONS.items():
-            start = time.perf_counter()
+            start = clock()
             with torch.no_grad():
                 run(generator, ws)
-            middle = time.perf_counter()
+            middle = clock()
             backward(run, generator, ws)
             best[name][0] = min(best[name][0], middle - start)
-            best[name][1] = min(best[name][1], time.perf_counter() - middle)
+            best[name][1] = min(best[name][1], clock() - middle)
     return {name: (times[0], times[1]) for name, times in best.items()}
 
 
@@ -159,18 +163,22 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=[64, 256, 1024])
     parser.add_argument("--channel-bases", type=int, nargs="+", default=[16384, 32768])
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--cpu-time", action="store_true")
     parser.add_argument("--memory-of", nargs=3, help=argparse.SUPPRESS)
     args = parser.parse_args()
-    torch.set_num_threads(2)
+    torch.set_num_threads(args.threads)
     if args.memory_of:
         print_memory(int(args.memory_of[0]), int(args.memory_of[1]), args.memory_of[2])
         return
-    print("batch 1, 2 threads, float32; seconds, and MiB of peak memory over one forward+backward")
+    clock = time.process_time if args.cpu_time else time.perf_counter
+    seconds = "seconds of processor time" if args.cpu_time else "seconds"
+    print(f"batch 1, {args.threads} threads, float32; {seconds}, and MiB of peak memory over one forward+backward")
     print(f"{'px':>5} {'base':>6} | {'forward':^22} | {'forward+backward':^22} | {'peak memory':^22}")
     print(f"{'':12} | {'textbook':>8} {'ours':>6} {'ratio':>6} | {'textbook':>8} {'ours':>6} {'ratio':>6} |")
     for resolution in args.sizes:
         for base in args.channel_bases:
-            times = measure(resolution, base, args.repeats)
+            times = measure(resolution, base, args.repeats, clock)
             cells = []
             for i in (0, 1):
                 textbook, ours = times["textbook"][i], times["ours"][i]

@@ -38,7 +38,7 @@ CASES = [(noise, up, clamp) for noise in ("none", "shared", "own") for up in (1,
 
 
 @pytest.mark.parametrize(("noise", "up", "clamp"), CASES)
-@pytest.mark.parametrize("piece", [1 << 18, 40])
+@pytest.mark.parametrize("piece", [1 << 16, 40])
 def test_values_and_gradients_are_those_of_autograd(
     noise: str, up: int, clamp: float | None, piece: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
