@@ -112,7 +112,7 @@ def test_the_command_writes_a_table_whose_numbers_are_those_of_the_picture(tmp_p
     rng = np.random.default_rng(0)
     for index in range(3):
         Image.fromarray(rng.integers(0, 255, (8, 8, 3), dtype=np.uint8)).resize((64, 64)).save(folder / f"{index}.png")
-    words = ["scorecard", "--data", str(folder), "--images", "2", "--methods", "encoder,project:3,tune:2",
+    words = ["scorecard", "--data", str(folder), "--images", "1", "--methods", "encoder,project:3,tune:2",
              "--tune-steps", "2", "--out", str(tmp_path / "o")]  # fmt: skip
     result = CliRunner().invoke(cli.main, words)
     assert result.exit_code == 0, result.output
