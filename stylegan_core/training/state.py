@@ -1,12 +1,12 @@
 """Everything a run needs to go on as if it had never stopped, in one file that is replaced at once."""
 
 import dataclasses
-import fcntl
 import json
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 from torch import Tensor
@@ -16,6 +16,18 @@ from stylegan_core.errors import CheckpointError, OutputError, TrainingError
 from stylegan_core.networks.projected import ProjectedDiscriminator
 from stylegan_core.training.config import FREE_FIELDS, TrainConfig
 from stylegan_core.training.steps import Stepper
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _lock(file: IO[str]) -> None:
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+else:
+    import fcntl
+
+    def _lock(file: IO[str]) -> None:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
 
 STATE_FILE = "training-state.safetensors"
 _FORMAT = "invertigo-training-1"
@@ -124,7 +136,7 @@ def locked(folder: Path) -> Iterator[None]:
         raise OutputError(f"{folder}: cannot be written ({error.strerror}); choose another --out") from error
     with file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(file)
         except OSError:
             raise TrainingError(f"{folder}: another run is training there now; give another --out") from None
         yield
