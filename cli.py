@@ -85,8 +85,11 @@ def workshop(console: Console, out: str, edit: EditConfig, invert: InvertConfig,
 
     from editing.edit import Workshop
     from inversion.invert import Inverter
+    from stylegan_core.devices import fit_threads
 
-    return Workshop(Inverter(invert, method_steps(invert, projection)), edit, Path(out), console)
+    inverter = Inverter(invert, method_steps(invert, projection))
+    fit_threads(inverter.generator.img_resolution)
+    return Workshop(inverter, edit, Path(out), console)
 
 
 def editing_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -24,7 +24,7 @@ from inversion.methods import METHODS
 from inversion.task import Progress, Projection, Task
 from stylegan_core.checkpoints.load import load_generator
 from stylegan_core.console import Console
-from stylegan_core.devices import pick_device
+from stylegan_core.devices import fit_threads, pick_device
 from stylegan_core.errors import ConfigError
 from stylegan_core.features.perceptual import PerceptualDistance, load_perceptual
 from stylegan_core.images import Photo, labelled_row, read_photo, to_uint8, write_png, write_text
@@ -317,6 +317,7 @@ def invert_files(
 
     With `config.batch` above 1, so many faces are searched for at a time, of several photos if need be."""
     inverter = Inverter(config, projection, tune=tune)
+    fit_threads(inverter.generator.img_resolution)
     start = read_start(config.start, inverter.generator)
     waiting: list[Job] = []
     for path, name in zip(paths, output_names(paths), strict=True):

@@ -1,9 +1,12 @@
 """Choose where the tensors live."""
 
+import os
+
 import torch
 
 from stylegan_core.errors import ConfigError
 
+SMALL = 64  # pixels: generators up to here run on one CPU thread in the commands
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
@@ -19,3 +22,11 @@ def pick_device(name: str = "auto") -> torch.device:
     if kind == "mps" and not torch.backends.mps.is_available():
         raise ConfigError("no MPS device is available here; use --device cpu")
     return torch.device(name)
+
+
+def fit_threads(img_resolution: int) -> None:
+    """Let a command use one thread where a generator of `img_resolution` pixels is too small to share out.
+
+    At 64 px two threads spend their time waiting for each other (docs/architecture.md). OMP_NUM_THREADS overrules."""
+    if img_resolution <= SMALL and "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(1)
