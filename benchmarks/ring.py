@@ -41,7 +41,7 @@ class Setting:
 SETTINGS = {
     "minimax": Setting(r1=0.1),
     "non-saturating": Setting(r1=0.1),
-    "least-squares": Setting(r1=0.1),
+    "least-squares": Setting(r1=0.1, lr_g=5e-4),
     "hinge": Setting(r1=0.1),
     "wgan": Setting(lr_d=1e-3, lr_g=3e-4, num_critic=5),
     "wgan-gp": Setting(lr_d=2e-3, lr_g=3e-4, num_critic=1),
