@@ -8,9 +8,8 @@ from torch import Tensor, nn
 
 from stylegan_core.errors import ConfigError, LatentMismatchError
 from stylegan_core.networks.configs import StyleGAN2Config
+from stylegan_core.networks.generator import StyleGenerator
 from stylegan_core.networks.layers import Conv2d, FullyConnected, normal
-from stylegan_core.networks.mapping import MappingNetwork
-from stylegan_core.networks.protocol import CheckpointMeta
 from stylegan_core.ops.activation import SQRT2
 from stylegan_core.ops.frozen import FrozenStyledLayer, styled_layer
 from stylegan_core.ops.modulation import demodulation, modulated_pointwise
@@ -201,47 +200,8 @@ class SynthesisNetwork(nn.Module):
         return self.half_dtype if ws.is_cuda and resolution >= max(lowest_half, 8) else ws.dtype
 
 
-class StyleGAN2Generator(nn.Module):
+class StyleGAN2Generator(StyleGenerator):
     """StyleGAN2: z -> ws -> image, satisfying `networks.protocol.Generator`."""
 
-    meta: CheckpointMeta
-
     def __init__(self, config: StyleGAN2Config) -> None:
-        super().__init__()
-        self.config = config
-        self.z_dim, self.c_dim, self.w_dim, self.num_ws = config.z_dim, config.c_dim, config.w_dim, config.num_ws
-        self.img_resolution, self.img_channels = config.img_resolution, config.img_channels
-        self.synthesis = SynthesisNetwork(config)
-        self.mapping = MappingNetwork(
-            config.z_dim,
-            config.c_dim,
-            config.w_dim,
-            config.num_ws,
-            num_layers=config.mapping_layers,
-            lr_multiplier=config.mapping_lr_multiplier,
-            layer_features=config.layer_features,
-            embed_features=config.embed_features,
-            w_avg_beta=config.w_avg_beta,
-            joint_normalization=config.joint_normalization,
-        )
-
-    @property
-    def w_avg(self) -> Tensor:
-        """The mean of W, [w_dim]."""
-        return self.mapping.w_avg
-
-    @property
-    def noise(self) -> dict[str, Tensor]:
-        """The constant noise inputs [H, W] by layer name (`b8.conv0`)."""
-        return {name: layer.noise_const for name, layer in self.synthesis.noise_layers().items()}
-
-    def forward(
-        self,
-        z: Tensor,
-        c: Tensor | None = None,
-        truncation_psi: float = 1.0,
-        truncation_cutoff: int | None = None,
-        noise_mode: str = "const",
-    ) -> Tensor:
-        """Return images [N, img_channels, R, R] for z [N, z_dim]."""
-        return self.synthesis(self.mapping(z, c, truncation_psi, truncation_cutoff), noise_mode)
+        super().__init__(config, SynthesisNetwork(config), config.joint_normalization)

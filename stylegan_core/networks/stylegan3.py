@@ -10,9 +10,8 @@ from torch import Tensor, nn
 
 from stylegan_core.errors import LatentMismatchError
 from stylegan_core.networks.configs import StyleGAN3Config
+from stylegan_core.networks.generator import StyleGenerator
 from stylegan_core.networks.layers import FullyConnected, normal
-from stylegan_core.networks.mapping import MappingNetwork
-from stylegan_core.networks.protocol import CheckpointMeta
 from stylegan_core.networks.stylegan2 import check_ws
 from stylegan_core.ops.activation import LRELU_SLOPE, SQRT2
 from stylegan_core.ops.alias_free import design_lowpass, filtered_lrelu
@@ -174,6 +173,10 @@ class SynthesisNetwork(nn.Module):
             self.layer_names.append(f"L{i}_{target.size}_{target.channels}")
             setattr(self, self.layer_names[-1], layer)
 
+    def noise_layers(self) -> dict[str, nn.Module]:
+        """Return the layers that take noise: none."""
+        return {}
+
     def forward(
         self,
         ws: Tensor,
@@ -193,46 +196,8 @@ class SynthesisNetwork(nn.Module):
         return x.to(ws.dtype) * self.output_scale
 
 
-class StyleGAN3Generator(nn.Module):
+class StyleGAN3Generator(StyleGenerator):
     """StyleGAN3: z -> ws -> image, satisfying `networks.protocol.Generator`."""
 
-    meta: CheckpointMeta
-
     def __init__(self, config: StyleGAN3Config) -> None:
-        super().__init__()
-        self.config = config
-        self.z_dim, self.c_dim, self.w_dim, self.num_ws = config.z_dim, config.c_dim, config.w_dim, config.num_ws
-        self.img_resolution, self.img_channels = config.img_resolution, config.img_channels
-        self.synthesis = SynthesisNetwork(config)
-        self.mapping = MappingNetwork(
-            config.z_dim,
-            config.c_dim,
-            config.w_dim,
-            config.num_ws,
-            num_layers=config.mapping_layers,
-            lr_multiplier=config.mapping_lr_multiplier,
-            layer_features=config.layer_features,
-            embed_features=config.embed_features,
-            w_avg_beta=config.w_avg_beta,
-        )
-
-    @property
-    def w_avg(self) -> Tensor:
-        """The mean of W, [w_dim]."""
-        return self.mapping.w_avg
-
-    @property
-    def noise(self) -> dict[str, Tensor]:
-        """No noise inputs."""
-        return {}
-
-    def forward(
-        self,
-        z: Tensor,
-        c: Tensor | None = None,
-        truncation_psi: float = 1.0,
-        truncation_cutoff: int | None = None,
-        noise_mode: str = "const",
-    ) -> Tensor:
-        """Return images [N, img_channels, R, R] for z [N, z_dim]."""
-        return self.synthesis(self.mapping(z, c, truncation_psi, truncation_cutoff), noise_mode)
+        super().__init__(config, SynthesisNetwork(config))
