@@ -21,7 +21,7 @@ from inversion.faces.judges import identity_distance
 from inversion.latents import Latent, check_generator, load_latent, save_latent
 from inversion.losses import mean_squared_error, perceptual_features
 from inversion.methods import METHODS
-from inversion.task import Progress, Projection, Task
+from inversion.task import Preview, Progress, Projection, Task
 from stylegan_core.checkpoints.load import load_generator
 from stylegan_core.console import Console
 from stylegan_core.devices import fit_threads, pick_device
@@ -122,8 +122,11 @@ class Inverter:
         start: Latent | None = None,
         progress: Progress | None = None,
         state_file: Path | None = None,
+        preview: Preview | None = None,
     ) -> list[InvertedFace]:
-        """Find the codes of several aligned faces in one search; each has its own jitter, early stop and best code."""
+        """Find the codes of several aligned faces in one search; each has its own jitter, early stop and best code.
+
+        `progress` and `preview` are called after every step, the latter with the codes [N, num_ws, w_dim] so far."""
         began = time.perf_counter()
         targets = torch.cat([face.target for _, face in faces])
         codes, origin = self._start(targets, start)
@@ -138,6 +141,7 @@ class Inverter:
                 start.noise if start else None,
                 torch.cat(masks) if masks else None,
                 progress,
+                preview,
                 state_file,
                 tune=self.tune,
                 curvature=self._curvature(),

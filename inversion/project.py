@@ -144,6 +144,9 @@ class _Run:
     def finished(self) -> bool:
         return not self.active
 
+    def ws_so_far(self) -> Tensor:
+        return self.best_ws
+
     def step(self, step: int) -> float:
         """Take one step with the targets that have not settled; return their mean loss."""
         targets, index = self.active, torch.tensor(self.active)

@@ -78,6 +78,9 @@ class _Search:
     def finished(self) -> bool:
         return False
 
+    def ws_so_far(self) -> Tensor:
+        return self.w.detach().expand(-1, self.task.generator.num_ws, -1)
+
     def state(self) -> State:
         tensors = {"w": self.w, **{f"noise.{name}": level for name, level in self.noise.items()}}
         for index, values in self.optimizer.state_dict()["state"].items():

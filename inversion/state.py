@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from inversion.task import Progress, Task
+from inversion.task import Preview, Progress, Task
 from stylegan_core.checkpoints.native import read_safetensors, write_safetensors
 from stylegan_core.errors import CheckpointError
 
@@ -36,10 +36,18 @@ class Search(Protocol):
         """Take over what `state` returned."""
 
 
-def run_search(search: Search, task: Task, total: int, kind: str) -> None:
+class CodeSearch(Search, Protocol):
+    """A search for codes, which can be looked at on the way."""
+
+    def ws_so_far(self) -> Tensor:
+        """Return the codes [N, num_ws, w_dim] as they stand."""
+
+
+def run_search(search: CodeSearch, task: Task, total: int, kind: str) -> None:
     """Take `total` steps of a task, those that an interrupted run of the same task has taken left out."""
     signature = task_signature(task, kind) if task.state_file else ""
-    run_steps(search, total, task.progress, task.state_file, signature)
+    progress = _showing(search, task.progress, task.preview) if task.preview else task.progress
+    run_steps(search, total, progress, task.state_file, signature)
     if task.state_file and not task.keep_state:
         task.state_file.unlink(missing_ok=True)
 
@@ -71,6 +79,17 @@ def run_steps(
         raise
     if path:
         _save(search, path, signature, total)
+
+
+def _showing(search: CodeSearch, progress: Progress | None, preview: Preview) -> Progress:
+    """Let a progress callback show the codes as well."""
+
+    def report(step: int, loss: float) -> None:
+        if progress:
+            progress(step, loss)
+        preview(step, search.ws_so_far())
+
+    return report
 
 
 def task_signature(task: Task, kind: str) -> str:

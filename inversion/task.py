@@ -12,6 +12,7 @@ from inversion.delta import Delta
 from stylegan_core.features.perceptual import PerceptualDistance
 
 Progress = Callable[[int, float], None]
+Preview = Callable[[int, Tensor], None]
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Task:
     start_noise: dict[str, Tensor] | None = None  # noise inputs [H, W] by layer; None: the generator's
     masks: Tensor | None = None  # [N, 1, R, R] in [0, 1], 1 where the target is visible; None: everywhere
     progress: Progress | None = None  # called with (steps done, mean loss)
+    preview: Preview | None = None  # called with (steps done, codes so far [N, num_ws, w_dim])
     state_file: Path | None = None  # where an interrupted run leaves its state, and finds it again
     keep_state: bool = False  # keep the state file at the end too, for the caller to remove
     tune: TuneConfig = TuneConfig()

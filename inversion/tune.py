@@ -121,6 +121,9 @@ class _Tuning:
     def finished(self) -> bool:
         return bool(self.history) and self.history["psnr"][-1] >= self.task.tune.tune_psnr
 
+    def ws_so_far(self) -> Tensor:
+        return self.pivot
+
     def delta(self) -> Delta:
         """Return the difference in 16 bit."""
         return Delta({name: tuple(t.detach().half() for t in part) for name, part in self._scaled().items()})
