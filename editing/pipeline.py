@@ -16,8 +16,10 @@ from editing.config import EditConfig
 from editing.directions import find_direction
 from editing.edit import Subject, Workshop, write_subject
 from editing.editor import Editor, Transfer
+from editing.layers import parse_layers
 from editing.recipe import EditStep, Recipe
 from editing.render import render_edit
+from editing.sheets import open_code
 from inversion.batch.items import WORK, Item, Result
 from inversion.invert import AlignedFace, InvertedFace, Inverter, write_inversion
 from inversion.latents import Latent
@@ -49,7 +51,12 @@ class EditPipeline:
         """The recipe's digest with those of the files it names."""
         digest = hashlib.sha256(self.recipe.digest().encode())
         named = [find_checkpoint(self.recipe.invert.generator)]
-        named += [Path(step.transfer) for step in self.recipe.edits if step.transfer.endswith(".npz")]
+        named += [
+            Path(file)
+            for step in self.recipe.edits
+            for file in (step.transfer, step.crossover)
+            if file.endswith(".npz")
+        ]
         for path in named:
             if not path.is_file():
                 raise ConfigError(f"{path}: the recipe names it, but there is no such file")
@@ -64,6 +71,10 @@ class EditPipeline:
         for step in self.recipe.edits:
             if step.transfer:
                 find_direction(step.transfer, inverter.generator)
+            if step.crossover:
+                open_code(step.crossover, inverter.generator)
+            if step.layers:
+                parse_layers(step.layers, inverter.generator.num_ws)
         return lambda items, out: _Chunk(self.recipe, inverter, out).process(items)
 
 
@@ -157,19 +168,17 @@ class _Chunk:
             edited[face.face.index] = render_edit(generator, latent)
         workshop = Workshop(self.inverter, EditConfig(paste=self.recipe.output.paste), work.parent, Console(quiet=True))
         subject = Subject(work.name, photo, {face.face.index: face.latent for face in faces})
-        write_subject(subject, edited, " + ".join(label_of(step) for step in self.recipe.edits), workshop)
+        write_subject(subject, edited, " + ".join(step.label for step in self.recipe.edits), workshop)
 
 
 def apply_step(editor: Editor, step: EditStep) -> Latent:
     """Apply one step of a recipe."""
     if step.transfer:
-        return editor.transfer([Transfer(step.transfer, step.strength)])
+        return editor.transfer([Transfer(step.transfer, step.strength, step.layers)])
+    if step.crossover:
+        layers = parse_layers(step.layers or "all", editor.generator.num_ws)
+        return editor.crossover(open_code(step.crossover, editor.generator), layers)
     return editor.truncate(step.truncate)
-
-
-def label_of(step: EditStep) -> str:
-    """Name a step, as pictures are labelled."""
-    return f"{Path(step.transfer).stem} {step.strength:g}" if step.transfer else f"psi {step.truncate:g}"
 
 
 @contextmanager

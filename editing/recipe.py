@@ -20,11 +20,31 @@ else:
 
 @dataclass(frozen=True)
 class EditStep:
-    """One `[[edit]]` table: a transfer, or a truncation."""
+    """One `[[edit]]` table: a transfer, a crossover, or a truncation."""
 
     transfer: str = ""  # a direction's name or file
     strength: float = 1.0
+    layers: str = ""  # that the transfer moves or the crossover takes: coarse, 4-7, ...; empty: the direction's, or all
+    crossover: str = ""  # a latent's file, or the number of a seed, whose layers are taken
     truncate: float = 1.0  # psi; 1 changes nothing
+
+    @property
+    def label(self) -> str:
+        """Name the step, as pictures are labelled."""
+        where = f" {self.layers}" if self.layers else ""
+        if self.transfer:
+            return f"{Path(self.transfer).stem} {self.strength:g}{where}"
+        if self.crossover:
+            other = f"seed {self.crossover}" if self.crossover.isdigit() else Path(self.crossover).stem
+            return f"layers {self.layers or 'all'} of {other}"
+        return f"psi {self.truncate:g}"
+
+    def describe(self) -> str:
+        """Say in words what it will do."""
+        if self.transfer:
+            where = f" in layers {self.layers}" if self.layers else ""
+            return f"transfer {self.transfer} at {self.strength:g}{where}"
+        return f"take {self.label}" if self.crossover else f"truncate to psi {self.truncate:g}"
 
 
 @dataclass(frozen=True)
@@ -57,9 +77,7 @@ class Recipe:
             chosen if invert.align else "take each picture as an aligned face",
             f"invert with {invert.generator} by {invert.method}: {steps}",
         ]
-        for step in self.edits:
-            transfer = f"transfer {step.transfer} at {step.strength:g}"
-            lines.append(transfer if step.transfer else f"truncate to psi {step.truncate:g}")
+        lines += [step.describe() for step in self.edits]
         lines.append("write the faces only" if self.output.paste == "none" else f"paste back: {self.output.paste}")
         lines.append(f"refuse photos over {limits.max_pixels:,} pixels or {limits.max_bytes:,} bytes")
         lines.append(f"give up on a photo after {limits.max_seconds:g} s")
@@ -120,6 +138,33 @@ def parse_recipe(text: str, source: str = "recipe") -> Recipe:
     )
 
 
+def format_recipe(recipe: Recipe) -> str:
+    """Write a recipe as TOML that `parse_recipe` reads back; what is as the defaults have it is left out.
+
+    The generator, the method and the steps are always named, since their defaults may change."""
+    named = ("generator", "method", "steps", "seed")
+    invert = {**_changed(recipe.invert, named), **_changed(recipe.projection, named)}
+    tables = [("[invert]", invert), *(("[[edit]]", _changed(step)) for step in recipe.edits)]
+    tables += [("[output]", _changed(recipe.output)), ("[limits]", _changed(recipe.limits))]
+    written = [
+        "\n".join([header, *(f"{key} = {_toml(value)}" for key, value in table.items())])
+        for header, table in tables
+        if table
+    ]
+    return "\n\n".join(written) + "\n"
+
+
+def _changed(part: Any, named: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Return the fields of a config that differ from their defaults, and those in `named`."""
+    values = {item.name: getattr(part, item.name) for item in fields(part)}
+    return {name: value for name, value in values.items() if name in named or value != getattr(type(part)(), name)}
+
+
+def _toml(value: Any) -> str:
+    """Write a string, number or truth value as TOML, whose strings are those of JSON but for one character."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
 def _mistakes(table: str, entry: dict[str, Any]) -> list[tuple[str, str]]:
     """Return (key, reason) of everything wrong in a table."""
     known = {item.name: item for kind in TABLES[table] for item in fields(kind)}
@@ -138,8 +183,9 @@ def _mistakes(table: str, entry: dict[str, Any]) -> list[tuple[str, str]]:
             found.append((key, f"{key} = {value!r} is none of {', '.join(PASTE_MODES)}"))
         elif isinstance(value, int | float) and value != value:
             found.append((key, f"{key} is not a number"))
-    if table == "edit" and not found and bool(entry.get("transfer")) == ("truncate" in entry):
-        found.append(("", "an [[edit]] needs either transfer or truncate"))
+    kinds = [bool(entry.get("transfer")), bool(entry.get("crossover")), "truncate" in entry]
+    if table == "edit" and not found and sum(kinds) != 1:
+        found.append(("", "an [[edit]] needs either transfer, crossover or truncate"))
     return found
 
 

@@ -77,9 +77,14 @@ def latent_of_code(generator: Any, ws: torch.Tensor, report: dict[str, Any]) -> 
     return Latent(ws=ws.cpu(), origin=ws.cpu(), generator=meta.fingerprint, space="w", report=about)
 
 
-def _code(generator: Any, text: str) -> torch.Tensor:
+def open_code(text: str, generator: Any) -> Latent:
+    """Load the latent of a file, or make that of a seed's number; refuse another generator's."""
     if text.isdigit():
-        return generate_ws(generator, parse_seeds(text))
+        return latent_of_code(generator, generate_ws(generator, parse_seeds(text)), {"seed": int(text)})
     latent = load_latent(text)
     check_generator(latent, generator, text)
-    return latent.ws.to(generator.w_avg.device)
+    return latent
+
+
+def _code(generator: Any, text: str) -> torch.Tensor:
+    return open_code(text, generator).ws.to(generator.w_avg.device)
