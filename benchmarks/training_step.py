@@ -85,7 +85,7 @@ def make_stepper(preset: str, resolution: int, batch: int) -> tuple[Stepper, lis
         config = TrainConfig(data=folder, preset=preset, batch=batch, augment="none", device="cpu")
         data = ImageDataset(folder)
         models, _ = build_models(config, data, torch.device("cpu"))
-        stepper = Stepper(config, models, torch.from_numpy(data.labels), World(), torch.device("cpu"))
+        stepper = Stepper(config, models, data, World(), torch.device("cpu"))
         return stepper, [data.batch(range(batch))]
 
 

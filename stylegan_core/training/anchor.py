@@ -1,9 +1,11 @@
-"""An anchor for a generator that has an encoder: its codes must go on drawing the images they were made of."""
+"""An anchor for a generator whose codes mean something: they must go on drawing the images they were made of."""
 
 import math
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import interpolate, normalize
@@ -13,30 +15,85 @@ from stylegan_core.errors import ConfigError
 from stylegan_core.features.perceptual import load_perceptual
 from stylegan_core.networks.efficientnet import EfficientNetLite0
 from stylegan_core.networks.protocol import Generator
+from stylegan_core.seeds import generator_for
+from stylegan_core.training.dataset import ImageDataset
+from stylegan_core.training.randomness import Shard
 
 Distance = Callable[[Tensor, Tensor], Tensor]  # images [N, C, R, R] twice -> [N]
+_STREAM = 1 << 43  # keeps its picks apart from the trainer's other random streams
 FEATURE_SIDE = 96  # pixels at which the trunk of a projected discriminator compares
 
 
-class Anchor:
-    """2 L1 + a feature distance between images and what the generator draws from their linear codes."""
+class LinearAnchor:
+    """Codes w that a linear encoder finds in the training images shown, whatever those are."""
 
-    def __init__(self, path: str, generator: Generator, distance: Distance, device: torch.device) -> None:
+    def __init__(self, path: str, generator: Generator, device: torch.device) -> None:
         tensors, _ = read_safetensors(Path(path))
-        values, width = generator.img_channels * generator.img_resolution**2, generator.w_dim
-        shapes = {"mean": [values], "shift": [width], "projection": [values, width]}
+        values, width = tensors["mean"].numel() if "mean" in tensors else 0, generator.w_dim
+        self.side = math.isqrt(values // generator.img_channels)
+        shapes = {"mean": [generator.img_channels * self.side**2], "shift": [width], "projection": [values, width]}
         for name, shape in shapes.items():
-            if name not in tensors or tensors[name].numel() != math.prod(shape):
+            if not values or name not in tensors or tensors[name].numel() != math.prod(shape):
                 raise ConfigError(f"{path}: no linear encoder for this generator ({name} of {shape} is expected)")
         self.encoder = {name: tensors[name].float().reshape(shape).to(device) for name, shape in shapes.items()}
-        self.distance = distance
 
-    def loss(self, generator: Generator, images: Tensor) -> Tensor:
-        """Return the loss [N] of images [N, C, R, R] in [-1, 1]."""
+    def pairs(self, generator: Generator, images: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
+        """Return images [N, C, R, R] and their ws [N, num_ws, w_dim]: here the images given."""
         encoder = self.encoder
-        w = (images.flatten(1) - encoder["mean"]) @ encoder["projection"] + encoder["shift"]
-        drawn = generator.synthesis(w[:, None].expand(-1, generator.num_ws, -1), noise_mode="const")
+        small = interpolate(images, size=(self.side, self.side), mode="area")
+        w = (small.flatten(1) - encoder["mean"]) @ encoder["projection"] + encoder["shift"]
+        return images, w[:, None].expand(-1, generator.num_ws, -1)
+
+
+class CodeAnchor:
+    """Codes in W+ of some training images, as an inversion found them: an .npz of `files` [M] and `ws`
+    [M, num_ws, w_dim]."""
+
+    def __init__(self, path: str, generator: Generator, data: ImageDataset, device: torch.device) -> None:
+        try:
+            with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
+                names, ws = file["files"].tolist(), torch.from_numpy(file["ws"]).float()
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            raise ConfigError(f"{path}: no .npz of codes (`files` and `ws` are expected): {error}") from error
+        if ws.shape != (len(names), generator.num_ws, generator.w_dim):
+            shape = [len(names), generator.num_ws, generator.w_dim]
+            raise ConfigError(f"{path}: ws is {list(ws.shape)}, this generator and {len(names)} files need {shape}")
+        index = {name: place for place, name in enumerate(data.files.names)}
+        missing = [name for name in names if name not in index]
+        if missing or not names:
+            what = f"{missing[0]} is not in {data.path}" if names else "it has no codes"
+            raise ConfigError(f"{path}: {what}; give codes of images that are trained on")
+        self.indices, self.ws, self.data, self.device = [index[name] for name in names], ws, data, device
+
+    def pairs(self, generator: Generator, images: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
+        """Return images [N, C, R, R] and their ws [N, num_ws, w_dim], chosen by `places` [N] in [0, 1)."""
+        rows = (places * len(self.indices)).long()
+        chosen, _ = self.data.batch([self.indices[row] for row in rows.tolist()])
+        return chosen.to(self.device), self.ws[rows].to(self.device)
+
+
+class Anchor:
+    """2 L1 + a feature distance between images and what the generator draws from their codes."""
+
+    def __init__(self, pairs: LinearAnchor | CodeAnchor, distance: Distance, seed: int) -> None:
+        self.pairs, self.distance, self.seed = pairs, distance, seed
+
+    def loss(self, generator: Generator, images: Tensor, step: int, shard: Shard) -> Tensor:
+        """Return the loss [N]; `images` [N, C, R, R] in [-1, 1] are the shard's real images of this step."""
+        rng = generator_for(self.seed, _STREAM + step)
+        places = shard.of(torch.rand(len(images) * shard.stride, generator=rng))
+        images, ws = self.pairs.pairs(generator, images, places)
+        drawn = generator.synthesis(ws, noise_mode="const")
         return 2 * (drawn - images).abs().mean((1, 2, 3)) + self.distance(drawn, images)
+
+
+def load_anchor(
+    path: str, generator: Generator, data: ImageDataset, distance: Distance, seed: int, device: torch.device
+) -> Anchor:
+    """Load a linear encoder (.safetensors) or codes (.npz); raises `ConfigError` or `CheckpointError`."""
+    coded = path.endswith(".npz")
+    pairs = CodeAnchor(path, generator, data, device) if coded else LinearAnchor(path, generator, device)
+    return Anchor(pairs, distance, seed)
 
 
 def trunk_distance(trunk: EfficientNetLite0) -> Distance:

@@ -71,7 +71,7 @@ class _Run:
             raise DatasetError(f"{config.data}: one image is no training set; give {MIN_IMAGES} or more")
         self.order = DataOrder(len(self.data), config.seed)
         models, self.alignment = build_models(config, self.data, device)
-        self.stepper = Stepper(config, models, torch.from_numpy(self.data.labels), world, device)
+        self.stepper = Stepper(config, models, self.data, world, device)
         self.cur_nimg, self.facts = 0, {"seconds": 0.0}
         self.real: FeatureStatistics | None = None  # of the training images, once they are asked for
         world.barrier()

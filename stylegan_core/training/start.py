@@ -22,6 +22,7 @@ from stylegan_core.networks.protocol import Alignment
 from stylegan_core.objectives import get_objective
 from stylegan_core.training.config import TrainConfig
 from stylegan_core.training.dataset import ImageDataset
+from stylegan_core.training.grow import grow
 from stylegan_core.training.steps import Models
 
 DISCRIMINATORS = ("stylegan2", "projected")
@@ -107,15 +108,16 @@ def _generator_config(config: TrainConfig, data: ImageDataset) -> Any:
 
 def _from_checkpoint(config: TrainConfig, data: ImageDataset) -> tuple[Any, Any, Alignment]:
     checkpoint = load_checkpoint(config.init)
-    generator = checkpoint.generator
+    generator, discriminator = checkpoint.generator, checkpoint.discriminator
+    if generator.img_resolution < data.resolution:
+        generator, discriminator = grow(generator, data.resolution, config.grow_channels), None
     for name, theirs in (("img_resolution", data.resolution), ("img_channels", data.channels), ("c_dim", data.c_dim)):
         if getattr(generator, name) != theirs:
             raise TrainingError(
                 f"{config.init}: its {name} is {getattr(generator, name)}, the data's {theirs}; "
                 "transfer learning needs the same (see --resolution and --labels)"
             )
-    discriminator = checkpoint.discriminator if config.discriminator == "stylegan2" else None
-    return generator, discriminator, checkpoint.meta.alignment
+    return generator, discriminator if config.discriminator == "stylegan2" else None, checkpoint.meta.alignment
 
 
 def _new_discriminator(config: TrainConfig, generator: Any) -> nn.Module:

@@ -17,8 +17,9 @@ from stylegan_core.networks.projected import ProjectedDiscriminator
 from stylegan_core.objectives import AdaptiveSchedule, HistoryBuffer, get_objective
 from stylegan_core.penalties import PENALTIES, PathLengthPenalty, path_lengths, r1_penalty
 from stylegan_core.training import ema
-from stylegan_core.training.anchor import Anchor, squeeze_distance, trunk_distance
+from stylegan_core.training.anchor import Anchor, load_anchor, squeeze_distance, trunk_distance
 from stylegan_core.training.config import TrainConfig
+from stylegan_core.training.dataset import ImageDataset
 from stylegan_core.training.distributed import World
 from stylegan_core.training.progressive import Growth
 from stylegan_core.training.randomness import Shard, Stream
@@ -38,9 +39,11 @@ class Models:
 class Stepper:
     """Keeps what lives from step to step: optimisers, augmentation, path lengths, history of fakes."""
 
-    def __init__(self, config: TrainConfig, models: Models, labels: Tensor, world: World, device: torch.device) -> None:
+    def __init__(
+        self, config: TrainConfig, models: Models, data: ImageDataset, world: World, device: torch.device
+    ) -> None:
         self.config, self.models, self.world, self.device = config, models, world, device
-        self.labels = labels  # [num_images, c_dim] of the data set, for generated images to take theirs from
+        self.labels = torch.from_numpy(data.labels)  # [num_images, c_dim], for generated images to take theirs from
         self.objective = get_objective(config.objective, config.real_label)
         self.groups = parse_groups(config.augment_groups)
         self.adaptive = AdaptiveProbability(config.augment_p, config.ada_target, config.ada_kimg)
@@ -53,7 +56,7 @@ class Stepper:
         self.schedule = AdaptiveSchedule(*thresholds)
         buffers = models.generator.named_buffers()
         self.magnitudes = [buffer for name, buffer in buffers if name.endswith("magnitude_ema")]
-        self.anchor = make_anchor(config, models, device)
+        self.anchor = make_anchor(config, models, data, device)
         self.fakes: list[tuple[Tensor, Tensor]] = []  # of G's last step, by shard, for `reuse_fakes`
         self.last = {"d": math.inf, "g": math.inf}  # losses of the last step, for the schedule
         self.trained_g = [p for p in models.generator.parameters() if p.requires_grad]
@@ -123,7 +126,7 @@ class Stepper:
                     (loss / num).backward()
                 if with_anchor:
                     assert self.anchor is not None
-                    distance = self.anchor.loss(self.models.generator, reals).mean()
+                    distance = self.anchor.loss(self.models.generator, reals, step, shard).mean()
                     (distance * (self.config.anchor_weight * self.config.anchor_every / num)).backward()
                     anchored += float(distance.detach()) / num
                 if self.config.reuse_fakes:
@@ -277,14 +280,14 @@ class Stepper:
         return float(self.world.mean(torch.tensor(value, dtype=torch.float64)))
 
 
-def make_anchor(config: TrainConfig, models: Models, device: torch.device) -> Anchor | None:
-    """Load the linear encoder of `config.anchor`; a projected discriminator lends its trunk for the comparison."""
+def make_anchor(config: TrainConfig, models: Models, data: ImageDataset, device: torch.device) -> Anchor | None:
+    """Load the codes of `config.anchor`; a projected discriminator lends its trunk for the comparison."""
     if not config.anchor:
         return None
     discriminator = models.discriminator
     projected = isinstance(discriminator, ProjectedDiscriminator)
     distance = trunk_distance(discriminator.trunk) if projected else squeeze_distance(device)
-    return Anchor(config.anchor, models.generator, distance, device)
+    return load_anchor(config.anchor, models.generator, data, distance, config.seed, device)
 
 
 def path_length_every(config: TrainConfig, generator: Any) -> int:

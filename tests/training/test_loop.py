@@ -328,3 +328,25 @@ def test_curve_draws_a_line_where_the_numbers_are():
     plot = blue[blue[:, 0] > 25]
     left, right = plot[plot[:, 1] < 80][:, 0].mean(), plot[plot[:, 1] > 370][:, 0].mean()
     assert left > 165 and right < 40  # rises from the lower left to the upper right
+
+
+def test_an_anchor_of_codes_holds_some_images(tiny, change, tmp_path):
+    import numpy as np
+
+    source = train(change(tiny, kimg=0.008)).snapshot
+    num_ws = load_generator(source).num_ws
+    codes = np.random.RandomState(0).randn(2, num_ws, 8).astype(np.float32)
+    np.savez(tmp_path / "codes.npz", files=["img03.png", "img07.png"], ws=codes)
+    config = change(tiny, init=str(source), out=str(tmp_path / "next"), anchor=str(tmp_path / "codes.npz"))
+    train(change(config, kimg=0.24, anchor_weight=20.0, anchor_every=1, lr_g=1e-2, pl_every=0, augment="none"))
+    anchors = [line["anchor"] for line in report.read_log(tmp_path / "next" / "log.jsonl")]
+    assert anchors[-1] < 0.9 * anchors[0]
+    np.savez(tmp_path / "other.npz", files=["img03.png", "nobody.png"], ws=codes)
+    with pytest.raises(ConfigError, match=r"nobody\.png is not in"):
+        train(change(config, anchor=str(tmp_path / "other.npz"), out=str(tmp_path / "other")))
+    np.savez(tmp_path / "other.npz", files=["img03.png", "img07.png"], ws=codes[:, 1:])
+    with pytest.raises(ConfigError, match="this generator and 2 files need"):
+        train(change(config, anchor=str(tmp_path / "other.npz"), out=str(tmp_path / "other")))
+    (tmp_path / "other.npz").write_bytes(b"PK\x03\x04 no zip")
+    with pytest.raises(ConfigError, match=r"no \.npz of codes"):
+        train(change(config, anchor=str(tmp_path / "other.npz"), out=str(tmp_path / "other")))
