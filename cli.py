@@ -17,6 +17,7 @@ from editing.config import (
     InterpolateConfig,
     PairsConfig,
     SearchConfig,
+    StudioConfig,
     TransferConfig,
 )
 from inversion.config import (
@@ -52,8 +53,8 @@ def command_options(command: Callable[..., Any]) -> Callable[..., Any]:
             if debug:
                 raise
             console.error(str(error) or "out of memory; use smaller images or batches")
-        except KeyboardInterrupt:
-            console.error("interrupted; what was finished is kept")
+        except KeyboardInterrupt as error:
+            console.error(str(error) or "interrupted; what was finished is kept: run the same command again to go on")
             sys.exit(130)
         except Exception as error:
             if debug or isinstance(error, click.ClickException):
@@ -326,6 +327,28 @@ def video(film: str, transfers: tuple[str, ...], config: VideoConfig, invert: In
     from inversion.video import invert_video
 
     invert_video(film, out, config, invert, projection, codes_change(transfers), console)
+
+
+@main.command(context_settings=CONTEXT)
+@options_from(StudioConfig, "config")
+@options_from(InvertConfig, "invert")
+@options_from(ProjectionConfig, "projection")
+@command_options
+def studio(config: StudioConfig, invert: InvertConfig, projection: ProjectionConfig, console: Console) -> None:
+    """Open a local page to invert and edit photos with sliders."""
+    from editing.studio.serve import open_studio
+
+    open_studio(config, invert, method_steps(invert, projection), console)
+
+
+@main.command(context_settings=CONTEXT)
+@click.argument("path", default="astronaut.png")
+@command_options
+def sample(path: str, console: Console) -> None:
+    """Write a sample photo to PATH: NASA's portrait of Eileen Collins, in the public domain."""
+    from inversion.sample import write_sample
+
+    console.say(f"{write_sample(path)}: written")
 
 
 @main.group(context_settings=CONTEXT)

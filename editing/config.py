@@ -75,6 +75,18 @@ class PairsConfig:
     steps: int = option(150, "optimiser steps of --codes project")
 
 
+@dataclass(frozen=True)
+class StudioConfig:
+    """How the studio is served, and what it takes."""
+
+    host: str = option("127.0.0.1", "address to listen on; any other than this one lets other machines in")
+    port: int = option(7860, "port to listen on; 0: any that is free")
+    browser: bool = option(True, "open the page in the browser")
+    share: bool = option(False, "let gradio.live tunnel a public link here; whoever has it can use this machine")
+    max_photo: int = option(50, "megabytes of a photo at most")
+    max_checkpoint: int = option(1024, "megabytes of a checkpoint at most")
+
+
 PLAIN_TRANSFER, DEFAULT_SEARCH = TransferConfig(), SearchConfig()
 
 

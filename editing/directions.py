@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -110,8 +111,13 @@ def check_direction(direction: Direction, generator: Any, source: str) -> None:
 
 def shipped_directions(fingerprint: str) -> dict[str, Direction]:
     """Return the directions that ship for the generator with this fingerprint, by name."""
-    directions = (load_direction(path) for path in sorted(asset_path("directions").glob("*.npz")))
-    return {direction.name: direction for direction in directions if direction.generator == fingerprint}
+    return {direction.name: direction for direction in all_shipped() if direction.generator == fingerprint}
+
+
+@lru_cache(maxsize=1)
+def all_shipped() -> tuple[Direction, ...]:
+    """Return every direction that ships, whichever generator it is for."""
+    return tuple(load_direction(path) for path in sorted(asset_path("directions").glob("*.npz")))
 
 
 def show_direction(name: str, generator_name: str) -> str:

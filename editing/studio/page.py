@@ -1,0 +1,176 @@
+"""The page: which controls there are, and what each calls."""
+
+from typing import Any
+
+import gradio as gr
+
+from editing.config import PASTE_MODES
+from editing.directions import all_shipped
+from editing.studio.handlers import Handlers
+from editing.studio.parts import Parts
+from editing.studio.sessions import Sessions
+from inversion.config import METHODS, SPACES
+from stylegan_core.images import SUFFIXES
+
+TITLE = "Invertigo studio"
+HEADING = f"""<h1>{TITLE}</h1>
+<p>Edit only people who agreed to it, and say that the picture is edited: what you download carries that in its
+metadata. Photos stay on this machine and are deleted when the page is closed.</p>"""
+CHECKPOINTS = [".safetensors", ".pkl", ".pt", ".pth"]
+OWN_DIRECTIONS = 4  # sliders kept for direction files of the user
+SHOWN_DIRECTIONS = 6  # the others are below a fold
+REACH = 2.0  # of a slider, either way
+TO_STRENGTH = """element.addEventListener('click', event => {
+  const cell = event.target.closest('[data-strength]');
+  if (cell) trigger('click', {strength: Number(cell.dataset.strength)});
+})"""
+
+
+def build_page(sessions: Sessions, debug: bool = False) -> gr.Blocks:
+    """Lay the page out and connect it with the sessions."""
+    with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(600, 3600)) as page:
+        gr.HTML(HEADING, elem_id="heading")
+        with gr.Row(elem_id="columns"):
+            with gr.Column(scale=6, elem_id="stage"):
+                stage = _stage()
+            with gr.Column(scale=5, elem_id="panel"):
+                message = gr.HTML(elem_id="message")
+                with gr.Tabs() as tabs:
+                    with gr.Tab("1 Photo", id="photo"):
+                        photo = _photo_tab(sessions)
+                    with gr.Tab("2 Edit", id="edit"):
+                        edit = _edit_tab()
+                    with gr.Tab("3 Mix", id="mix"):
+                        mix = _mix_tab()
+                    with gr.Tab("History", id="history"):
+                        history = {"history": gr.Radio([], label="What was done, oldest first; choose one to go there")}
+                    with gr.Tab("Generator", id="generator"):
+                        generator = _generator_tab()
+                save = _save_box()
+        parts = Parts(message=message, tabs=tabs, **stage, **photo, **edit, **mix, **history, **generator, **save)
+        _connect(page, parts, Handlers(sessions, parts, debug))
+    return page
+
+
+def _stage() -> dict[str, Any]:
+    return {
+        "view": gr.HTML(elem_id="view"),
+        "face": gr.HTML(elem_id="face"),
+    }
+
+
+def _photo_tab(sessions: Sessions) -> dict[str, Any]:
+    config, projection = sessions.inverter.config, sessions.inverter.projection
+    upload = gr.File(label="Photo: drop it here, or press to choose", file_types=list(SUFFIXES), height=130,
+                     elem_id="upload")  # fmt: skip
+    with gr.Row():
+        sample = gr.Button("Use the sample photo", elem_id="sample")
+    with gr.Accordion("Camera", open=False):
+        camera = gr.Image(sources=["webcam"], type="filepath", label="Camera", buttons=[])
+    align = gr.Checkbox(config.align, label="Find the faces (off: the picture is one aligned face)")
+    faces = gr.CheckboxGroup([], label="Faces to invert", visible=False, elem_id="faces")
+    with gr.Row():
+        invert = gr.Button("Invert", variant="primary", elem_id="invert")
+        cancel = gr.Button("Cancel", variant="stop", elem_id="cancel")
+    with gr.Accordion("How to search", open=False):
+        method = gr.Dropdown(list(METHODS), value=config.method, label="Method")
+        space = gr.Dropdown(list(SPACES), value=projection.space, label="Latent space")
+        steps = gr.Slider(0, 1000, projection.steps, step=1, label="Steps at most", elem_id="steps")
+        seed = gr.Number(projection.seed, precision=0, minimum=0, label="Seed")
+    return {
+        "upload": upload, "sample": sample, "camera": camera, "align": align, "faces": faces, "invert": invert,
+        "cancel": cancel, "method": method, "space": space, "steps": steps, "seed": seed,
+    }  # fmt: skip
+
+
+def _edit_tab() -> dict[str, Any]:
+    num = len({direction.name for direction in all_shipped()}) + OWN_DIRECTIONS
+    looked_at = gr.Radio([], label="Face to look at; edits go to all", visible=False)
+    sliders = [_direction_slider() for _ in range(SHOWN_DIRECTIONS)]
+    psi = gr.Slider(-0.5, 1.5, 1.0, step=0.05, label="Truncation psi", elem_id="psi",
+                    info="1: as it is; 0: the mean face; below 0: the opposite face")  # fmt: skip
+    with gr.Accordion("More directions", open=False):
+        sliders += [_direction_slider() for _ in range(num - SHOWN_DIRECTIONS)]
+    with gr.Accordion("Strength sweep", open=False):
+        swept = gr.Dropdown([], label="Direction")
+        sweep = gr.Button("Draw the strip", elem_id="draw")
+        strip = gr.HTML(elem_id="sweep", js_on_load=TO_STRENGTH)
+    paste = gr.Dropdown(list(PASTE_MODES), value="auto", label="Paste back by")
+    return {
+        "looked_at": looked_at, "sliders": sliders, "psi": psi, "swept": swept, "sweep": sweep, "strip": strip,
+        "paste": paste,
+    }  # fmt: skip
+
+
+def _direction_slider() -> gr.Slider:
+    return gr.Slider(-REACH, REACH, 0, step=0.05, label="", visible=False, buttons=["reset"])
+
+
+def _mix_tab() -> dict[str, Any]:
+    second = gr.File(label="Crossover: drop a second photo here, or press to choose", file_types=list(SUFFIXES),
+                     height=130, elem_id="second")  # fmt: skip
+    second_view = gr.HTML()
+    cross = gr.CheckboxGroup([], label="Layers taken from the second photo's largest face")
+    mix_seed = gr.Number(0, precision=0, minimum=0, label="Style mixing: seed of the other face")
+    mix = gr.CheckboxGroup([], label="Layers taken from it",
+                           info="low numbers: pose and shape; high numbers: colour and texture")  # fmt: skip
+    return {"second": second, "second_view": second_view, "cross": cross, "mix_seed": mix_seed, "mix": mix}
+
+
+def _generator_tab() -> dict[str, Any]:
+    return {
+        "about": gr.HTML(elem_id="about"),
+        "checkpoint": gr.File(
+            label="Load another checkpoint: NVIDIA's, rosinality's, pSp, e4e, or our own",
+            file_types=CHECKPOINTS, height=130, elem_id="checkpoint",
+        ),
+        "direction": gr.File(label="Load a direction (.npz of `invertigo directions`)", file_types=[".npz"],
+                             height=130, elem_id="direction"),
+    }  # fmt: skip
+
+
+def _save_box() -> dict[str, Any]:
+    with gr.Row():
+        undo = gr.Button("Undo", interactive=False, elem_id="undo")
+        redo = gr.Button("Redo", interactive=False, elem_id="redo")
+        zoom = gr.Checkbox(False, label="Close-up", elem_id="zoom")
+    return {"undo": undo, "redo": redo, "zoom": zoom, "links": gr.HTML(elem_id="links")}
+
+
+def _connect(page: gr.Blocks, parts: Parts, handlers: Handlers) -> None:
+    """Say what happens on every event: searches wait in one queue, what a slider waits for does not."""
+    everything = parts.everything()
+    quick: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+    slow = {**quick, "show_progress": "minimal", "show_progress_on": parts.message, "concurrency_limit": 2,
+            "concurrency_id": "photos"}  # fmt: skip
+    search = {**slow, "concurrency_limit": 1, "concurrency_id": "searches"}
+    how = [parts.method, parts.space, parts.steps, parts.seed]
+    dials = [*parts.sliders, parts.cross, parts.mix_seed, parts.mix, parts.psi, parts.paste]
+    where = [parts.looked_at, parts.zoom]
+
+    page.load(handlers.open, None, everything, **quick)
+    page.unload(handlers.close)
+    parts.upload.upload(handlers.load_photo, [parts.upload, parts.align], everything, **slow)
+    parts.camera.input(handlers.load_photo, [parts.camera, parts.align], everything, **slow)
+    parts.sample.click(handlers.load_sample, [parts.align], everything, **slow)
+    searches = [
+        parts.invert.click(handlers.invert, [parts.faces, *how], everything, **search),
+        parts.second.upload(handlers.load_second, [parts.second, *how], everything, **search),
+    ]
+    parts.cancel.click(handlers.cancel, None, everything, cancels=searches, queue=False, **quick)
+    for dial in dials:
+        dial.input(
+            handlers.preview, [parts.looked_at, *dials], [parts.face, parts.message], queue=False,
+            trigger_mode="always_last", **quick,
+        )  # fmt: skip
+        settles = dial.release if isinstance(dial, gr.Slider) else dial.input
+        settles(handlers.settle, [*where, *dials], everything, trigger_mode="always_last", **slow)
+    for control, move in ((parts.undo, handlers.undo), (parts.redo, handlers.redo)):
+        control.click(move, where, everything, **slow)
+    parts.history.input(handlers.go, [parts.history, *where], everything, **slow)
+    for control in where:
+        control.input(handlers.look, where, everything, **slow)
+    parts.sweep.click(handlers.sweep, [parts.swept, parts.looked_at, *dials], [parts.strip, parts.message], **slow)
+    parts.strip.click(handlers.take_strength, [parts.swept, *where, *dials], everything, **slow)
+    parts.checkpoint.upload(handlers.load_checkpoint, [parts.checkpoint], everything, **slow)
+    parts.direction.upload(handlers.load_direction, [parts.direction], everything, **slow)

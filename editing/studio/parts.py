@@ -1,0 +1,50 @@
+"""The controls of the page by name."""
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Every control that handlers read or change; all are gradio components."""
+
+    message: Any
+    tabs: Any
+    view: Any  # the photo: with boxes, while searching, before and after
+    face: Any  # the aligned face without and with the edit
+    upload: Any
+    sample: Any
+    camera: Any
+    align: Any
+    faces: Any
+    invert: Any
+    cancel: Any
+    method: Any
+    space: Any
+    steps: Any
+    seed: Any
+    looked_at: Any
+    sliders: list[Any]  # a direction each, those beyond the directions on offer are hidden
+    psi: Any
+    swept: Any
+    sweep: Any
+    strip: Any
+    paste: Any
+    second: Any
+    second_view: Any
+    cross: Any
+    mix_seed: Any
+    mix: Any
+    history: Any
+    about: Any
+    checkpoint: Any
+    direction: Any
+    undo: Any
+    redo: Any
+    zoom: Any
+    links: Any
+
+    def everything(self) -> list[Any]:
+        """Return all of them in a list."""
+        parts = [getattr(self, item.name) for item in fields(self) if item.name != "sliders"]
+        return [*parts, *self.sliders]

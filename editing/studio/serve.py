@@ -1,0 +1,94 @@
+"""The task of `invertigo studio`: serve the page to this machine, and leave nothing behind."""
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from editing.config import StudioConfig
+from inversion.config import InvertConfig, ProjectionConfig
+from stylegan_core.console import Console
+from stylegan_core.errors import ConfigError, ToolkitError
+
+QUIET = {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_OFFLINE": "1"}
+MEGABYTE = 1 << 20
+
+
+def open_studio(config: StudioConfig, invert: InvertConfig, projection: ProjectionConfig, console: Console) -> None:
+    """Serve the studio until it is interrupted; its private folder is deleted at the end."""
+    with tempfile.TemporaryDirectory(prefix="invertigo-studio-") as folder:
+        page, sessions, address = start_studio(config, invert, projection, Path(folder), console.debug)
+        try:
+            console.say(f"the studio is at {address} (Ctrl-C ends it and deletes what was uploaded)")
+            page.block_thread()
+        finally:
+            sessions.close_all()
+            page.close(verbose=False)
+
+
+def start_studio(
+    config: StudioConfig, invert: InvertConfig, projection: ProjectionConfig, folder: Path, debug: bool = False
+) -> tuple[Any, Any, str]:
+    """Load the models and serve the page from a thread; return the page, its sessions and its address."""
+    os.environ.update({**QUIET, "GRADIO_TEMP_DIR": str(folder / "uploads")})  # gradio reads them when it is imported
+    try:
+        import gradio as gr
+    except ImportError:
+        raise ConfigError("the studio needs gradio: pip install 'invertigo[studio]'") from None
+    from starlette.middleware import Middleware
+    from starlette.routing import Route
+
+    from editing.studio.gate import LOOPBACK, Gate
+    from editing.studio.page import build_page
+    from editing.studio.sessions import Sessions
+    from inversion.invert import Inverter
+    from stylegan_core.devices import fit_threads
+
+    inverter = Inverter(invert, projection)
+    fit_threads(inverter.generator.img_resolution)
+    sessions = Sessions(inverter, folder / "sessions", config.max_photo * MEGABYTE)
+    page = build_page(sessions, debug)
+    local = config.host in LOOPBACK and not config.share
+    try:
+        _, address, public = page.queue(max_size=64).launch(
+            server_name=config.host,
+            server_port=config.port or None,
+            inbrowser=config.browser,
+            share=config.share,
+            prevent_thread_lock=True,
+            quiet=True,
+            theme=gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]),
+            css_paths=Path(__file__).with_name("studio.css"),
+            footer_links=[],
+            run_history=False,
+            enable_monitoring=False,
+            mcp_server=False,
+            ssr_mode=False,
+            pwa=False,
+            max_file_size=config.max_checkpoint * MEGABYTE,
+            app_kwargs={
+                "middleware": [Middleware(Gate, local=local)],  # type: ignore[arg-type]
+                "routes": [Route("/download/{token}/{what}", download_from(sessions))],
+            },
+        )
+    except OSError as error:
+        raise ConfigError(f"cannot listen on {config.host}:{config.port} ({error}); choose another --port") from error
+    return page, sessions, public or address
+
+
+def download_from(sessions: Any) -> Any:
+    """Return the route that writes a file of a session when it is asked for, and sends it."""
+    from starlette.requests import Request
+    from starlette.responses import FileResponse, PlainTextResponse, Response
+
+    def download(request: Request) -> Response:
+        session = sessions.by_token(request.path_params["token"])
+        if session is None:
+            return PlainTextResponse("not found", status_code=404)
+        try:
+            path = session.export(request.path_params["what"])
+        except ToolkitError as error:
+            return PlainTextResponse(str(error), status_code=404)
+        return FileResponse(path, filename=path.name, headers={"cache-control": "no-store"})
+
+    return download
