@@ -1,13 +1,16 @@
 """The tasks of `invertigo batch`: run a recipe, explain it, look at and mend what was done."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
-from editing.pipeline import EditPipeline
+from editing.pipeline import EditPipeline, prepare_step
 from editing.recipe import Recipe, load_recipe
+from editing.sheets import open_code
 from inversion.batch.inputs import find_inputs
 from inversion.batch.manifest import Manifest
-from inversion.batch.runner import MANIFEST, locked, run
+from inversion.batch.runner import MANIFEST, in_use, locked, run
+from stylegan_core.checkpoints.load import load_generator
 from stylegan_core.console import Console
 from stylegan_core.errors import OutputError
 from stylegan_core.images import write_text
@@ -18,22 +21,39 @@ def batch_files(
 ) -> None:
     """Run a recipe over photos into `out`, or say what that would do."""
     chosen = load_recipe(recipe) if recipe else Recipe()
-    pipeline = EditPipeline(chosen)
     if explain:
-        found = sum(1 for _ in find_inputs(photos, Path(out)))
-        console.say("\n".join([f"{found} photos into {out}; each:", *(f"  {line}" for line in chosen.describe())]))
+        _explain(photos, chosen, out, console)
         return
-    summary = run(photos, out, pipeline, engine, workers, batch, console=console)
+    try:
+        summary = run(photos, out, EditPipeline(chosen), engine, workers, batch, console=console)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"interrupted; what was finished is in {out}: the same command goes on") from None
     words = [f"{summary.done} done", f"{summary.failed} failed", f"{summary.kept} done before"]
     console.say(f"{', '.join(words)}, in {summary.seconds:.0f} s; manifest: {Path(out) / MANIFEST}")
     if summary.failed_before:
         console.error(f"{summary.failed_before} photos failed in an earlier run; see `invertigo batch status {out}`")
 
 
+def _explain(photos: Sequence[str], recipe: Recipe, out: str, console: Console) -> None:
+    """Say what a run would do, after checking that the generator can do it."""
+    generator = load_generator(recipe.invert.generator)
+    for step in recipe.edits:
+        if step.kind != "transfer_from":  # its photos are opened by the run
+            prepare_step(step, generator, partial(open_code, generator=generator))
+    found = list(find_inputs(photos, Path(out)))
+    console.say("\n".join([f"{len(found)} photos into {out}; each:", *(f"  {line}" for line in recipe.describe())]))
+    for entered in found:
+        if entered.problem:
+            console.say(f"not taken: {entered.path}: {entered.problem}")
+
+
 def batch_status(out: str, console: Console) -> None:
     """Print how many items are in each state, and why the failed ones failed."""
     manifest = _open(out)
-    console.say(", ".join(f"{number} {state}" for state, number in manifest.summary().items()) or "no item yet")
+    counts = manifest.summary()
+    if "running" in counts and not in_use(Path(out)):
+        counts["interrupted; the same command goes on with them"] = counts.pop("running")
+    console.say(", ".join(f"{number} {state}" for state, number in counts.items()) or "no item yet")
     for _, error in manifest.failures():
         console.say(f"failed: {error}")
     manifest.close()

@@ -1,31 +1,31 @@
 """What a batch does to its photos: align, invert together, edit, paste back."""
 
 import hashlib
-import shutil
-import signal
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from editing.config import EditConfig
-from editing.directions import find_direction
-from editing.edit import Subject, Workshop, write_subject
-from editing.editor import Editor, Transfer
+from editing.edit import Change, Subject, Workshop, open_set, write_subject
+from editing.editor import Editor, Transfer, check_strength, check_transfers
 from editing.layers import parse_layers
-from editing.recipe import EditStep, Recipe
+from editing.recipe import Recipe
 from editing.render import render_edit
 from editing.sheets import open_code
-from inversion.batch.items import WORK, Item, Result
-from inversion.invert import AlignedFace, InvertedFace, Inverter, write_inversion
-from inversion.latents import Latent
+from editing.steps import EditStep
+from inversion.batch.guards import file_sha256, move_into_place, stops_the_run, time_limit, workplace
+from inversion.batch.items import Item, Result
+from inversion.invert import STARTS, AlignedFace, InvertedFace, Inverter, read_start, write_inversion
+from inversion.latents import Latent, load_latent
+from stylegan_core.assets import asset_path
 from stylegan_core.checkpoints.load import find_checkpoint
 from stylegan_core.console import Console
-from stylegan_core.errors import ConfigError, OutputError, ToolkitError
+from stylegan_core.devices import fit_threads
+from stylegan_core.errors import ConfigError, ToolkitError
 from stylegan_core.images import Photo, read_photo
 
 
@@ -48,41 +48,47 @@ class EditPipeline:
 
     @property
     def key(self) -> str:
-        """The recipe's digest with those of the files it names."""
-        digest = hashlib.sha256(self.recipe.digest().encode())
-        named = [find_checkpoint(self.recipe.invert.generator)]
-        named += [
-            Path(file)
-            for step in self.recipe.edits
-            for file in (step.transfer, step.crossover)
-            if file.endswith(".npz")
-        ]
-        for path in named:
-            if not path.is_file():
-                raise ConfigError(f"{path}: the recipe names it, but there is no such file")
-            with path.open("rb") as file:
-                while block := file.read(1 << 22):
-                    digest.update(block)
-        return digest.hexdigest()
+        """Digests of what the inversions depend on, options and files, and of what the edits depend on beside them."""
+        recipe, (inversion, edits) = self.recipe, self.recipe.digests()
+        generator = find_checkpoint(recipe.invert.generator)
+        named = [Path(text) for text in (recipe.invert.encoder, recipe.invert.mask) if text]
+        named += [] if recipe.invert.start in STARTS else [Path(recipe.invert.start)]
+        used = [path for step in recipe.edits for path in step.files]
+        if generator.parent == asset_path(""):
+            named += sorted(asset_path("").glob(f"{generator.stem}_*.safetensors"))
+            used += sorted(asset_path("directions").glob(f"{generator.stem}-*.npz")) if recipe.edits else []
+        return f"{_digest(inversion, [generator, *named])}.{_digest(edits, used)}"
 
     def open(self) -> Callable[[Sequence[Item], Path], list[Result]]:
-        """Load the models and check that every direction fits the generator."""
-        inverter = Inverter(self.recipe.invert, self.recipe.projection)
-        for step in self.recipe.edits:
-            if step.transfer:
-                find_direction(step.transfer, inverter.generator)
-            if step.crossover:
-                open_code(step.crossover, inverter.generator)
-            if step.layers:
-                parse_layers(step.layers, inverter.generator.num_ws)
-        return lambda items, out: _Chunk(self.recipe, inverter, out).process(items)
+        """Load the models, and check every step against the generator."""
+        recipe = self.recipe
+        inverter = Inverter(recipe.invert, recipe.projection, tune=recipe.tune)
+        fit_threads(inverter.generator.img_resolution)
+        workshop = Workshop(inverter, EditConfig(paste=recipe.output.paste), Path(), Console(quiet=True))
+        open_codes = partial(open_set, workshop=workshop)
+        changes = [prepare_step(step, inverter.generator, open_codes) for step in recipe.edits]
+        start = read_start(recipe.invert.start, inverter.generator)
+        session = _Session(recipe, _inversion_part(self.key), workshop, start, changes)
+        return lambda items, out: _Chunk(session, out).process(items)
+
+
+@dataclass(frozen=True)
+class _Session:
+    """A pipeline with everything loaded."""
+
+    recipe: Recipe
+    inversion: str  # the part of the key that stands for the inversions
+    workshop: Workshop
+    start: Latent | None
+    changes: Sequence[Change]
 
 
 class _Chunk:
     """The work on one chunk; what fails for one photo fails for that photo alone."""
 
-    def __init__(self, recipe: Recipe, inverter: Inverter, out: Path) -> None:
-        self.recipe, self.inverter, self.out = recipe, inverter, out
+    def __init__(self, session: _Session, out: Path) -> None:
+        self.session, self.out = session, out
+        self.recipe, self.inverter = session.recipe, session.workshop.inverter
         self.failures: dict[int, Result] = {}
 
     def process(self, items: Sequence[Item]) -> list[Result]:
@@ -102,6 +108,8 @@ class _Chunk:
             with time_limit(self.recipe.limits.max_seconds):
                 return work()
         except Exception as error:
+            if stops_the_run(error):
+                raise
             self._fail(item, error)
             return None
 
@@ -116,17 +124,21 @@ class _Chunk:
     def _read(self, item: Item) -> _Open:
         began, limits = time.perf_counter(), self.recipe.limits
         photo = read_photo(item.path, limits.max_pixels, limits.max_bytes)
-        return _Open(item, photo, self.inverter.align(photo), time.perf_counter() - began)
+        same = item.photo_sha256 == photo.sha256 and _inversion_part(item.made_with) == self.session.inversion
+        kept = kept_inversions(item, photo, self.out, self.inverter) if same else []
+        faces = [one.face for one in kept] or self.inverter.align(photo)
+        return _Open(item, photo, faces, time.perf_counter() - began, kept)
 
     def _invert(self, opened: list[_Open]) -> None:
-        """Search the codes of all faces together, at most `max_faces` at a time."""
+        """Search the codes of all faces that have none together, at most `max_faces` at a time."""
         began, limits = time.perf_counter(), self.recipe.limits
-        waiting = [(one, face) for one in opened for face in one.faces]
+        searched = [one for one in opened if not one.inverted]
+        waiting = [(one, face) for one in searched for face in one.faces]
         for first in range(0, len(waiting), limits.max_faces):
             part = waiting[first : first + limits.max_faces]
             try:
                 with time_limit(limits.max_seconds * len(part)):
-                    found = self.inverter.invert_faces([(one.photo, face) for one, face in part])
+                    found = self.inverter.invert_faces([(one.photo, face) for one, face in part], self.session.start)
             except Exception as error:
                 for one, _ in part:
                     self._fail(one.item, error)
@@ -134,22 +146,20 @@ class _Chunk:
                 continue
             for (one, _), face in zip(part, found, strict=True):
                 one.inverted.append(face)
-        for one in opened:
+        for one in searched:
             if len(one.inverted) != len(one.faces):
                 one.inverted = []
             one.seconds += (time.perf_counter() - began) * len(one.faces) / max(1, len(waiting))
 
     def _write(self, one: _Open) -> Result:
         began = time.perf_counter()
-        work = self.out / WORK / str(one.item.id)
-        shutil.rmtree(work, ignore_errors=True)
         faces = [_without_times(face) for face in one.inverted]
-        for face in faces:
-            write_inversion(work / f"face{face.face.index}", face)
-        if self.recipe.edits:
-            self._edit(work, one.photo, faces)
-        outputs = {str(path.relative_to(work)): _sha256(path) for path in sorted(work.rglob("*")) if path.is_file()}
-        move_into_place(work, self.out / one.item.name, outputs, one.item.stale)
+        with workplace(self.out) as work:
+            for face in faces:
+                write_inversion(work / f"face{face.face.index}", face)
+            if self.recipe.edits:
+                self._edit(work, one.photo, faces)
+            outputs = move_into_place(work, self.out / one.item.name, one.item.outputs)
         seconds = one.seconds + time.perf_counter() - began
         metrics = {"faces": len(faces)}
         for name in faces[0].latent.report["scores"]:
@@ -159,46 +169,54 @@ class _Chunk:
 
     def _edit(self, work: Path, photo: Photo, faces: list[InvertedFace]) -> None:
         """Apply the edits to every face and paste them all into the photo."""
-        generator = self.inverter.generator
-        edited = {}
+        generator, edited = self.inverter.generator, {}
         for face in faces:
             latent = face.latent
-            for step in self.recipe.edits:
-                latent = apply_step(Editor(generator, latent), step)
+            for change in self.session.changes:
+                latent = change(Editor(generator, latent))
             edited[face.face.index] = render_edit(generator, latent)
-        workshop = Workshop(self.inverter, EditConfig(paste=self.recipe.output.paste), work.parent, Console(quiet=True))
         subject = Subject(work.name, photo, {face.face.index: face.latent for face in faces})
-        write_subject(subject, edited, " + ".join(step.label for step in self.recipe.edits), workshop)
+        label = " + ".join(step.label for step in self.recipe.edits)
+        write_subject(subject, edited, label, replace(self.session.workshop, out=work.parent))
+
+
+def prepare_step(step: EditStep, generator: Any, open_codes: Callable[[str], Latent]) -> Change:
+    """Check a step of a recipe against the generator, load the codes it names, and return what applies it."""
+    if step.kind == "transfer":
+        transfer = [Transfer(step.transfer, check_strength(step.strength), step.layers)]
+        check_transfers(generator, transfer, step.how, step.search)
+        return lambda editor: editor.transfer(transfer, step.how, step.search)
+    if step.kind == "transfer_from":
+        neutral, expression = map(open_codes, step.transfer_from)
+        return lambda editor: editor.transfer_from(neutral, expression, step.strength, step.search)
+    if step.kind == "crossover":
+        other = open_code(step.crossover, generator)
+        layers = parse_layers(step.layers or "all", generator.num_ws)
+        return lambda editor: editor.crossover(other, layers)
+    return lambda editor: editor.truncate(step.truncate, step.cutoff if step.cutoff >= 0 else None)
 
 
 def apply_step(editor: Editor, step: EditStep) -> Latent:
-    """Apply one step of a recipe."""
-    if step.transfer:
-        return editor.transfer([Transfer(step.transfer, step.strength, step.layers)])
-    if step.crossover:
-        layers = parse_layers(step.layers or "all", editor.generator.num_ws)
-        return editor.crossover(open_code(step.crossover, editor.generator), layers)
-    return editor.truncate(step.truncate)
+    """Apply one step of a recipe; codes that it names are latents or seeds."""
+    return prepare_step(step, editor.generator, partial(open_code, generator=editor.generator))(editor)
 
 
-@contextmanager
-def time_limit(seconds: float) -> Iterator[None]:
-    """Raise `TimeoutError` in what takes longer (in a process's main thread, on systems with alarms)."""
-
-    def stop(*_: Any) -> None:
-        raise TimeoutError(f"took longer than the {seconds:g} s that a photo may; raise max_seconds in [limits]")
-
-    try:
-        before = signal.signal(signal.SIGALRM, stop)
-    except (ValueError, AttributeError):  # another thread, or no alarms on this system
-        yield
-        return
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+def kept_inversions(item: Item, photo: Photo, out: Path, inverter: Inverter) -> list[InvertedFace]:
+    """Return the inversions of an earlier time, if all are as they were written; else none."""
+    kept = []
+    for name, digest in sorted(item.outputs.items()):
+        path = out / item.name / name
+        if path.name != "latent.npz":
+            continue
+        if not path.is_file() or file_sha256(path) != digest:
+            return []
+        latent = load_latent(path)
+        report = {key: value for key, value in latent.report.items() if key not in ("edits", "strength_search")}
+        latent = replace(latent, ws=latent.origin, report=report)
+        assert latent.quad is not None  # as every inversion of ours has it
+        face = inverter.cut_out(photo, report["face"]["index"], latent.quad, report["face"]["probability"])
+        kept.append(InvertedFace(face, render_edit(inverter.generator, latent).inverted, latent))
+    return sorted(kept, key=lambda one: one.face.index)
 
 
 def _without_times(face: InvertedFace) -> InvertedFace:
@@ -207,20 +225,17 @@ def _without_times(face: InvertedFace) -> InvertedFace:
     return replace(face, latent=replace(face.latent, report=report))
 
 
-def move_into_place(work: Path, place: Path, outputs: Iterable[str], stale: Iterable[str]) -> None:
-    """Move the files of an item from `work` to `place`, and remove those of an earlier time that are not among them."""
-    try:
-        for name in outputs:
-            (place / name).parent.mkdir(parents=True, exist_ok=True)
-            (work / name).replace(place / name)
-        for name in set(stale) - set(outputs):
-            (place / name).unlink(missing_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"{place}: cannot be written ({error.strerror}); free some space or choose another --out"
-        ) from error
-    shutil.rmtree(work, ignore_errors=True)
+def _inversion_part(key: str) -> str:
+    return key.partition(".")[0]
 
 
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def _digest(text: str, files: Sequence[Path]) -> str:
+    """Return the SHA-256 of a text and of files, those in folders included."""
+    digest = hashlib.sha256(text.encode())
+    for path in files:
+        inside = sorted(child for child in path.rglob("*") if child.is_file()) if path.is_dir() else [path]
+        for file in inside:
+            if not file.is_file():
+                raise ConfigError(f"{file}: the recipe names it, but there is no such file")
+            digest.update(bytes.fromhex(file_sha256(file)))
+    return digest.hexdigest()

@@ -2,15 +2,24 @@
 
 import hashlib
 import json
+import math
+import re
 import sys
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from editing.config import PASTE_MODES
+from editing.editor import check_strength
+from editing.judging import find_judge
+from editing.layers import parse_layers
+from editing.steps import KINDS, SEARCH_KEYS
+from editing.steps import EditStep as EditStep
 from inversion.batch.items import Limits
-from inversion.config import InvertConfig, ProjectionConfig
+from inversion.config import METHOD_STEPS, InvertConfig, ProjectionConfig, TuneConfig
+from inversion.latents import MAX_WS
 from stylegan_core.errors import ConfigError
+from stylegan_core.options import option
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -19,39 +28,10 @@ else:
 
 
 @dataclass(frozen=True)
-class EditStep:
-    """One `[[edit]]` table: a transfer, a crossover, or a truncation."""
-
-    transfer: str = ""  # a direction's name or file
-    strength: float = 1.0
-    layers: str = ""  # that the transfer moves or the crossover takes: coarse, 4-7, ...; empty: the direction's, or all
-    crossover: str = ""  # a latent's file, or the number of a seed, whose layers are taken
-    truncate: float = 1.0  # psi; 1 changes nothing
-
-    @property
-    def label(self) -> str:
-        """Name the step, as pictures are labelled."""
-        where = f" {self.layers}" if self.layers else ""
-        if self.transfer:
-            return f"{Path(self.transfer).stem} {self.strength:g}{where}"
-        if self.crossover:
-            other = f"seed {self.crossover}" if self.crossover.isdigit() else Path(self.crossover).stem
-            return f"layers {self.layers or 'all'} of {other}"
-        return f"psi {self.truncate:g}"
-
-    def describe(self) -> str:
-        """Say in words what it will do."""
-        if self.transfer:
-            where = f" in layers {self.layers}" if self.layers else ""
-            return f"transfer {self.transfer} at {self.strength:g}{where}"
-        return f"take {self.label}" if self.crossover else f"truncate to psi {self.truncate:g}"
-
-
-@dataclass(frozen=True)
 class OutputConfig:
     """The `[output]` table."""
 
-    paste: str = "auto"  # how faces go back into the photo
+    paste: str = option("auto", "how faces go back into the photo", choices=PASTE_MODES)
 
 
 @dataclass(frozen=True)
@@ -63,10 +43,12 @@ class Recipe:
     edits: tuple[EditStep, ...] = ()
     output: OutputConfig = OutputConfig()
     limits: Limits = field(default_factory=Limits)
+    tune: TuneConfig = TuneConfig()
 
-    def digest(self) -> str:
-        """Return the SHA-256 of everything in it that outputs depend on."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+    def digests(self) -> tuple[str, str]:
+        """Return the SHA-256 of what the inversions depend on, and of what the edits depend on beside them."""
+        inversion = [asdict(self.invert), asdict(self.projection), asdict(self.tune)]
+        return _digest(inversion), _digest([[asdict(step) for step in self.edits], asdict(self.output)])
 
     def describe(self) -> list[str]:
         """Say in words what it will do."""
@@ -78,18 +60,24 @@ class Recipe:
             f"invert with {invert.generator} by {invert.method}: {steps}",
         ]
         lines += [step.describe() for step in self.edits]
-        lines.append("write the faces only" if self.output.paste == "none" else f"paste back: {self.output.paste}")
+        if self.edits:
+            lines.append("write the faces only" if self.output.paste == "none" else f"paste back: {self.output.paste}")
         lines.append(f"refuse photos over {limits.max_pixels:,} pixels or {limits.max_bytes:,} bytes")
         lines.append(f"give up on a photo after {limits.max_seconds:g} s")
         return lines
 
 
 TABLES: dict[str, tuple[type, ...]] = {
-    "invert": (InvertConfig, ProjectionConfig),
+    "invert": (InvertConfig, ProjectionConfig, TuneConfig),
     "edit": (EditStep,),
     "output": (OutputConfig,),
     "limits": (Limits,),
 }
+ELSEWHERE = {"batch": "the photos that share a search are --batch-size"}  # options that a recipe does not take
+ABOVE_ZERO = ("lr", "max_pixels", "max_bytes", "max_seconds", "max_faces", "max_strength")
+ANY_SIGN = ("strength", "truncate", "cutoff", "target", "seed")  # other numbers are 0 or more
+FACES = re.compile(r"all|[1-9]\d*|face\d+(\s*,\s*face\d+)*")
+Lines = dict[tuple[str, int, str], int]
 
 
 def load_recipe(path: str | Path) -> Recipe:
@@ -108,33 +96,30 @@ def parse_recipe(text: str, source: str = "recipe") -> Recipe:
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{source}: {error}; see examples/ for recipes") from error
     lines = _lines_of_keys(text)
-    mistakes: list[str] = []
+    mistakes: list[tuple[int, str]] = []
     parts: dict[str, list[dict[str, Any]]] = {}
-    for table, content_of in content.items():
+    for table, value in content.items():
+        entries = value if isinstance(value, list) else [value]
         if table not in TABLES:
-            where = lines.get((table, 0, ""), lines.get(("", 0, table), 1))
-            mistakes.append(f"line {where}: [{table}] is unknown; expected {', '.join(TABLES)}")
-            continue
-        entries = content_of if isinstance(content_of, list) else [content_of]
-        if (table == "edit") != isinstance(content_of, list) or not all(isinstance(entry, dict) for entry in entries):
-            where = lines.get((table, 0, ""), lines.get(("", 0, table), 1))
-            mistakes.append(f"line {where}: write it as {'[[edit]]' if table == 'edit' else f'[{table}]'}")
-            continue
-        parts[table] = entries
-        for index, entry in enumerate(entries):
-            mistakes += [
-                f"line {lines.get((table, index, key), lines.get((table, index, ''), 1))}: {reason}"
-                for key, reason in _mistakes(table, entry)
-            ]
+            mistakes.append((_line(lines, table), f"[{table}] is unknown; expected {', '.join(TABLES)}"))
+        elif (table == "edit") != isinstance(value, list) or not all(isinstance(entry, dict) for entry in entries):
+            mistakes.append((_line(lines, table), f"write it as {'[[edit]]' if table == 'edit' else f'[{table}]'}"))
+        else:
+            parts[table] = entries
+            for index, entry in enumerate(entries):
+                mistakes += [(_line(lines, table, index, key), reason) for key, reason in _mistakes(table, entry)]
     if mistakes:
-        raise ConfigError(f"{source}: " + "; ".join(mistakes))
-    invert = parts.get("invert", [{}])[0]
+        raise ConfigError(f"{source}: " + "; ".join(f"line {line}: {reason}" for line, reason in sorted(mistakes)))
+    invert = dict(parts.get("invert", [{}])[0])
+    if (method := invert.get("method")) in METHOD_STEPS:
+        invert.setdefault("steps", METHOD_STEPS[method])
     return Recipe(
         invert=_make(InvertConfig, invert),
         projection=_make(ProjectionConfig, invert),
         edits=tuple(_make(EditStep, entry) for entry in parts.get("edit", [])),
         output=_make(OutputConfig, parts.get("output", [{}])[0]),
         limits=_make(Limits, parts.get("limits", [{}])[0]),
+        tune=_make(TuneConfig, invert),
     )
 
 
@@ -143,7 +128,8 @@ def format_recipe(recipe: Recipe) -> str:
 
     The generator, the method and the steps are always named, since their defaults may change."""
     named = ("generator", "method", "steps", "seed")
-    invert = {**_changed(recipe.invert, named), **_changed(recipe.projection, named)}
+    invert = {**_changed(recipe.invert, named), **_changed(recipe.projection, named), **_changed(recipe.tune)}
+    invert = {key: value for key, value in invert.items() if key not in ELSEWHERE}
     tables = [("[invert]", invert), *(("[[edit]]", _changed(step)) for step in recipe.edits)]
     tables += [("[output]", _changed(recipe.output)), ("[limits]", _changed(recipe.limits))]
     written = [
@@ -165,45 +151,100 @@ def _toml(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
 def _mistakes(table: str, entry: dict[str, Any]) -> list[tuple[str, str]]:
     """Return (key, reason) of everything wrong in a table."""
-    known = {item.name: item for kind in TABLES[table] for item in fields(kind)}
+    known = {item.name: item for kind in TABLES[table] for item in fields(kind) if item.name not in ELSEWHERE}
     found = []
     for key, value in entry.items():
         if key not in known:
-            found.append((key, f"{key} is unknown in [{table}]; expected {', '.join(known)}"))
-            continue
-        expected = type(known[key].default)
-        fits = type(value) is expected or (expected is float and type(value) is int)
-        if not fits:
-            found.append((key, f"{key} = {value!r} should be of type {expected.__name__}"))
-        elif (choices := known[key].metadata.get("choices")) and value not in choices:
-            found.append((key, f"{key} = {value!r} is none of {', '.join(choices)}"))
-        elif key == "paste" and value not in PASTE_MODES:
-            found.append((key, f"{key} = {value!r} is none of {', '.join(PASTE_MODES)}"))
-        elif isinstance(value, int | float) and value != value:
-            found.append((key, f"{key} is not a number"))
-    kinds = [bool(entry.get("transfer")), bool(entry.get("crossover")), "truncate" in entry]
-    if table == "edit" and not found and sum(kinds) != 1:
-        found.append(("", "an [[edit]] needs either transfer, crossover or truncate"))
+            expected = ELSEWHERE.get(key, f"expected {', '.join(known)}")
+            found.append((key, f"{key} is unknown in [{table}]; {expected}"))
+        elif reason := _type_mistake(known[key], value) or _value_mistake(known[key], value):
+            found.append((key, reason))
+    return found + _edit_mistakes(entry) if table == "edit" else found
+
+
+def _type_mistake(item: Any, value: Any) -> str:
+    default = item.default
+    if isinstance(default, tuple):
+        fits = isinstance(value, list) and len(value) == 2 and all(isinstance(text, str) for text in value)
+        return "" if fits else f"{item.name} = {value!r} should be two texts in brackets"
+    automatic = "type" in item.metadata  # a number, or auto
+    if automatic and value == "auto":
+        return ""
+    if type(value) is type(default) or (isinstance(default, float) and type(value) is int):
+        return ""
+    return f"{item.name} = {value!r} should be of type {type(default).__name__}" + " or 'auto'" * automatic
+
+
+def _value_mistake(item: Any, value: Any) -> str:
+    """Say what is wrong with a value of the right type."""
+    key, number = item.name, isinstance(value, int | float) and not isinstance(value, bool)
+    if (choices := item.metadata.get("choices")) and value not in choices:
+        return f"{key} = {value!r} is none of {', '.join(choices)}"
+    if number and not math.isfinite(value):
+        return f"{key} = {value} is not a finite number"
+    if number and key in ABOVE_ZERO and value <= 0:
+        return f"{key} = {value} should be above 0"
+    if number and key not in (*ABOVE_ZERO, *ANY_SIGN) and value < 0:
+        return f"{key} = {value} should be 0 or more"
+    if key == "faces" and not FACES.fullmatch(value):
+        return f"faces = {value!r} is neither all, a number, nor names such as face0,face2"
+    try:
+        if key == "strength":
+            check_strength(value)
+        elif key == "judge" and value:
+            find_judge(value)
+        elif key == "layers" and value:
+            parse_layers(value, MAX_WS)
+    except ConfigError as error:
+        return str(error)
+    return ""
+
+
+def _edit_mistakes(entry: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return what is wrong between the keys of an `[[edit]]`."""
+    kinds = [kind for kind in KINDS if entry.get(kind) not in (None, "", [])]
+    if len(kinds) != 1:
+        return [("", f"an [[edit]] needs exactly one of {', '.join(KINDS)}")]
+    (kind,) = kinds
+    found = []
+    for key in set(entry) & {item.name for item in fields(EditStep)} - {kind, *KINDS[kind]}:
+        found.append((key, f"{key} means nothing beside {kind}"))
+    for key in set(entry) & set(SEARCH_KEYS) & set(KINDS[kind]):
+        if entry.get("strength") != "auto":
+            found.append((key, f'{key} is for strength = "auto"'))
+    if kind == "transfer_from" and entry.get("strength") == "auto" and not entry.get("judge"):
+        found.append(("strength", 'strength = "auto" needs a judge beside transfer_from'))
     return found
 
 
 def _make(kind: type, entry: dict[str, Any]) -> Any:
-    """Make a config of the entries that belong to it, whole numbers as floats where it wants floats."""
-    chosen = {}
+    """Make a config of the entries that belong to it, whole numbers as floats where those are due."""
+    chosen: dict[str, Any] = {}
     for item in fields(kind):
         if item.name in entry:
             value = entry[item.name]
-            chosen[item.name] = float(value) if isinstance(item.default, float) else value
+            value = float(value) if isinstance(item.default, float) and isinstance(value, int) else value
+            chosen[item.name] = tuple(value) if isinstance(value, list) else value
     return kind(**chosen)
 
 
-def _lines_of_keys(text: str) -> dict[tuple[str, int, str], int]:
+def _line(lines: Lines, table: str, index: int = 0, key: str = "") -> int:
+    """Return the line of a key, else that of its table, however that is written."""
+    places = ((table, index, key), ("", 0, f"{table}.{key}"), (table, index, ""), ("", 0, table))
+    return next((lines[place] for place in places if place in lines), 1)
+
+
+def _lines_of_keys(text: str) -> Lines:
     """Find the line of every (table, index, key); key '' is the table's header."""
-    found: dict[tuple[str, int, str], int] = {}
+    found: Lines = {}
     table, counts = "", {"": 1}
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(text.split("\n"), start=1):
         stripped = line.strip()
         if stripped.startswith("["):
             table = stripped.strip("[] \t").split("]")[0].strip()

@@ -89,16 +89,19 @@ class Inverter:
 
     def align(self, photo: Photo) -> list[AlignedFace]:
         """Cut out the faces that `config.faces` picks; raises `FaceNotFoundError`."""
-        resolution, meta = self.generator.img_resolution, self.generator.meta
         if not self.config.align:
             quad = whole_image_quad(*photo.rgb.shape[:2])
-            return [AlignedFace(0, quad, self._target(photo.rgb, quad, resolution), 1.0)]
+            return [self.cut_out(photo, 0, quad)]
         chosen = choose_faces(detect_faces(photo.rgb), self.config.faces, str(photo.path))
-        quads = {index: face_quad(face.landmarks, meta.alignment) for index, face in chosen.items()}
-        return [
-            AlignedFace(index, quad, self._target(photo.rgb, quad, resolution), chosen[index].probability)
-            for index, quad in quads.items()
-        ]
+        quads = {index: face_quad(face.landmarks, self.generator.meta.alignment) for index, face in chosen.items()}
+        return [self.cut_out(photo, index, quad, chosen[index].probability) for index, quad in quads.items()]
+
+    def cut_out(self, photo: Photo, index: int, quad: NDArray[np.float64], probability: float = 1.0) -> AlignedFace:
+        """Cut the face with the corners `quad` out of a photo."""
+        target = align_face(photo.rgb, quad, self.generator.img_resolution).to(self.generator.w_avg.device)
+        if self.generator.img_channels == 1:
+            target = target.mean(dim=1, keepdim=True)
+        return AlignedFace(index, quad, target, probability)
 
     def num_steps(self, num: int) -> int:
         """Return the steps, at most, of a search for `num` faces."""
@@ -193,10 +196,6 @@ class Inverter:
         if float(shown.sum()) < 1:
             raise ConfigError(f"--mask {self.config.mask} hides all of face{face.index}; paint what is visible white")
         return shown
-
-    def _target(self, rgb: NDArray[np.uint8], quad: NDArray[np.float64], resolution: int) -> Tensor:
-        target = align_face(rgb, quad, resolution).to(self.generator.w_avg.device)
-        return target.mean(dim=1, keepdim=True) if self.generator.img_channels == 1 else target
 
     def _start(self, targets: Tensor, start: Latent | None) -> tuple[Tensor | None, str]:
         """Return the starting codes and what they are."""

@@ -6,6 +6,8 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TextIO
 
 from stylegan_core.errors import ToolkitError
 
@@ -21,13 +23,13 @@ class Console:
     def say(self, text: str) -> None:
         """Print a line of result."""
         if not self.quiet:
-            print(text, flush=True)
+            _print(text, sys.stdout)
 
     def error(self, text: str) -> None:
         """Print an error as one line on standard error and count it."""
         line = " ".join(text.split())
         self.failures.append(line)
-        print(f"error: {line}", file=sys.stderr, flush=True)
+        _print(f"error: {line}", sys.stderr)
 
     @contextmanager
     def guard(self, item: str) -> Iterator[None]:
@@ -61,18 +63,31 @@ class Console:
         from tqdm import tqdm
 
         silent, began, last = self.quiet or sys.stderr.isatty(), time.monotonic(), 0.0
-        with tqdm(total=total, desc=label, unit=label.rstrip("s"), disable=True if self.quiet else None) as bar:
+        # The rate is the average so far: results come in bursts, which a moving one would follow.
+        unit, disable = label.rstrip("s"), True if self.quiet else None
+        with tqdm(total=total, desc=label, unit=unit, smoothing=0, dynamic_ncols=True, disable=disable) as bar:
 
             def update(finished: int, failed: int) -> None:
                 nonlocal last
                 bar.update(finished - bar.n)
-                bar.set_postfix(failed=failed, refresh=False)
+                bar.set_postfix(failed=failed)
                 elapsed = time.monotonic() - began
                 if not silent and (elapsed - last >= 10 or finished == total):
                     last = elapsed
-                    left = elapsed / max(finished, 1) * (total - finished)
+                    left = timedelta(seconds=round(elapsed / max(finished, 1) * (total - finished)))
                     rate = finished / max(elapsed, 1e-9) * 60
-                    pace = f"{rate:.1f} a minute, {left:.0f} s left"
+                    pace = f"{rate:.1f} a minute, {left} left"
                     self.say(f"{label}: {finished} of {total}, {failed} failed, {pace}")
 
             yield update
+
+
+def _print(text: str, stream: TextIO) -> None:
+    """Print above a bar that may be showing; control codes and bytes that a file's name may hide show as \\xXX."""
+    plain = "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text)
+    plain = plain.encode(stream.encoding or "utf-8", "backslashreplace").decode(stream.encoding or "utf-8")
+    if "tqdm" in sys.modules:
+        sys.modules["tqdm"].tqdm.write(plain, file=stream)
+    else:
+        print(plain, file=stream)
+    stream.flush()

@@ -2,12 +2,15 @@
 
 import glob
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from stylegan_core.errors import ConfigError
 from stylegan_core.images import SUFFIXES
+
+MAX_NAME = 200  # bytes; file systems take 255
 
 
 @dataclass(frozen=True)
@@ -19,14 +22,14 @@ class Input:
     problem: str = ""  # why it is refused without being read
 
 
-def find_inputs(given: Sequence[str], out: Path) -> Iterator[Input]:
+def find_inputs(given: Sequence[str], out: Path, passed_over: Counter[str] | None = None) -> Iterator[Input]:
     """Yield the photos in folders (walked in order, links to folders not followed), files, globs and lists (.txt).
 
-    Files of other kinds inside folders are passed over; what is named itself is always taken. `out` is left out where
-    it lies inside a folder that is walked."""
+    Files of other kinds inside folders are passed over, and counted by suffix in `passed_over`; what is named itself
+    is always taken. `out` is left out where it lies inside a folder that is walked."""
     for text in given:
         if os.path.isdir(text):
-            yield from _walk(text, out.resolve())
+            yield from _walk(text, out.resolve(), Counter() if passed_over is None else passed_over)
         elif text.endswith(".txt") and os.path.isfile(text):
             yield from (_single(line) for line in _lines(text))
         elif os.path.lexists(text) or not glob.has_magic(text):
@@ -38,17 +41,28 @@ def find_inputs(given: Sequence[str], out: Path) -> Iterator[Input]:
             yield from (_single(path) for path in matches if not os.path.isdir(path))
 
 
-def _walk(folder: str, out: Path) -> Iterator[Input]:
-    root = os.path.realpath(folder)
-    for parent, folders, files in os.walk(folder):
+def _walk(folder: str, out: Path, passed_over: Counter[str]) -> Iterator[Input]:
+    root, unreadable = os.path.realpath(folder), list[OSError]()
+    if root == str(out):
+        raise ConfigError(
+            f"{folder}: is the output folder too, so results would be taken for photos; choose another --out"
+        )
+    for parent, folders, files in os.walk(folder, onerror=unreadable.append):
         folders[:] = sorted(name for name in folders if Path(parent, name).resolve() != out)
-        for file in sorted(files):
+        links = [name for name in folders if os.path.islink(os.path.join(parent, name))]
+        for file in sorted([*files, *links]):
             path = os.path.join(parent, file)
-            if not file.lower().endswith(SUFFIXES) or file.startswith("."):
-                continue
             inside = os.path.commonpath([root, os.path.realpath(path)]) == root
-            problem = "" if inside else "is a link out of the folder; name the file itself if it is meant"
+            if file.startswith(".") or (inside and file in links):
+                continue
+            if not file.lower().endswith(SUFFIXES) and file not in links:
+                passed_over[os.path.splitext(file)[1].lower() or "no suffix"] += 1
+                continue
+            problem = "" if inside else "is a link out of the folder; name what it leads to if that is meant"
             yield Input(path, safe_name(os.path.splitext(os.path.relpath(path, folder))[0]), problem)
+    for error in unreadable:
+        path = os.fsdecode(error.filename)
+        yield Input(path, safe_name(os.path.relpath(path, folder)), f"cannot be listed ({error.strerror})")
 
 
 def _single(path: str) -> Input:
@@ -67,8 +81,13 @@ def safe_name(text: str) -> str:
     for part in text.split(os.sep):
         if part in ("", ".", ".."):
             continue
-        parts.append("".join(_safe_character(character) for character in part)[:150])
+        parts.append(_shortened("".join(_safe_character(character) for character in part)))
     return os.path.join(*parts) if parts else "photo"
+
+
+def _shortened(name: str) -> str:
+    """Cut a name to what file systems take, with room for a number in front of the next suffix."""
+    return name.encode()[:MAX_NAME].decode(errors="ignore")
 
 
 def _safe_character(character: str) -> str:

@@ -17,7 +17,9 @@ class Item:
     id: int
     path: str  # as os.fsdecode gives it: surrogates stand for bytes that are no UTF-8
     name: str  # of its folder in the output, unique
-    stale: tuple[str, ...] = ()  # files below that folder from an earlier time
+    outputs: dict[str, str] = field(default_factory=dict)  # files below that folder from an earlier time, and SHA-256
+    made_with: str = ""  # the pipeline's key at that time
+    photo_sha256: str = ""  # of the photo at that time
 
 
 @dataclass(frozen=True)

@@ -4,16 +4,19 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import threading
 import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+from inversion.batch.guards import stops_the_run
 from inversion.batch.items import Item, Pipeline, Result
-from stylegan_core.errors import ConfigError, ToolkitError
+from stylegan_core.errors import OutputError, ToolkitError
 
 Chunk = list[Item]
 
@@ -77,10 +80,9 @@ class LocalEngine:
     def _start(self) -> _Worker:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
-        process = context.Process(
-            target=_work, args=(theirs, self.pipeline, self.out, self.threads, os.getpid()), daemon=True
-        )
-        process.start()
+        process = context.Process(target=_work, args=(theirs, self.pipeline, self.out, self.threads), daemon=True)
+        with _interrupts_held():
+            process.start()
         theirs.close()
         self.workers.append(_Worker(process, ours))
         return self.workers[-1]
@@ -98,35 +100,62 @@ class LocalEngine:
             worker.process.kill()
             worker.process.join(timeout=5)
             worker.connection.close()
-        elif isinstance(answer, str):
-            raise ConfigError(answer)
+        elif isinstance(answer, ToolkitError):
+            raise answer
         return chunk, answer
 
 
-def _work(connection: Connection, pipeline: Pipeline, out: Path, threads: int, parent: int) -> None:
+@contextlib.contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Start processes that Ctrl-C does not reach, from their first instruction on: it is the parent's to handle."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    resource_tracker.ensure_running()  # its start would lift the mask
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _die_with_parent() -> None:
+    """End this process when its parent ends, however that ended, so that nobody writes into a folder it lost."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
+def _work(connection: Connection, pipeline: Pipeline, out: Path, threads: int) -> None:
     """Live as a worker: load once, then do chunks until the parent is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_die_with_parent, daemon=True).start()
     import torch
 
     torch.set_num_threads(threads)
     try:
         process = pipeline.open()
     except ToolkitError as error:
-        connection.send(str(error))
+        connection.send(error)
         return
-    while os.getppid() == parent:
+    while True:
         try:
             chunk: Sequence[Item] = connection.recv()
+            connection.send(run_chunk(process, chunk, out))
         except (EOFError, OSError):
             return
-        connection.send(run_chunk(process, chunk, out))
 
 
-def run_chunk(process: Any, chunk: Sequence[Item], out: Path) -> list[Result]:
-    """Do a chunk; what a pipeline did not foresee fails the chunk's items, with the traceback."""
+def run_chunk(process: Any, chunk: Sequence[Item], out: Path) -> list[Result] | ToolkitError:
+    """Do a chunk; what a pipeline did not foresee fails the chunk's items, with the traceback.
+
+    Returns the error instead where every further chunk would meet it too, such as a full disk."""
     try:
         results: list[Result] = process(chunk, out)
         return results
     except Exception as error:
+        if stops_the_run(error):
+            return error if isinstance(error, ToolkitError) else OutputError(f"{out}: {error}")
         reason = f"unexpected {type(error).__name__}: {' '.join(str(error).split())[:300]}"
         return [Result(item.id, f"{item.path}: {reason}", traceback.format_exc()) for item in chunk]

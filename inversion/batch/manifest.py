@@ -5,6 +5,7 @@ import json
 import os
 import sqlite3
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,6 +30,7 @@ CREATE TABLE IF NOT EXISTS items (
     photo_sha256 TEXT NOT NULL DEFAULT '',
     metrics TEXT NOT NULL DEFAULT '{}',
     outputs TEXT NOT NULL DEFAULT '{}',
+    made_with TEXT NOT NULL DEFAULT '',
     error TEXT NOT NULL DEFAULT '',
     traceback TEXT NOT NULL DEFAULT '',
     updated REAL NOT NULL
@@ -45,6 +47,7 @@ class Manifest:
         self.path = path
         self.names: set[str] = set()  # of items' folders, in lower case
         self.occupied: set[str] = set()  # those, and the folders they stand in
+        self.refused: list[tuple[Item, Result]] = []  # of the last plan: inputs that are not read at all
         with self._guard():
             self.connection = sqlite3.connect(path, isolation_level=None, timeout=30)
             self.connection.execute("PRAGMA journal_mode = WAL")
@@ -54,52 +57,71 @@ class Manifest:
         """Close the file."""
         self.connection.close()
 
-    def register(self, inputs: Iterable[Input], key: str, out: Path, batch: int) -> dict[str, int]:
+    def register(self, inputs: Iterable[Input], key: str, out: Path, batch: int, workers: int) -> Counter[str]:
         """Plan a run: enter new photos, and mark for another go what changed, was cut off, or lost its outputs.
 
         Photos that are planned together share a chunk, which is always done as a whole and in the same order, so that
         a run that was cut off ends with the same files as one that was not. Returns counts by what is known of each."""
-        counts = {"new": 0, "changed": 0, "unfinished": 0, "done before": 0, "failed before": 0}
+        counts: Counter[str] = Counter()
         with self._transaction():
             self.connection.execute("CREATE TEMP TABLE IF NOT EXISTS wanted (id INTEGER PRIMARY KEY)")
             self.connection.execute("DELETE FROM wanted")
             for (name,) in self.connection.execute("SELECT name FROM items"):
                 self._occupy(name)
-            counter = self.connection.execute("SELECT COALESCE(MAX(chunk), -1) + 1 FROM items").fetchone()[0]
+            last = self.connection.execute("SELECT COALESCE(MAX(id), 0) FROM items").fetchone()[0]
             for entered in inputs:
-                item_id, what = self._register_one(entered, key, out, counter + counts["new"] // batch)
-                counts[what] += 1
-                self.connection.execute("INSERT OR IGNORE INTO wanted VALUES (?)", (item_id,))
+                item_id, what = self._register_one(entered, key, out)
+                fresh = self.connection.execute("INSERT OR IGNORE INTO wanted VALUES (?)", (item_id,)).rowcount
+                counts[what] += fresh  # what is named twice counts once
+            self._form_chunks(last + 1, counts["new"], batch, workers)
         return counts
 
-    def _register_one(self, entered: Input, key: str, out: Path, chunk: int) -> tuple[int, str]:
+    def _form_chunks(self, first: int, new: int, batch: int, workers: int) -> None:
+        """Divide the `new` items from id `first` on into chunks of `batch` at most, as many for every worker."""
+        rounds = -(-new // (batch * workers))
+        size = max(1, -(-new // max(1, rounds * workers)))
+        self.connection.execute(
+            "UPDATE items SET chunk = (SELECT COALESCE(MAX(chunk), -1) + 1 FROM items WHERE id < :first) "
+            "+ (id - :first) / :size WHERE id >= :first",
+            {"first": first, "size": size},
+        )
+
+    def _register_one(self, entered: Input, key: str, out: Path) -> tuple[int, str]:
         path = os.fsencode(os.path.abspath(entered.path))
         size, mtime = _stamp(entered.path)
         row = self.connection.execute(
-            "SELECT id, name, key || ' ' || size || ' ' || mtime_ns, state, outputs FROM items WHERE path = ?", (path,)
+            "SELECT id, name, key, size, mtime_ns, state, outputs FROM items WHERE path = ?", (path,)
         ).fetchone()
         if row is None:
             name = self._free_name(entered.name)
             item_id = self.connection.execute(
-                "INSERT INTO items (path, name, chunk, key, size, mtime_ns, state, updated) VALUES (?,?,?,?,?,?,?,?)",
-                (path, name, chunk, key, size, mtime, "pending", time.time()),
+                "INSERT INTO items (path, name, chunk, key, size, mtime_ns, state, updated) VALUES (?,?,0,?,?,?,?,?)",
+                (path, name, key, size, mtime, "pending", time.time()),
             ).lastrowid
             assert item_id is not None
             what = "new"
         else:
-            item_id, name, known_as, state, outputs = row
-            same = tuple(known_as.split()) == (key, str(size), str(mtime))
+            item_id, name, old_key, *stamp, state, outputs = row
+            same = old_key == key and stamp == [size, mtime]
             if same and state == "done" and _outputs_exist(out / name, outputs):
                 return item_id, "done before"
             if same and state == "failed":
                 return item_id, "failed before"
-            what = "unfinished" if same and state in ("pending", "running") else "changed"
+            what = "unfinished"
+            if state in ("done", "failed"):
+                cause = (
+                    "photo changed" if stamp != [size, mtime] else "output lost" if same else "recipe or model changed"
+                )
+                what = f"done again ({cause})"
             self.connection.execute(
                 "UPDATE items SET key = ?, size = ?, mtime_ns = ?, state = 'pending', attempts = 0 WHERE id = ?",
                 (key, size, mtime, item_id),
             )
         if entered.problem:
-            self._update(Result(item_id, f"{entered.path}: {entered.problem}"))
+            refusal = Result(item_id, f"{entered.path}: {entered.problem}")
+            self._update(refusal)
+            self.refused.append((Item(item_id, entered.path, name), refusal))
+            what = "refused"
         return item_id, what
 
     def _free_name(self, name: str) -> str:
@@ -126,11 +148,11 @@ class Manifest:
                 return
             chunk = row[0]
             rows = self.connection.execute(
-                "SELECT id, path, name, outputs FROM items JOIN wanted USING (id) "
+                "SELECT id, path, name, outputs, made_with, photo_sha256 FROM items JOIN wanted USING (id) "
                 "WHERE state = 'pending' AND chunk = ? ORDER BY id",
                 (chunk,),
             ).fetchall()
-            items = [Item(row[0], os.fsdecode(row[1]), row[2], tuple(json.loads(row[3]))) for row in rows]
+            items = [Item(row[0], os.fsdecode(row[1]), row[2], json.loads(row[3]), *row[4:]) for row in rows]
             self._start(items)
             yield items
 
@@ -156,20 +178,22 @@ class Manifest:
 
     def _update(self, result: Result) -> None:
         self.connection.execute(
-            "UPDATE items SET state = ?, seconds = ?, metrics = ?, outputs = ?, error = ?, traceback = ?, "
-            "photo_sha256 = ?, updated = ? WHERE id = ?",
+            "UPDATE items SET state = ?, seconds = ?, metrics = ?, error = ?, traceback = ?, updated = ? WHERE id = ?",
             (
                 "done" if result.done else "failed",
                 result.seconds,
                 json.dumps(result.metrics, sort_keys=True),
-                json.dumps(result.outputs, sort_keys=True),
                 _text(result.error),
                 _text(result.traceback),
-                result.photo_sha256,
                 time.time(),
                 result.item_id,
             ),
         )
+        if result.done:  # a failure leaves the files of an earlier time where they are, and known
+            self.connection.execute(
+                "UPDATE items SET outputs = ?, photo_sha256 = ?, made_with = key WHERE id = ?",
+                (json.dumps(result.outputs, sort_keys=True), result.photo_sha256, result.item_id),
+            )
 
     def retry(self) -> int:
         """Mark every failed item for another go; return how many."""

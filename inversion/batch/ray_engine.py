@@ -44,8 +44,8 @@ class RayEngine:
                     answer = self.ray.get(finished)
                 except self.ray.exceptions.RayActorError:
                     answer, actor = None, self._actor(1)
-                if isinstance(answer, str):
-                    raise ConfigError(answer)
+                if isinstance(answer, ToolkitError):
+                    raise answer
                 idle.append(actor)
                 yield chunk, answer
         finally:
@@ -72,8 +72,8 @@ class _Actor:
         self.pipeline, self.out, self.threads = pipeline, out, threads
         self.process: Any = None
 
-    def do(self, chunk: Chunk) -> list[Result] | str:
-        """Do a chunk; a string is a reason why no chunk can be done."""
+    def do(self, chunk: Chunk) -> list[Result] | ToolkitError:
+        """Do a chunk; a `ToolkitError` is the reason why no chunk can be done."""
         if self.process is None:
             import torch
 
@@ -81,5 +81,5 @@ class _Actor:
             try:
                 self.process = self.pipeline.open()
             except ToolkitError as error:
-                return str(error)
+                return error
         return run_chunk(self.process, chunk, self.out)

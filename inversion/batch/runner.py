@@ -4,6 +4,7 @@ import fcntl
 import os
 import shutil
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,14 +13,16 @@ from typing import Any
 
 from inversion.batch.inputs import find_inputs
 from inversion.batch.items import WORK, Item, Pipeline, Result
-from inversion.batch.local import LocalEngine
+from inversion.batch.local import LocalEngine, cores
 from inversion.batch.manifest import Manifest
 from stylegan_core.console import Console
 from stylegan_core.errors import ConfigError, OutputError
 
 MANIFEST = "manifest.sqlite"
 MAX_ATTEMPTS = 3  # of a photo whose worker died
+MAX_DEATHS = 12  # of workers in a row, before the run gives up
 ENGINES = ("local", "ray")
+Callback = Callable[[Item, Result], None]
 
 
 @dataclass
@@ -41,7 +44,7 @@ def run(
     engine: str = "local",
     workers: int = 0,
     batch: int = 8,
-    callback: Callable[[Item, Result], None] | None = None,
+    callback: Callback | None = None,
     console: Console | None = None,
 ) -> Summary:
     """Do `pipeline` to every photo in folders, files, globs and lists; the same call again does what is not done.
@@ -60,9 +63,13 @@ def run(
         shutil.rmtree(out / WORK, ignore_errors=True)  # left by a run that was killed
         manifest = Manifest(out / MANIFEST)
         try:
-            counts = manifest.register(find_inputs(given, out), pipeline.key, out, batch)
-            _say_plan(counts, console)
+            passed_over: Counter[str] = Counter()
+            found = find_inputs(given, out, passed_over)
+            counts = manifest.register(found, pipeline.key, out, batch, workers or cores())
+            _say_plan(counts, passed_over, console)
             summary = Summary(kept=counts["done before"], failed_before=counts["failed before"])
+            for item, refusal in manifest.refused:
+                _note(summary, item, refusal, callback, console)
             _process(manifest, make_engine(engine, pipeline, out, workers), summary, callback, console)
         finally:
             manifest.close()
@@ -84,27 +91,31 @@ def _process(
     manifest: Manifest,
     engine: Any,
     summary: Summary,
-    callback: Callable[[Item, Result], None] | None,
+    callback: Callback | None,
     console: Console,
 ) -> None:
     """Hand out chunks until none is left; a chunk whose worker died goes back, at most `MAX_ATTEMPTS` times."""
     again: list[list[Item]] = []
     deaths: dict[int, int] = {}
-
+    in_a_row = 0
     source = manifest.pending()
+    refused = summary.failed
     with console.counter("photos", manifest.count("pending")) as advance:
         while True:
             for chunk, results in engine.run(source):
+                in_a_row = in_a_row + 1 if results is None else 0
+                if in_a_row == MAX_DEATHS:
+                    raise ConfigError(
+                        f"{MAX_DEATHS} workers died in a row; take fewer --workers or a smaller --batch-size"
+                    )
                 if results is None:
                     retried, results = _after_death(chunk, deaths)
                     again += retried
                 manifest.record(results)
                 by_id = {item.id: item for item in chunk}
                 for result in results:
-                    _note(summary, result, console)
-                    if callback:
-                        callback(by_id[result.item_id], result)
-                advance(summary.done + summary.failed, summary.failed)
+                    _note(summary, by_id[result.item_id], result, callback, console)
+                advance(summary.done + summary.failed - refused, summary.failed)
             if not again:
                 return
             source, again = iter(again), []
@@ -123,20 +134,23 @@ def _after_death(chunk: list[Item], deaths: dict[int, int]) -> tuple[list[list[I
     ]
 
 
-def _note(summary: Summary, result: Result, console: Console) -> None:
+def _note(summary: Summary, item: Item, result: Result, callback: Callback | None, console: Console) -> None:
     if result.done:
         summary.done += 1
     else:
         summary.failed += 1
         summary.errors.append(result.error)
         console.error(result.error)
+    if callback:
+        callback(item, result)
 
 
-def _say_plan(counts: dict[str, int], console: Console) -> None:
+def _say_plan(counts: Counter[str], passed_over: Counter[str], console: Console) -> None:
     parts = [f"{number} {what}" for what, number in counts.items() if number]
     console.say(", ".join(parts) or "nothing to do: no photo found")
-    if counts["changed"]:
-        console.say(f"{counts['changed']} are done again: the photo, the recipe or the generator changed")
+    if passed_over:
+        kinds = ", ".join(f"{number} {suffix}" for suffix, number in passed_over.most_common(5))
+        console.say(f"{passed_over.total()} files are of other kinds and passed over: {kinds}")
     if counts["failed before"]:
         console.say(f"{counts['failed before']} failed before and are not tried again; `invertigo batch retry` does")
 
@@ -156,3 +170,12 @@ def locked(out: Path) -> Iterator[None]:
         raise OutputError(f"{out}: another run works in it; wait for it, or choose another --out") from None
     finally:
         os.close(handle)
+
+
+def in_use(out: Path) -> bool:
+    """Say whether a run works in the output folder at this moment."""
+    try:
+        with locked(out):
+            return False
+    except OutputError:
+        return True

@@ -10,9 +10,10 @@ from click.testing import CliRunner
 from PIL import Image
 
 import cli
-from editing.pipeline import EditPipeline, time_limit
+from editing.pipeline import EditPipeline
 from editing.recipe import Recipe, load_recipe, parse_recipe
 from inversion.batch import Item
+from inversion.batch.guards import time_limit
 from stylegan_core.errors import ConfigError
 
 EXAMPLES = sorted((Path(__file__).resolve().parents[2] / "examples").glob("*.toml"))
@@ -60,8 +61,8 @@ def test_the_shipped_recipes_are_valid(path):
         ("[invert]\nspace = 'x'", "line 2: space = 'x' is none of"),
         ("[inverse]\nsteps = 1", r"line 1: \[inverse\] is unknown"),
         ("[edit]\ntransfer = 'smile'", r"line 1: write it as \[\[edit\]\]"),
-        ("[[edit]]\ntransfer = 'a'\n[[edit]]\nstrength = 2", "line 3: an .*needs either"),
-        ("[[edit]]\ntransfer = 'a'\ntruncate = 1.0", "line 1: an .*needs either"),
+        ("[[edit]]\ntransfer = 'a'\n[[edit]]\nstrength = 2", "line 3: an .*needs exactly one of"),
+        ("[[edit]]\ntransfer = 'a'\ntruncate = 1.0", "line 1: an .*needs exactly one of"),
         ("[output]\npaste = 'glue'", "line 2: paste = 'glue'"),
         ("[limits]\nmax_seconds = true", "line 2: max_seconds = True should be of type float"),
         ("steps = 3", r"line 1: \[steps\] is unknown"),
@@ -128,7 +129,7 @@ def test_files_of_an_earlier_recipe_go_and_strangers_files_stay(process, astrona
     (place / "face1").mkdir(parents=True)
     (place / "face1" / "old.png").write_text("ours, from before")
     (place / "theirs.png").write_text("a stranger's")
-    (result,) = process([Item(1, str(tmp_path / "b.png"), "b", ("face1/old.png",))], tmp_path / "out")
+    (result,) = process([Item(1, str(tmp_path / "b.png"), "b", {"face1/old.png": ""})], tmp_path / "out")
     assert result.done
     assert not (place / "face1" / "old.png").exists()
     assert (place / "theirs.png").exists()

@@ -199,9 +199,12 @@ def test_links_out_of_the_folder_are_named_and_not_followed(tmp_path):
     found = {
         Path(entered.path).name: bool(entered.problem) for entered in find_inputs([str(tmp_path / "in")], tmp_path)
     }
-    assert found == {"a.png": False, "link.png": True, "inside.png": False}
+    assert found == {"a.png": False, "folder": True, "link.png": True, "inside.png": False}
     summary = run(str(tmp_path / "in"), tmp_path / "out", Negative(), workers=1)
-    assert summary.done == 2
+    assert (summary.done, summary.failed) == (2, 2)
+    assert all("is a link out of the folder" in error for error in summary.errors)
+    again = run(str(tmp_path / "in"), tmp_path / "out", Negative(), workers=1)
+    assert (again.kept, again.failed, again.failed_before) == (2, 0, 2)
     assert not (tmp_path / "out" / "link").exists()
 
 
