@@ -1,8 +1,11 @@
 """What the controls of the page say, as steps of a recipe; and the history of it."""
 
+import time
 from dataclasses import dataclass, field
 
 from editing.recipe import EditStep
+
+ONE_MOVE = 1.5  # seconds: key presses on one control that follow each other so fast are one edit
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,7 @@ class History:
 
     entries: list[Dials] = field(default_factory=lambda: [Dials()])
     position: int = 0
+    _pushed: float = 0.0  # when the last entry was made
 
     @property
     def now(self) -> Dials:
@@ -49,10 +53,27 @@ class History:
 
     def push(self, dials: Dials) -> None:
         """Enter new dials after the present ones; what had been undone is forgotten."""
-        if dials != self.now:
-            self.entries = [*self.entries[: self.position + 1], dials]
-            self.position += 1
+        if dials == self.now:
+            return
+        goes_on = self.position > 0 and time.monotonic() - self._pushed < ONE_MOVE
+        keep = self.position if goes_on and _same_control(self.entries[self.position - 1], self.now, dials) else None
+        self.entries = [*self.entries[: keep or self.position + 1], dials]
+        self.position, self._pushed = len(self.entries) - 1, time.monotonic()
 
     def go(self, position: int) -> None:
         """Go to an entry, as near as there is one."""
         self.position = min(max(position, 0), len(self.entries) - 1)
+
+
+def _same_control(before: Dials, now: Dials, then: Dials) -> bool:
+    """Tell whether the step from `before` to `now` and that from `now` to `then` moved one and the same control."""
+    moved = [_moved(before, now), _moved(now, then)]
+    return len(moved[0]) == 1 and moved[0] == moved[1]
+
+
+def _moved(one: Dials, other: Dials) -> set[str]:
+    """Return the controls in which two dials differ."""
+    strengths = dict(one.strengths), dict(other.strengths)
+    names = {name for name in {*strengths[0], *strengths[1]} if strengths[0].get(name) != strengths[1].get(name)}
+    rest = ("cross", "seed", "mix", "psi", "paste")
+    return {f"strength of {name}" for name in names} | {n for n in rest if getattr(one, n) != getattr(other, n)}

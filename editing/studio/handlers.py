@@ -5,6 +5,7 @@ import inspect
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -275,13 +276,13 @@ class Handlers:
         return shown | (self._sliders(session) | self._dials(session) if controls else {}) | {parts.message: ""}
 
     def _pictures(self, session: Session, index: Any, zoom: bool) -> Updates:
-        parts = self.parts
-        if session.photo is None:
-            return {parts.view: WELCOME, parts.face: "", parts.links: "", parts.looked_at: gr.update(visible=False)}
-        if not session.inverted:
-            quads = {face.index: face.quad for face in session.faces}
-            view = photo_with_faces(session.photo.rgb, quads, session.photo.path.name)
-            return {parts.view: view, parts.face: "", parts.links: "", parts.looked_at: gr.update(visible=False)}
+        parts, hidden = self.parts, gr.update(visible=False)
+        if session.photo is None or not session.inverted:
+            view = WELCOME
+            if session.photo is not None:
+                quads = {face.index: face.quad for face in session.faces}
+                view = photo_with_faces(session.photo.rgb, quads, session.photo.path.name)
+            return {parts.view: view, parts.face: "", parts.tools: hidden, parts.looked_at: hidden}
         index = self._index(session, index)
         rgb, results = session.result()
         part = (slice(None), slice(None))
@@ -296,6 +297,7 @@ class Handlers:
         return {
             parts.view: before_after(session.photo.rgb[part], rgb[part], words),
             parts.face: face_pair(to_uint8(session.inverted[index].image)[0], edited),
+            parts.tools: gr.update(visible=True),
             parts.links: downloads(session.token, _links(session)),
             parts.looked_at: chooser,
         }
@@ -311,16 +313,17 @@ class Handlers:
 
     def _sliders(self, session: Session) -> Updates:
         """Offer the directions: a slider each, grey with the reason where one does not fit."""
-        from html import escape
-
         strengths, dials = dict(session.history.now.strengths), session.dials()
         updates: Updates = {
             slider: gr.update(
-                label=dial.label, info=escape(dial.reason or dial.info), interactive=not dial.reason, visible=True,
+                label=dial.label,
+                info=escape(dial.reason or dial.info, quote=False),
+                interactive=not dial.reason,
+                visible=True,
                 value=strengths.get(dial.name, 0),
             )
             for slider, dial in zip(self.parts.sliders, dials, strict=False)
-        }  # fmt: skip
+        }
         updates |= {slider: gr.update(visible=False) for slider in self.parts.sliders[len(dials) :]}
         fitting = [(dial.label, dial.name) for dial in dials if not dial.reason]
         updates[self.parts.swept] = gr.update(choices=fitting, value=fitting[0][1] if fitting else None)

@@ -14,8 +14,7 @@ from stylegan_core.images import SUFFIXES
 
 TITLE = "Invertigo studio"
 HEADING = f"""<h1>{TITLE}</h1>
-<p>Edit only people who agreed to it, and say that the picture is edited: what you download carries that in its
-metadata. Photos stay on this machine and are deleted when the page is closed.</p>"""
+<p>Edit only people who agreed to it, and say that the picture is edited; downloads carry that in their metadata.</p>"""
 CHECKPOINTS = [".safetensors", ".pkl", ".pt", ".pth"]
 OWN_DIRECTIONS = 4  # sliders kept for direction files of the user
 SHOWN_DIRECTIONS = 6  # the others are below a fold
@@ -35,19 +34,21 @@ def build_page(sessions: Sessions, debug: bool = False) -> gr.Blocks:
                 stage = _stage()
             with gr.Column(scale=5, elem_id="panel"):
                 message = gr.HTML(elem_id="message")
+                tools = _tools()
                 with gr.Tabs() as tabs:
-                    with gr.Tab("1 Photo", id="photo"):
+                    with gr.Tab("Photo", id="photo"):
                         photo = _photo_tab(sessions)
-                    with gr.Tab("2 Edit", id="edit"):
+                    with gr.Tab("Edit", id="edit"):
                         edit = _edit_tab()
-                    with gr.Tab("3 Mix", id="mix"):
+                    with gr.Tab("Mix", id="mix"):
                         mix = _mix_tab()
                     with gr.Tab("History", id="history"):
-                        history = {"history": gr.Radio([], label="What was done, oldest first; choose one to go there")}
+                        history = gr.Radio([], label="What was done, oldest first; choose one to go there")
                     with gr.Tab("Generator", id="generator"):
                         generator = _generator_tab()
-                save = _save_box()
-        parts = Parts(message=message, tabs=tabs, **stage, **photo, **edit, **mix, **history, **generator, **save)
+        parts = Parts(
+            message=message, tabs=tabs, history=history, **stage, **photo, **edit, **mix, **generator, **tools
+        )
         _connect(page, parts, Handlers(sessions, parts, debug))
     return page
 
@@ -61,7 +62,7 @@ def _stage() -> dict[str, Any]:
 
 def _photo_tab(sessions: Sessions) -> dict[str, Any]:
     config, projection = sessions.inverter.config, sessions.inverter.projection
-    upload = gr.File(label="Photo: drop it here, or press to choose", file_types=list(SUFFIXES), height=130,
+    upload = gr.File(label="Photo", file_types=list(SUFFIXES), height=150,
                      elem_id="upload")  # fmt: skip
     with gr.Row():
         sample = gr.Button("Use the sample photo", elem_id="sample")
@@ -71,7 +72,7 @@ def _photo_tab(sessions: Sessions) -> dict[str, Any]:
     faces = gr.CheckboxGroup([], label="Faces to invert", visible=False, elem_id="faces")
     with gr.Row():
         invert = gr.Button("Invert", variant="primary", elem_id="invert")
-        cancel = gr.Button("Cancel", variant="stop", elem_id="cancel")
+        cancel = gr.Button("Cancel", elem_id="cancel")
     with gr.Accordion("How to search", open=False):
         method = gr.Dropdown(list(METHODS), value=config.method, label="Method")
         space = gr.Dropdown(list(SPACES), value=projection.space, label="Latent space")
@@ -103,12 +104,12 @@ def _edit_tab() -> dict[str, Any]:
 
 
 def _direction_slider() -> gr.Slider:
-    return gr.Slider(-REACH, REACH, 0, step=0.05, label="", visible=False, buttons=["reset"])
+    return gr.Slider(-REACH, REACH, 0, step=0.05, label="", visible=False, buttons=["reset"], elem_classes="bipolar")
 
 
 def _mix_tab() -> dict[str, Any]:
-    second = gr.File(label="Crossover: drop a second photo here, or press to choose", file_types=list(SUFFIXES),
-                     height=130, elem_id="second")  # fmt: skip
+    second = gr.File(label="Second photo, for a crossover", file_types=list(SUFFIXES),
+                     height=150, elem_id="second")  # fmt: skip
     second_view = gr.HTML()
     cross = gr.CheckboxGroup([], label="Layers taken from the second photo's largest face")
     mix_seed = gr.Number(0, precision=0, minimum=0, label="Style mixing: seed of the other face")
@@ -122,19 +123,21 @@ def _generator_tab() -> dict[str, Any]:
         "about": gr.HTML(elem_id="about"),
         "checkpoint": gr.File(
             label="Load another checkpoint: NVIDIA's, rosinality's, pSp, e4e, or our own",
-            file_types=CHECKPOINTS, height=130, elem_id="checkpoint",
+            file_types=CHECKPOINTS, height=150, elem_id="checkpoint",
         ),
         "direction": gr.File(label="Load a direction (.npz of `invertigo directions`)", file_types=[".npz"],
-                             height=130, elem_id="direction"),
+                             height=150, elem_id="direction"),
     }  # fmt: skip
 
 
-def _save_box() -> dict[str, Any]:
-    with gr.Row():
-        undo = gr.Button("Undo", interactive=False, elem_id="undo")
-        redo = gr.Button("Redo", interactive=False, elem_id="redo")
-        zoom = gr.Checkbox(False, label="Close-up", elem_id="zoom")
-    return {"undo": undo, "redo": redo, "zoom": zoom, "links": gr.HTML(elem_id="links")}
+def _tools() -> dict[str, Any]:
+    with gr.Column(visible=False, elem_id="tools") as tools:
+        with gr.Row():
+            undo = gr.Button("Undo", size="sm", min_width=60, elem_id="undo")
+            redo = gr.Button("Redo", size="sm", min_width=60, elem_id="redo")
+            zoom = gr.Checkbox(False, label="Close-up", container=False, min_width=90, elem_id="zoom")
+        links = gr.HTML(elem_id="links")
+    return {"tools": tools, "undo": undo, "redo": redo, "zoom": zoom, "links": links}
 
 
 def _connect(page: gr.Blocks, parts: Parts, handlers: Handlers) -> None:

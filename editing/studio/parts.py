@@ -39,6 +39,7 @@ class Parts:
     about: Any
     checkpoint: Any
     direction: Any
+    tools: Any  # undo, redo, close-up and downloads; hidden while there is nothing to edit
     undo: Any
     redo: Any
     zoom: Any

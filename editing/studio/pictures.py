@@ -44,7 +44,7 @@ def photo_with_faces(rgb: Picture, quads: dict[int, NDArray[np.float64]], name: 
         boxes.append(
             f'<polygon points="{points}" stroke-width="{line:.1f}"/>'
             f'<text x="{max(x, 0):.1f}" y="{max(y - 1.5 * line, 8 * line):.1f}" '
-            f'font-size="{9 * line:.1f}">face{index}</text>'
+            f'font-size="{7 * line:.1f}">face{index}</text>'
         )
     count = "1 face" if len(quads) == 1 else f"{len(quads)} faces"
     return (
@@ -79,14 +79,15 @@ def search_view(targets: Sequence[Picture], found: Sequence[Picture], step: int,
         for target, render in zip(targets, found, strict=True)
     )
     words = f"step {step} of {total}" + (f", loss {loss:.3f}" if step else ": starting")
-    return f'<progress max="{total}" value="{step}" aria-label="steps done"></progress><p class="caption">{words}</p>{rows}'
+    bar = f'<progress max="{total}" value="{step}" aria-label="steps done"></progress>'
+    return f'{bar}<p class="caption">{words}</p>{rows}'
 
 
 def strip(pictures: Sequence[Picture], strengths: Sequence[float], name: str) -> str:
     """Return one face at several strengths; each picture is a button that sets the slider."""
     cells = "".join(
         f'<button type="button" class="cell" data-strength="{strength:g}" '
-        f'aria-label="set {escape(name)} to {strength:g}">{figure(picture, f"{strength:+g}" if strength else "0")}</button>'
+        f'aria-label="set {escape(name)} to {strength:g}">{figure(picture, f"{strength:g}")}</button>'
         for picture, strength in zip(pictures, strengths, strict=True)
     )
     return f'<div class="strip">{cells}</div>'

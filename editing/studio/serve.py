@@ -12,6 +12,13 @@ from stylegan_core.errors import ConfigError, ToolkitError
 
 QUIET = {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_OFFLINE": "1"}
 MEGABYTE = 1 << 20
+# gradio's sliders tell of their release after the pointer only; the keyboard's is told here.
+KEYS = """<script>document.addEventListener("keyup", event => {
+  const moves = ["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "Home", "End", "PageUp", "PageDown"];
+  if (event.target.type === "range" && moves.includes(event.key)) {
+    event.target.dispatchEvent(new PointerEvent("pointerup", {bubbles: true}));
+  }
+});</script>"""
 
 
 def open_studio(config: StudioConfig, invert: InvertConfig, projection: ProjectionConfig, console: Console) -> None:
@@ -57,7 +64,8 @@ def start_studio(
             share=config.share,
             prevent_thread_lock=True,
             quiet=True,
-            theme=gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]),
+            theme=_theme(gr),
+            head=KEYS,
             css_paths=Path(__file__).with_name("studio.css"),
             footer_links=[],
             run_history=False,
@@ -67,13 +75,22 @@ def start_studio(
             pwa=False,
             max_file_size=config.max_checkpoint * MEGABYTE,
             app_kwargs={
-                "middleware": [Middleware(Gate, local=local)],  # type: ignore[arg-type]
+                "middleware": [Middleware(Gate, local=local)],
                 "routes": [Route("/download/{token}/{what}", download_from(sessions))],
             },
         )
     except OSError as error:
         raise ConfigError(f"cannot listen on {config.host}:{config.port} ({error}); choose another --port") from error
     return page, sessions, public or address
+
+
+def _theme(gr: Any) -> Any:
+    """Take the system's fonts, so that none is fetched, and greys dark enough to be read."""
+    theme = gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
+    return theme.set(
+        body_text_color_subdued="#4b5563", body_text_color_subdued_dark="#b6bcc6", block_info_text_color="#4b5563",
+        block_info_text_color_dark="#b6bcc6", block_label_text_color="#374151", block_label_text_color_dark="#d1d5db",
+    )  # fmt: skip
 
 
 def download_from(sessions: Any) -> Any:
