@@ -29,12 +29,13 @@ from inversion.config import (
     TuneConfig,
     VideoConfig,
 )
-from stylegan_core.console import Console
+from stylegan_core.console import Console, end_on_interrupt_while_loading
 from stylegan_core.errors import ToolkitError
 from stylegan_core.metrics.config import EvaluateConfig
 from stylegan_core.options import options_from
 from stylegan_core.training.config import DatasetConfig, TrainConfig
 
+INTERRUPTED = "interrupted; what was finished is kept: run the same command again to go on"
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 GENERATOR = click.option(
     "--generator", default="faces64", show_default=True, help="checkpoint file, or name of an embedded generator"
@@ -48,13 +49,14 @@ def command_options(command: Callable[..., Any]) -> Callable[..., Any]:
     def wrapper(quiet: bool, debug: bool, **kwargs: Any) -> None:
         console = Console(debug, quiet)
         try:
+            end_on_interrupt_while_loading()
             command(console=console, **kwargs)
         except (ToolkitError, MemoryError) as error:
             if debug:
                 raise
             console.error(str(error) or "out of memory; use smaller images or batches")
         except KeyboardInterrupt as error:
-            console.error(str(error) or "interrupted; what was finished is kept: run the same command again to go on")
+            console.error(str(error) or INTERRUPTED)
             sys.exit(130)
         except Exception as error:
             if debug or isinstance(error, click.ClickException):

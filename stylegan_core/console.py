@@ -1,12 +1,16 @@
 """What a command tells the person who runs it: lines, progress bars, and one sentence a failure."""
 
+import os
+import signal
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from types import FrameType
 from typing import TextIO
 
 from stylegan_core.errors import ToolkitError
@@ -80,6 +84,23 @@ class Console:
                     self.say(f"{label}: {finished} of {total}, {failed} failed, {pace}")
 
             yield update
+
+
+def end_on_interrupt_while_loading() -> None:
+    """Let Ctrl-C end the process at once while modules are imported, which large packages do not survive whole."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+
+    def stop(_: int, frame: FrameType | None) -> None:
+        while frame is not None:
+            if frame.f_code.co_filename.startswith("<frozen importlib"):
+                os.write(2, b"error: interrupted while loading; run the same command again to go on\n")
+                os._exit(130)
+            frame = frame.f_back
+        raise KeyboardInterrupt
+
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, stop)
 
 
 def _print(text: str, stream: TextIO) -> None:

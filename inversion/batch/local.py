@@ -63,6 +63,7 @@ class LocalEngine:
         """Stop the workers at once; what they were writing appears whole or not at all."""
         for worker in self.workers:
             worker.process.kill()
+        for worker in self.workers:
             worker.process.join(timeout=5)
             worker.connection.close()
         self.workers = []
