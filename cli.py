@@ -29,6 +29,7 @@ from inversion.config import (
     TuneConfig,
     VideoConfig,
 )
+from stylegan_core.assets import DEFAULT_GENERATOR
 from stylegan_core.console import Console, end_on_interrupt_while_loading
 from stylegan_core.errors import ToolkitError
 from stylegan_core.metrics.config import EvaluateConfig
@@ -38,7 +39,7 @@ from stylegan_core.training.config import DatasetConfig, TrainConfig
 INTERRUPTED = "interrupted; what was finished is kept: run the same command again to go on"
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 GENERATOR = click.option(
-    "--generator", default="faces64", show_default=True, help="checkpoint file, or name of an embedded generator"
+    "--generator", default=DEFAULT_GENERATOR, show_default=True, help="checkpoint file, or name of an embedded generator"
 )
 DEVICE = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps")
 
@@ -499,7 +500,7 @@ def dataset_inspect(path: str, console: Console) -> None:
 
 
 @main.command(context_settings=CONTEXT)
-@click.argument("checkpoint", default="faces64")
+@click.argument("checkpoint", default=DEFAULT_GENERATOR)
 @options_from(EvaluateConfig, "config")
 @command_options
 def evaluate(checkpoint: str, config: EvaluateConfig, console: Console) -> None:

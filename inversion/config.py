@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 
+from stylegan_core.assets import DEFAULT_GENERATOR
 from stylegan_core.options import option
 
 SPACES = ("w+", "w", "z")
+PRECISIONS = ("float32", "float16", "bfloat16")
 METHODS = ("project", "hybrid", "tune", "reference", "image2stylegan")
 METHOD_STEPS = {"hybrid": 50, "reference": 1000, "image2stylegan": 5000}  # where the command names none
 
@@ -27,6 +29,9 @@ class ProjectionConfig:
     patience: int = option(50, "stop when the loss has not improved by --settled for so many steps; 0: never")
     settled: float = option(0.002, "relative improvement that counts as one")
     seed: int = option(0, "seed of the jitter")
+    precision: str = option(
+        "float32", "of rendering and features while searching; codes stay 32 bit", choices=PRECISIONS
+    )
 
 
 @dataclass(frozen=True)
@@ -84,7 +89,7 @@ class VideoConfig:
 class InvertConfig:
     """Which generator, which faces, and where to start."""
 
-    generator: str = option("faces64", "checkpoint file, or name of an embedded generator")
+    generator: str = option(DEFAULT_GENERATOR, "checkpoint file, or name of an embedded generator")
     method: str = option("project", "how the code is found", choices=METHODS)
     faces: str = option("1", "faces of each photo: all, N (the N largest), or names such as face0,face2")
     align: bool = option(True, "find and align faces; --no-align takes the picture as an aligned face")

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from inversion.config import SPACES, ProjectionConfig
+from inversion.config import PRECISIONS, SPACES, ProjectionConfig
 from inversion.curvature import conditioned, curvature_in_w, expected_step
 from inversion.faces.judges import identity_descriptor
 from inversion.losses import (
@@ -21,6 +21,7 @@ from inversion.losses import (
 from inversion.state import State, pack_streams, run_search, unpack_streams
 from inversion.statistics import class_labels, nearest_z, sample_z, w_statistics
 from inversion.task import Progress, Projection, Task
+from stylegan_core.devices import reduced_precision
 from stylegan_core.errors import ConfigError, LatentMismatchError
 from stylegan_core.features.perceptual import PerceptualDistance
 from stylegan_core.seeds import generator_for
@@ -66,6 +67,8 @@ def check_options(generator: Any, targets: Tensor, config: ProjectionConfig) -> 
     """Refuse options that make no sense and targets of another size."""
     if config.space not in SPACES:
         raise ConfigError(f"--space '{config.space}' is unknown; expected one of {', '.join(SPACES)}")
+    if config.precision not in PRECISIONS:
+        raise ConfigError(f"--precision '{config.precision}' is unknown; expected one of {', '.join(PRECISIONS)}")
     if config.steps < 0 or config.lr <= 0 or config.patience < 0:
         raise ConfigError("steps and patience must be 0 or more, and the learning rate above 0")
     if (
@@ -153,7 +156,8 @@ class _Run:
         codes = (self._position(index) + self._jitter(step)).requires_grad_(True)
         noise = {name: level[index].requires_grad_(True) for name, level in self.noise.items()}
         ws = self._ws(codes, targets)
-        terms = self._terms(ws, noise, index)
+        with reduced_precision(ws.device, self.config.precision):
+            terms = self._terms(ws, noise, index)
         loss = torch.stack(list(terms.values())).sum(dim=0)  # [active]
         gradients = torch.autograd.grad(loss.sum(), [codes, *noise.values()])
         self._remember(step, targets, {"codes": codes, "ws": ws, **noise}, loss, terms)

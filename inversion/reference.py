@@ -1,6 +1,6 @@
 """Two baselines, rebuilt from their descriptions: StyleGAN2's projector, and Image2StyleGAN.
 
-Their protocols are fixed, so of the options only steps and seed count. Both keep the last code, not the best."""
+Their protocols are fixed: of the options only steps, seed and precision count. Both keep the last code, not the best."""
 
 import math
 
@@ -12,6 +12,7 @@ from inversion.project import check_targets, learning_rate_schedule
 from inversion.state import State, pack_streams, run_search, unpack_streams
 from inversion.statistics import sample_w
 from inversion.task import Projection, Task
+from stylegan_core.devices import reduced_precision
 from stylegan_core.errors import ConfigError
 from stylegan_core.seeds import generator_for
 
@@ -64,7 +65,8 @@ class _Search:
     def step(self, step: int) -> float:
         for group in self.optimizer.param_groups:
             group["lr"] = self.lr * self._rate(step)
-        terms = self._terms(step)
+        with reduced_precision(self.w.device, self.task.config.precision):
+            terms = self._terms(step)
         loss = torch.stack(list(terms.values())).sum(dim=0)  # [N]
         self.optimizer.zero_grad(set_to_none=True)
         loss.sum().backward()

@@ -28,6 +28,9 @@ from stylegan_core.devices import pick_device
 from stylegan_core.errors import ConfigError
 from stylegan_core.features.perceptual import PerceptualDistance, load_perceptual
 from stylegan_core.images import labelled_grid, to_uint8, write_png, write_text
+from stylegan_core.metrics.evaluate import collect
+from stylegan_core.metrics.extractors import get_extractor
+from stylegan_core.metrics.frechet import frechet_distance
 from stylegan_core.training.dataset import ImageDataset
 
 SHOWN = 6  # images in the picture
@@ -160,6 +163,10 @@ def score_outcomes(
         }
         if images.shape[1] == 3:
             scores["identity_distance"] = float(identity_distance(images, targets, generator.meta.alignment).mean())
+        if len(images) > 1:
+            extractor = get_extractor("auto", device=images.device)
+            made, real = (collect(part.split(16), extractor).statistics for part in (images, targets))
+            scores[extractor.metric] = frechet_distance(made, real)
         scores["seconds"] = float(np.mean([outcome.seconds for outcome in outcomes]))
         scores["peak_mb"] = max(outcome.peak_mb for outcome in outcomes)
         tuning = [len(outcome.result.history[0].get("tune_psnr", [])) for outcome in outcomes]
@@ -201,6 +208,7 @@ def protocol_of(
         "resolution": f"{generator.img_resolution} px, shrunk with a box filter",
         "perceptual": perceptual.name,
         "ms_ssim_scales": num_scales(generator.img_resolution),
+        "frechet_distance": f"of {len(targets)} inversions to their targets; of few images only good for comparing rows",
         "seed": projection.seed,
         "memory": "of the GPU's allocator" if targets.is_cuda else "of the whole process, so it never falls",
         "threads": torch.get_num_threads(),

@@ -17,6 +17,7 @@ from inversion.project import learning_rate_schedule, project_task
 from inversion.state import State, pack_streams, run_search, unpack_streams
 from inversion.statistics import class_labels, sample_z
 from inversion.task import Progress, Projection, Task
+from stylegan_core.devices import reduced_precision
 from stylegan_core.errors import ConfigError
 from stylegan_core.seeds import generator_for
 
@@ -92,11 +93,23 @@ class _Tuning:
     def step(self, step: int) -> float:
         for group in self.optimizer.param_groups:
             group["lr"] = self.task.tune.tune_lr * learning_rate_schedule(step, self.task.tune.tune_steps)
-        near = self._nearby()
+        near, weights = self._nearby(), expand(self._scaled(), self.parameters)
+        with reduced_precision(near.device, self.config.precision):
+            there, elsewhere, error = self._losses(near, weights)
+        loss = there + self.task.tune.tune_locality * elsewhere
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizer.step()
+        psnr = 10 * math.log10(4 / max(error, 1e-12))
+        for name, value in (("psnr", psnr), ("loss", float(there.detach())), ("locality", float(elsewhere.detach()))):
+            self.history.setdefault(name, []).append(value)
+        return float(loss.detach())
+
+    def _losses(self, near: Tensor, weights: dict[str, Tensor]) -> tuple[Tensor, Tensor, float]:
+        """Return the loss at the pivot, the change at a code `near` it, and the pivot's mean squared error."""
         with torch.no_grad():
             before = self.generator.synthesis(near, noise_mode="const", **self._noise(1))
             before_features = perceptual_features(self.perceptual, before) if self.perceptual else []
-        weights = expand(self._scaled(), self.parameters)
         arguments = {"noise_mode": "const", **self._noise(2)}
         images = torch.func.functional_call(
             self.generator.synthesis, weights, (torch.cat([self.pivot, near]),), arguments
@@ -106,17 +119,8 @@ class _Tuning:
         error = masked_squared_error(image, self.task.targets, masks)
         there = self._objective(error, masked(image, masks), self.features)
         elsewhere = self._objective(masked_squared_error(after, before, None), after, before_features)
-        loss = there + self.task.tune.tune_locality * elsewhere
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        self.optimizer.step()
         with torch.no_grad():
-            psnr = 10 * math.log10(
-                4 / max(float(masked_squared_error(image.clamp(-1, 1), self.task.targets, masks)), 1e-12)
-            )
-        for name, value in (("psnr", psnr), ("loss", float(there.detach())), ("locality", float(elsewhere.detach()))):
-            self.history.setdefault(name, []).append(value)
-        return float(loss.detach())
+            return there, elsewhere, float(masked_squared_error(image.clamp(-1, 1), self.task.targets, masks))
 
     def finished(self) -> bool:
         return bool(self.history) and self.history["psnr"][-1] >= self.task.tune.tune_psnr

@@ -1,6 +1,8 @@
 """Choose where the tensors live."""
 
 import os
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import torch
 
@@ -22,6 +24,13 @@ def pick_device(name: str = "auto") -> torch.device:
     if kind == "mps" and not torch.backends.mps.is_available():
         raise ConfigError("no MPS device is available here; use --device cpu")
     return torch.device(name)
+
+
+def reduced_precision(device: torch.device, precision: str) -> AbstractContextManager[Any]:
+    """Let convolutions and matrix products run in `float16` or `bfloat16`; `float32` changes nothing."""
+    if precision == "float32":
+        return nullcontext()
+    return torch.autocast(device.type, dtype={"float16": torch.float16, "bfloat16": torch.bfloat16}[precision])
 
 
 def fit_threads(img_resolution: int) -> None:

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+DEFAULT_GENERATOR = "faces64"
+
 
 def asset_path(name: str) -> Path:
     """Return the path of the shipped file `name`."""

@@ -77,7 +77,8 @@ class SynthesisLayer(nn.Module):
             source = source * (self.noise_strength * (SQRT2 * gain))
         clamp = None if self.conv_clamp is None else self.conv_clamp * gain
         frozen = not torch.is_grad_enabled() or not (self.weight.requires_grad or self.bias.requires_grad)
-        layer = FrozenStyledLayer.apply if frozen and x.is_cpu and x.dtype == weight.dtype else styled_layer
+        frozen = frozen and x.is_cpu and x.dtype == weight.dtype and not torch.is_autocast_enabled("cpu")
+        layer = FrozenStyledLayer.apply if frozen else styled_layer
         y: Tensor = layer(x, styles, scale, shift, source, weight, self.taps, self.up, clamp)
         return y
 

@@ -20,7 +20,7 @@ from stylegan_core.training.dataset import ImageDataset
 from stylegan_core.training.randomness import Shard
 
 Distance = Callable[[Tensor, Tensor], Tensor]  # images [N, C, R, R] twice -> [N]
-_STREAM = 1 << 43  # keeps its picks apart from the trainer's other random streams
+_STREAM = 1 << 44  # keeps its picks apart from the trainer's other random streams
 FEATURE_SIDE = 96  # pixels at which the trunk of a projected discriminator compares
 
 

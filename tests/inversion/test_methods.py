@@ -208,3 +208,25 @@ def test_the_state_of_another_task_and_a_damaged_one_are_not_taken_over(tmp_path
     assert torch.equal(project_task(other).ws, project_task(replace(other, state_file=None)).ws)
     path.write_bytes(b"nonsense")
     assert torch.equal(project_task(task).ws, project_task(replace(task, state_file=None)).ws)
+
+
+@pytest.mark.parametrize("kind", GENERATORS)
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+@pytest.mark.parametrize("method", ["project", "tune", "reference", "image2stylegan"])
+def test_sixteen_bits_find_about_the_same_codes(kind, method, precision):
+    generator = tiny(**GENERATORS[kind])
+    target = a_face(generator)
+    whole, short = (
+        METHODS[method](make_task(generator, target, config={"steps": 10, "precision": name}))
+        for name in ("float32", precision)
+    )
+    assert whole.history != short.history
+    assert short.ws.dtype == torch.float32
+    change = (whole.ws - generator.w_avg).norm()
+    assert (whole.ws - short.ws).norm() < 0.25 * change
+    assert float(short.loss) == pytest.approx(float(whole.loss), rel=0.15)
+
+
+def test_an_unknown_precision_is_refused():
+    with pytest.raises(ConfigError, match="float32, float16, bfloat16"):
+        project_task(make_task(tiny(), a_face(tiny()), config={"precision": "float8"}))
