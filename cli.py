@@ -39,7 +39,7 @@ from stylegan_core.training.config import DatasetConfig, TrainConfig
 INTERRUPTED = "interrupted; what was finished is kept: run the same command again to go on"
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 GENERATOR = click.option(
-    "--generator", default=DEFAULT_GENERATOR, show_default=True, help="checkpoint file, or name of an embedded generator"
+    "--generator", default=DEFAULT_GENERATOR, show_default=True, help="checkpoint file, or name of a shipped generator"
 )
 DEVICE = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps")
 

@@ -1,6 +1,6 @@
 """Two baselines, rebuilt from their descriptions: StyleGAN2's projector, and Image2StyleGAN.
 
-Their protocols are fixed: of the options only steps, seed and precision count. Both keep the last code, not the best."""
+Their protocols are fixed: of the options only steps, seed and precision count. Both keep the last code."""
 
 import math
 

@@ -208,7 +208,7 @@ def protocol_of(
         "resolution": f"{generator.img_resolution} px, shrunk with a box filter",
         "perceptual": perceptual.name,
         "ms_ssim_scales": num_scales(generator.img_resolution),
-        "frechet_distance": f"of {len(targets)} inversions to their targets; of few images only good for comparing rows",
+        "frechet_distance": f"of {len(targets)} inversions to their targets; of few images good only to compare rows",
         "seed": projection.seed,
         "memory": "of the GPU's allocator" if targets.is_cuda else "of the whole process, so it never falls",
         "threads": torch.get_num_threads(),
