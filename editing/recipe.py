@@ -130,7 +130,8 @@ def format_recipe(recipe: Recipe) -> str:
     named = ("generator", "method", "steps", "seed")
     invert = {**_changed(recipe.invert, named), **_changed(recipe.projection, named), **_changed(recipe.tune)}
     invert = {key: value for key, value in invert.items() if key not in ELSEWHERE}
-    tables = [("[invert]", invert), *(("[[edit]]", _changed(step)) for step in recipe.edits)]
+    tables = [("[invert]", invert)]
+    tables += [("[[edit]]", _changed(step, ("strength",) if step.transfer else ())) for step in recipe.edits]
     tables += [("[output]", _changed(recipe.output)), ("[limits]", _changed(recipe.limits))]
     written = [
         "\n".join([header, *(f"{key} = {_toml(value)}" for key, value in table.items())])

@@ -1,7 +1,7 @@
 """What the controls of the page say, as steps of a recipe; and the history of it."""
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from editing.recipe import EditStep
 
@@ -18,6 +18,11 @@ class Dials:
     mix: str = ""  # layers of the seed's face; empty: none
     psi: float = 1.0
     paste: str = "auto"
+
+    def with_strength(self, name: str, strength: float) -> "Dials":
+        """Return the dials with one direction at another strength, in the place it has or at the end."""
+        strengths = {**dict(self.strengths), name: strength}
+        return replace(self, strengths=tuple(item for item in strengths.items() if item[1]))
 
     def steps(self, second: str = "") -> tuple[EditStep, ...]:
         """Return the recipe's edits; `second` is the file of the second photo's code, empty where there is none."""

@@ -163,17 +163,16 @@ def _connect(page: gr.Blocks, parts: Parts, handlers: Handlers) -> None:
     parts.cancel.click(handlers.cancel, None, everything, cancels=searches, queue=False, **quick)
     for dial in dials:
         dial.input(
-            handlers.preview, [parts.looked_at, *dials], [parts.face, parts.message], queue=False,
-            trigger_mode="always_last", **quick,
-        )  # fmt: skip
+            handlers.preview, dials, [parts.face, parts.message], queue=False, trigger_mode="always_last", **quick
+        )
         settles = dial.release if isinstance(dial, gr.Slider) else dial.input
-        settles(handlers.settle, [*where, *dials], everything, trigger_mode="always_last", **slow)
-    for control, move in ((parts.undo, handlers.undo), (parts.redo, handlers.redo)):
-        control.click(move, where, everything, **slow)
-    parts.history.input(handlers.go, [parts.history, *where], everything, **slow)
+        settles(handlers.settle, dials, everything, trigger_mode="always_last", **slow)
+    parts.undo.click(handlers.undo, None, everything, **slow)
+    parts.redo.click(handlers.redo, None, everything, **slow)
+    parts.history.input(handlers.go, [parts.history], everything, **slow)
     for control in where:
         control.input(handlers.look, where, everything, **slow)
-    parts.sweep.click(handlers.sweep, [parts.swept, parts.looked_at, *dials], [parts.strip, parts.message], **slow)
-    parts.strip.click(handlers.take_strength, [parts.swept, *where, *dials], everything, **slow)
+    parts.sweep.click(handlers.sweep, [parts.swept, *dials], [parts.strip, parts.message], **slow)
+    parts.strip.click(handlers.press_strip, [parts.swept, *dials], everything, **slow)
     parts.checkpoint.upload(handlers.load_checkpoint, [parts.checkpoint], everything, **slow)
     parts.direction.upload(handlers.load_direction, [parts.direction], everything, **slow)

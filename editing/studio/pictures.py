@@ -108,10 +108,9 @@ def sentence(text: str, error: bool = False) -> str:
     return f'<p class="{kind}" role="{role}">{escape(text)}</p>' if text else ""
 
 
-def close_up(quads: Sequence[NDArray[np.float64]], height: int, width: int) -> tuple[slice, slice]:
-    """Return the part of a photo around some faces."""
-    points = np.concatenate(list(quads))
-    centre, reach = (points.min(axis=0) + points.max(axis=0)) / 2, np.ptp(points, axis=0).max() / 2 * CLOSE_UP
+def close_up(quad: NDArray[np.float64], height: int, width: int) -> tuple[slice, slice]:
+    """Return the part of a photo around the corners [4, 2] of a face."""
+    centre, reach = (quad.min(axis=0) + quad.max(axis=0)) / 2, np.ptp(quad, axis=0).max() / 2 * CLOSE_UP
     left, top = np.maximum(centre - reach, 0).astype(int)
     right, bottom = np.minimum(centre + reach, [width, height]).astype(int)
     return slice(top, max(bottom, top + 1)), slice(left, max(right, left + 1))

@@ -1,6 +1,8 @@
 """The task of `invertigo studio`: serve the page to this machine, and leave nothing behind."""
 
 import os
+import signal
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ KEYS = """<script>document.addEventListener("keyup", event => {
 
 def open_studio(config: StudioConfig, invert: InvertConfig, projection: ProjectionConfig, console: Console) -> None:
     """Serve the studio until it is interrupted; its private folder is deleted at the end."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that the folder goes then as well
     with tempfile.TemporaryDirectory(prefix="invertigo-studio-") as folder:
         page, sessions, address = start_studio(config, invert, projection, Path(folder), console.debug)
         try:
@@ -98,12 +101,14 @@ def download_from(sessions: Any) -> Any:
     from starlette.requests import Request
     from starlette.responses import FileResponse, PlainTextResponse, Response
 
+    from editing.studio.exports import export
+
     def download(request: Request) -> Response:
         session = sessions.by_token(request.path_params["token"])
         if session is None:
             return PlainTextResponse("not found", status_code=404)
         try:
-            path = session.export(request.path_params["what"])
+            path = export(session, request.path_params["what"])
         except ToolkitError as error:
             return PlainTextResponse(str(error), status_code=404)
         return FileResponse(path, filename=path.name, headers={"cache-control": "no-store"})

@@ -3,7 +3,6 @@
 import secrets
 import shutil
 import threading
-import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,11 +12,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from editing.directions import Direction, all_shipped, check_direction, load_direction, shipped_directions
+from editing.directions import Direction, check_direction, load_direction
 from editing.editor import Editor
 from editing.pipeline import apply_step
-from editing.recipe import OutputConfig, Recipe, format_recipe
-from editing.render import NOTE, EditedFace, paste_into_photo, render_edit, write_photo
+from editing.recipe import OutputConfig, Recipe
+from editing.render import EditedFace, paste_into_photo, render_edit
 from editing.studio.dials import Dials, History
 from editing.studio.jobs import Job
 from inversion.faces.paste import PasteResult
@@ -25,22 +24,11 @@ from inversion.invert import AlignedFace, InvertedFace, Inverter
 from inversion.latents import Latent, save_latent
 from stylegan_core.checkpoints.load import load_generator
 from stylegan_core.devices import pick_device
-from stylegan_core.errors import ConfigError, LatentMismatchError, ToolkitError
-from stylegan_core.images import Photo, decode_photo, read_bytes, to_uint8, write_png, write_text
+from stylegan_core.errors import ConfigError
+from stylegan_core.images import Photo, decode_photo, read_bytes, to_uint8
 
 MAX_PIXELS = 60_000_000  # of a photo in the page
 SECOND = "second.npz"  # the second photo's code, beside the recipe
-FIRST = "smile"  # the direction that comes first where there is one
-
-
-@dataclass(frozen=True)
-class Dial:
-    """A direction as the page offers it."""
-
-    name: str  # what a recipe calls it: a shipped name, or a file
-    label: str
-    info: str  # what strength 1 means
-    reason: str = ""  # why it does not fit this generator; empty where it does
 
 
 @dataclass(frozen=True)
@@ -67,6 +55,9 @@ class Session:
         self.own: dict[str, Direction] = {}  # direction files of the user, by path
         self.history = History()
         self.job: Job | None = None
+        self.align = True  # whether faces are looked for; else the picture is one aligned face
+        self.looked_at = 0  # the face that is shown by itself
+        self.zoom = False  # whether the photo is shown from close
         self._recipe = Recipe()
         self._pasted: tuple[Dials, NDArray[np.uint8], list[PasteResult]] | None = None
         folder.mkdir(parents=True, exist_ok=True)
@@ -78,10 +69,10 @@ class Session:
     def load_photo(self, path: Path, align: bool = True) -> None:
         """Take a photo from a file and find its faces; what was done to an earlier one is forgotten."""
         photo = self._read(path)
-        faces = self._aligner(align).align(photo)
+        faces = replace_config(self.inverter, faces="all", align=align).align(photo)
         with self.lock:
             self.cancel()
-            self.photo, self.faces, self.inverted = photo, faces, {}
+            self.photo, self.align, self.faces, self.inverted = photo, align, faces, {}
             self._reset()
 
     def load_checkpoint(self, path: Path) -> None:
@@ -94,30 +85,22 @@ class Session:
             self.cancel()
             self.inverter, self.inverted, self.second = inverter, {}, None
             self._reset()
-            self.faces = self._aligner(self._recipe.invert.align).align(self.photo) if self.photo else []
+            if self.photo is not None:
+                self.faces = replace_config(inverter, faces="all", align=self.align).align(self.photo)
 
     def load_direction(self, path: Path) -> Direction:
         """Take a direction from a file, kept in this session's folder under its own name."""
         direction = load_direction(path)
         check_direction(direction, self.generator, path.name)
-        kept = self.folder / path.name
+        kept = self.folder / "directions" / path.name
+        kept.parent.mkdir(exist_ok=True)
         shutil.copyfile(path, kept)
         self.own[str(kept)] = direction
         return direction
 
-    def dials(self) -> list[Dial]:
-        """Return the directions on offer: those that fit this generator first, the smile before all."""
-        fitting = shipped_directions(self.generator.meta.fingerprint)
-        offered = [Dial(name, name, item.unit) for name, item in fitting.items()]
-        offered.sort(key=lambda dial: (dial.name != FIRST, not fitting[dial.name].attribute, dial.name))
-        for path, direction in self.own.items():
-            offered.append(_checked(Dial(path, f"{direction.name} (your file)", direction.unit), direction, self))
-        others = {item.name: item for item in all_shipped() if item.name not in fitting}
-        return offered + [_checked(Dial(name, name, item.unit), item, self) for name, item in sorted(others.items())]
-
     def start_inversion(self, chosen: Sequence[int], search: Search) -> Job:
         """Start to search the codes of the chosen faces, all together as a batch does."""
-        photo, faces = self._need_photo(), [face for face in self.faces if face.index in chosen]
+        photo, faces = self.need_photo(), [face for face in self.faces if face.index in chosen]
         if not faces:
             raise ConfigError("no face is chosen; tick at least one")
         everyone = len(faces) == len(self.faces)
@@ -138,7 +121,7 @@ class Session:
         face = inverter.align(photo)[0]
 
         def keep(found: list[InvertedFace]) -> None:
-            self.second = _portable(found[0])
+            self.second, self._pasted = _portable(found[0]), None
             save_latent(self.folder / SECOND, self.second.latent)
 
         return self._start([(photo, face)], inverter, keep)
@@ -148,31 +131,27 @@ class Session:
         if self.job is not None:
             self.job.cancel()
 
-    def preview(self, index: int, dials: Dials) -> NDArray[np.uint8]:
-        """Render one face [R, R, 3] with the dials as they are, and nothing else: this is what a slider waits for."""
+    def preview(self, dials: Dials) -> NDArray[np.uint8]:
+        """Render the face that is looked at [R, R, 3] with the dials as they are: this is what a slider waits for."""
         with self.lock:
-            return to_uint8(Editor(self.generator, self._edited(index, dials)).render())[0]
+            return to_uint8(Editor(self.generator, self._edited(self.need_face(), dials)).render())[0]
 
-    def sweep(self, index: int, dials: Dials, name: str, strengths: Sequence[float]) -> list[NDArray[np.uint8]]:
-        """Render one face at several strengths of one direction, the other dials as they are."""
-        others = tuple(item for item in dials.strengths if item[0] != name)
-        return [
-            self.preview(index, replace(dials, strengths=(*others, (name, strength)) if strength else others))
-            for strength in strengths
-        ]
+    def sweep(self, dials: Dials, name: str, strengths: Sequence[float]) -> list[NDArray[np.uint8]]:
+        """Render that face at several strengths of one direction, the other dials as they are."""
+        return [self.preview(dials.with_strength(name, strength)) for strength in strengths]
 
     def settle(self, dials: Dials) -> None:
         """Enter the dials into the history."""
         with self.lock:
-            self._need_codes()
+            self.need_face()
             self.history.push(dials)
 
     def result(self) -> tuple[NDArray[np.uint8], list[PasteResult]]:
         """Return the whole photo with the edits as they stand, and what pasting reports of each face."""
         with self.lock:
-            photo, dials = self._need_photo(), self.history.now
+            photo, dials = self.need_photo(), self.history.now
             if self._pasted is None or self._pasted[0] != dials:
-                self._pasted = (dials, *paste_into_photo(photo, self._need_codes(), dials.paste))
+                self._pasted = (dials, *paste_into_photo(photo, self.edited_faces(), dials.paste))
             return self._pasted[1:]
 
     def recipe(self) -> Recipe:
@@ -182,13 +161,6 @@ class Session:
             own = tuple((Path(name).name if name in self.own else name, value) for name, value in dials.strengths)
             steps = replace(dials, strengths=own).steps(SECOND if self.second else "")
             return replace(self._recipe, edits=steps, output=OutputConfig(dials.paste))
-
-    def export(self, what: str) -> Path:
-        """Write one of `EXPORTS` into this session's folder and return its path."""
-        if what not in EXPORTS:
-            raise ConfigError(f"'{what}' is nothing to download; expected {', '.join(EXPORTS)}")
-        with self.lock:
-            return EXPORTS[what](self)
 
     def close(self) -> None:
         """Stop what is under way and delete everything."""
@@ -200,24 +172,36 @@ class Session:
 
     def stem(self) -> str:
         """Return the photo's name without its suffix."""
-        return self._need_photo().path.stem
+        return self.need_photo().path.stem
 
-    def edited_faces(self) -> dict[int, Latent]:
+    def need_photo(self) -> Photo:
+        """Return the photo; raises `ConfigError` where there is none."""
+        if self.photo is None:
+            raise ConfigError("there is no photo yet; load one (a page that was away for long starts anew)")
+        return self.photo
+
+    def need_face(self) -> int:
+        """Return the face that is looked at; raises `ConfigError` where none is inverted."""
+        if not self.inverted:
+            raise ConfigError("no face is inverted yet; press Invert first")
+        return self.looked_at if self.looked_at in self.inverted else next(iter(self.inverted))
+
+    def edited_latents(self) -> dict[int, Latent]:
         """Return the edited codes, by face."""
+        self.need_face()
         return {index: self._edited(index, self.history.now) for index in self.inverted}
+
+    def edited_faces(self) -> list[EditedFace]:
+        """Render all faces with the dials of the history's present entry."""
+        return [render_edit(self.generator, latent) for latent in self.edited_latents().values()]
 
     def _read(self, path: Path) -> Photo:
         """Decode a photo under its own name: where the page keeps its files is nobody's business."""
         return decode_photo(read_bytes(path, self.max_bytes), Path(path.name), MAX_PIXELS)
 
-    def _aligner(self, align: bool) -> Inverter:
-        self._recipe = replace(self._recipe, invert=replace(self._recipe.invert, align=align))
-        return replace_config(self.inverter, faces="all", align=align)
-
     def _inverter(self, search: Search, faces: str) -> Inverter:
         projection = replace(self.inverter.projection, space=search.space, steps=search.steps, seed=search.seed)
-        align = self._recipe.invert.align
-        return replace_config(self.inverter, projection, method=search.method, faces=faces, align=align)
+        return replace_config(self.inverter, projection, method=search.method, faces=faces, align=self.align)
 
     def _start(
         self, pairs: list[tuple[Photo, AlignedFace]], inverter: Inverter, keep: Callable[[list[InvertedFace]], None]
@@ -238,22 +222,9 @@ class Session:
             return self.job
 
     def _reset(self) -> None:
-        self.history, self._pasted = History(), None
-
-    def _need_photo(self) -> Photo:
-        if self.photo is None:
-            raise ConfigError("there is no photo yet; load one (a page that was away for long starts anew)")
-        return self.photo
-
-    def _need_codes(self) -> list[EditedFace]:
-        """Render all faces with the dials of the history's present entry."""
-        if not self.inverted:
-            raise ConfigError("no face is inverted yet; press Invert first")
-        return [render_edit(self.generator, latent) for latent in self.edited_faces().values()]
+        self.history, self._pasted, self.looked_at, self.zoom = History(), None, 0, False
 
     def _edited(self, index: int, dials: Dials) -> Latent:
-        if index not in self.inverted:
-            raise ConfigError("no face is inverted yet; press Invert first")
         latent = self.inverted[index].latent
         for step in dials.steps(str(self.folder / SECOND) if self.second else ""):
             latent = apply_step(Editor(self.generator, latent), step)
@@ -266,69 +237,8 @@ def replace_config(inverter: Inverter, projection: Any = None, **changes: Any) -
     return Inverter(config, projection or inverter.projection, inverter.generator, inverter.perceptual, inverter.tune)
 
 
-def _checked(dial: Dial, direction: Direction, session: Session) -> Dial:
-    """Give a dial the reason why its direction does not fit, if it does not."""
-    try:
-        check_direction(direction, session.generator, dial.label)
-    except LatentMismatchError as error:
-        return replace(dial, reason=str(error))
-    return dial
-
-
 def _portable(inverted: InvertedFace) -> InvertedFace:
     """Name the photo by its name alone in the report: a path of the page's machine is of no use elsewhere."""
     report = inverted.latent.report
     photo = {**report["photo"], "path": Path(report["photo"]["path"]).name}
     return replace(inverted, latent=replace(inverted.latent, report={**report, "photo": photo}))
-
-
-def _export_photo(session: Session) -> Path:
-    path = session.folder / f"{session.stem()}_edited.png"
-    write_photo(path, session._need_photo(), session.result()[0])
-    return path
-
-
-def _export_face(session: Session) -> Path:
-    faces = session._need_codes()
-    path = session.folder / f"{session.stem()}_face.png"
-    write_png(path, np.concatenate([to_uint8(face.edited)[0] for face in faces], axis=1), NOTE)
-    return path
-
-
-def _export_latent(session: Session) -> Path:
-    """Write latent.npz of one face, or a zip of faceN.npz of several."""
-    latents = session.edited_faces()
-    if not latents:
-        raise ToolkitError("no face is inverted yet; press Invert first")
-    files = []
-    for index, latent in latents.items():
-        files.append(session.folder / f"{session.stem()}_face{index}.npz")
-        save_latent(files[-1], latent)
-    if len(files) == 1:
-        return files[0]
-    archive = session.folder / f"{session.stem()}_latents.zip"
-    with zipfile.ZipFile(archive, "w") as bundle:
-        for file in files:
-            bundle.write(file, file.name)
-    return archive
-
-
-def _export_recipe(session: Session) -> Path:
-    path = session.folder / "recipe.toml"
-    write_text(path, format_recipe(session.recipe()))
-    return path
-
-
-def _export_second(session: Session) -> Path:
-    if session.second is None:
-        raise ToolkitError("there is no second photo; load one first")
-    return session.folder / SECOND
-
-
-EXPORTS: dict[str, Callable[[Session], Path]] = {
-    "photo": _export_photo,
-    "face": _export_face,
-    "latent": _export_latent,
-    "recipe": _export_recipe,
-    "second": _export_second,
-}

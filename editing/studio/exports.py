@@ -1,0 +1,72 @@
+"""What can be downloaded: each is written into the session's folder when it is asked for."""
+
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from editing.recipe import format_recipe
+from editing.render import NOTE, write_photo
+from editing.studio.session import SECOND, Session
+from inversion.latents import save_latent
+from stylegan_core.errors import ConfigError
+from stylegan_core.images import to_uint8, write_png, write_text
+
+
+def export(session: Session, what: str) -> Path:
+    """Write one of `EXPORTS` into the session's folder and return its path."""
+    if what not in EXPORTS:
+        raise ConfigError(f"'{what}' is nothing to download; expected {', '.join(EXPORTS)}")
+    with session.lock:
+        return EXPORTS[what](session)
+
+
+def _export_photo(session: Session) -> Path:
+    path = session.folder / f"{session.stem()}_edited.png"
+    write_photo(path, session.need_photo(), session.result()[0])
+    return path
+
+
+def _export_face(session: Session) -> Path:
+    faces = session.edited_faces()
+    path = session.folder / f"{session.stem()}_face.png"
+    write_png(path, np.concatenate([to_uint8(face.edited)[0] for face in faces], axis=1), NOTE)
+    return path
+
+
+def _export_latent(session: Session) -> Path:
+    """Write latent.npz of one face, or a zip of faceN.npz of several."""
+    latents = session.edited_latents()
+    files = []
+    for index, latent in latents.items():
+        files.append(session.folder / f"{session.stem()}_face{index}.npz")
+        save_latent(files[-1], latent)
+    if len(files) == 1:
+        return files[0]
+    archive = session.folder / f"{session.stem()}_latents.zip"
+    with zipfile.ZipFile(archive, "w") as bundle:
+        for file in files:
+            bundle.write(file, file.name)
+    return archive
+
+
+def _export_recipe(session: Session) -> Path:
+    path = session.folder / "recipe.toml"
+    write_text(path, format_recipe(session.recipe()))
+    return path
+
+
+def _export_second(session: Session) -> Path:
+    if session.second is None:
+        raise ConfigError("there is no second photo; load one first")
+    return session.folder / SECOND
+
+
+EXPORTS: dict[str, Callable[[Session], Path]] = {
+    "photo": _export_photo,
+    "face": _export_face,
+    "latent": _export_latent,
+    "recipe": _export_recipe,
+    "second": _export_second,
+}

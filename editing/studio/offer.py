@@ -1,0 +1,39 @@
+"""The directions on offer: those that fit the tab's generator, and those that do not, with the reason."""
+
+from dataclasses import dataclass, replace
+
+from editing.directions import Direction, all_shipped, check_direction, shipped_directions
+from editing.studio.session import Session
+from stylegan_core.errors import LatentMismatchError
+
+FIRST = "smile"  # the direction that comes first where there is one
+
+
+@dataclass(frozen=True)
+class Dial:
+    """A direction as the page offers it."""
+
+    name: str  # what a recipe calls it: a shipped name, or a file
+    label: str
+    info: str  # what strength 1 means
+    reason: str = ""  # why it does not fit this generator; empty where it does
+
+
+def offered(session: Session) -> list[Dial]:
+    """Return the directions on offer: those that fit this generator first, the smile before all."""
+    fitting = shipped_directions(session.generator.meta.fingerprint)
+    offered = [Dial(name, name, item.unit) for name, item in fitting.items()]
+    offered.sort(key=lambda dial: (dial.name != FIRST, not fitting[dial.name].attribute, dial.name))
+    for path, direction in session.own.items():
+        offered.append(_checked(Dial(path, f"{direction.name} (your file)", direction.unit), direction, session))
+    others = {item.name: item for item in all_shipped() if item.name not in fitting}
+    return offered + [_checked(Dial(name, name, item.unit), item, session) for name, item in sorted(others.items())]
+
+
+def _checked(dial: Dial, direction: Direction, session: Session) -> Dial:
+    """Give a dial the reason why its direction does not fit, if it does not."""
+    try:
+        check_direction(direction, session.generator, dial.label)
+    except LatentMismatchError as error:
+        return replace(dial, reason=str(error))
+    return dial

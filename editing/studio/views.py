@@ -1,0 +1,148 @@
+"""What the page shows of a session: each function returns what is to change, by control."""
+
+from html import escape
+from typing import Any
+
+import gradio as gr
+
+from editing.layers import NAMED, parse_layers
+from editing.studio.dials import Dials
+from editing.studio.offer import offered
+from editing.studio.parts import Parts
+from editing.studio.pictures import (
+    before_after,
+    close_up,
+    downloads,
+    face_pair,
+    figure,
+    photo_with_faces,
+    sentence,
+)
+from editing.studio.session import Session
+from stylegan_core.errors import ConfigError
+from stylegan_core.images import to_uint8
+
+WELCOME = '<p class="hint">Load a photo, use the camera, or take the sample. Then press Invert.</p>'
+LINKS = {"photo": "Edited photo", "face": "Edited face", "latent": "Latent", "recipe": "Recipe"}
+SECOND_LINK = {"second": "Second photo's code, for the recipe"}
+Updates = dict[Any, Any]
+
+
+def whole_page(parts: Parts, session: Session) -> Updates:
+    """Show everything anew: after a photo, an inversion or a generator came."""
+    return generator_view(parts, session) | faces_view(parts, session) | edit_view(parts, session)
+
+
+def edit_view(parts: Parts, session: Session) -> Updates:
+    """Show the pictures, the history and the controls as the history has them."""
+    return result_view(parts, session) | sliders_view(parts, session) | controls_view(parts, session)
+
+
+def result_view(parts: Parts, session: Session) -> Updates:
+    """Show the pictures and the history; the controls stay as they are, since somebody may be moving them."""
+    return pictures_view(parts, session) | history_view(parts, session) | {parts.message: ""}
+
+
+def faces_view(parts: Parts, session: Session) -> Updates:
+    """Offer the faces of the photo."""
+    names = [(f"face{face.index}", face.index) for face in session.faces]
+    ticked = list(session.inverted) or [index for _, index in names[:1]]
+    return {parts.faces: gr.update(choices=names, value=ticked, visible=len(names) > 1)}
+
+
+def pictures_view(parts: Parts, session: Session) -> Updates:
+    """Show the photo before and after, and the face; or the photo with its faces, while none is inverted."""
+    hidden = gr.update(visible=False)
+    if session.photo is None:
+        return {parts.view: WELCOME, parts.face: "", parts.tools: hidden, parts.looked_at: hidden}
+    if not session.inverted:
+        quads = {face.index: face.quad for face in session.faces}
+        view = photo_with_faces(session.photo.rgb, quads, session.photo.path.name)
+        return {parts.view: view, parts.face: "", parts.tools: hidden, parts.looked_at: hidden}
+    index, photo = session.need_face(), session.photo.rgb
+    rgb, results = session.result()
+    part = close_up(session.inverted[index].face.quad, *rgb.shape[:2]) if session.zoom else (slice(None), slice(None))
+    changed = int((rgb != photo).any(axis=-1).sum())
+    words = f"{changed:,} of {rgb.shape[0] * rgb.shape[1]:,} pixels changed ({results[0].mode})"
+    names = [(f"face{number}", number) for number in session.inverted]
+    return {
+        parts.view: before_after(photo[part], rgb[part], words),
+        parts.face: face_view(session, session.history.now),
+        parts.tools: gr.update(visible=True),
+        parts.zoom: session.zoom,
+        parts.links: downloads(session.token, LINKS | (SECOND_LINK if session.second else {})),
+        parts.looked_at: gr.update(choices=names, value=index, visible=len(names) > 1),
+    }
+
+
+def face_view(session: Session, dials: Dials) -> str:
+    """Show the face that is looked at, without and with the edit."""
+    edited = session.preview(dials)
+    return face_pair(to_uint8(session.inverted[session.need_face()].image)[0], edited)
+
+
+def history_view(parts: Parts, session: Session) -> Updates:
+    """List the edits, and tell where one is."""
+    history, second = session.history, "second photo" if session.second else ""
+    labels = [" + ".join(step.label for step in dials.steps(second)) or "the inversion" for dials in history.entries]
+    lines = [(f"{number}: {label}", number) for number, label in enumerate(labels)]
+    return {
+        parts.history: gr.update(choices=lines, value=history.position),
+        parts.undo: gr.update(interactive=history.can_undo),
+        parts.redo: gr.update(interactive=history.can_redo),
+    }
+
+
+def sliders_view(parts: Parts, session: Session) -> Updates:
+    """Offer the directions: a slider each, grey with the reason where one does not fit."""
+    strengths, dials = dict(session.history.now.strengths), offered(session)
+    updates: Updates = {
+        slider: gr.update(
+            label=dial.label,
+            info=escape(dial.reason or dial.info, quote=False),
+            interactive=not dial.reason,
+            visible=True,
+            value=strengths.get(dial.name, 0),
+        )
+        for slider, dial in zip(parts.sliders, dials, strict=False)
+    }
+    updates |= {slider: gr.update(visible=False) for slider in parts.sliders[len(dials) :]}
+    fitting = [(dial.label, dial.name) for dial in dials if not dial.reason]
+    updates[parts.swept] = gr.update(choices=fitting, value=fitting[0][1] if fitting else None)
+    return updates
+
+
+def controls_view(parts: Parts, session: Session) -> Updates:
+    """Set the controls beside the sliders to what the history says, with the layers that this generator has."""
+    dials, num_ws = session.history.now, session.generator.num_ws
+    cuts = [name for name in NAMED if name != "all" and _has(name, num_ws)]
+    return {
+        parts.cross: gr.update(choices=cuts, value=dials.cross.split(",") if dials.cross else []),
+        parts.mix_seed: dials.seed,
+        parts.mix: gr.update(choices=[str(n) for n in range(num_ws)], value=dials.mix.split(",") if dials.mix else []),
+        parts.psi: dials.psi,
+        parts.paste: dials.paste,
+        parts.second_view: _second(session),
+    }
+
+
+def generator_view(parts: Parts, session: Session) -> Updates:
+    """Tell of the generator."""
+    generator = session.generator
+    size = f"{generator.img_resolution} px, {generator.num_ws} layers of {generator.w_dim}"
+    return {parts.about: sentence(f"{generator.meta.name}: {size}, {generator.meta.format}")}
+
+
+def _second(session: Session) -> str:
+    if session.second is None:
+        return ""
+    name = session.second.latent.report["photo"]["name"]
+    return f'<div class="pair">{figure(to_uint8(session.second.image)[0], f"second photo: {name}")}</div>'
+
+
+def _has(cut: str, num_ws: int) -> bool:
+    """Tell whether a generator of so many layers has any of those that `cut` names."""
+    try:
+        return bool(parse_layers(cut, num_ws))
+    except ConfigError:
+        return False
