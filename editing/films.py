@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ from torch import Tensor
 
 from editing.config import InterpolateConfig
 from editing.edit import Workshop, crossover_files, open_single, truncate_files
-from editing.editor import Editor
+from editing.editor import Editor, render_code
 from editing.interpolate import BLENDS, path_through
 from editing.layers import parse_layers
+from editing.sheets import latent_of_code
+from inversion.delta import blend_deltas
 from inversion.latents import Latent, save_latent
 from stylegan_core.errors import ConfigError
 from stylegan_core.generate import class_label, generate_ws, render
@@ -36,11 +39,9 @@ def interpolate_files(inputs: Sequence[str], config: InterpolateConfig, workshop
         raise ConfigError(f"{config.fps:g} frames a second: expected 0.1 to 120")
     generator = workshop.generator
     if config.path == "z":
-        codes = _through_z(generator, inputs, config)
+        frames = to_uint8(render(generator, _through_z(generator, inputs, config)))  # [F, R, R, 3]
     else:
-        keys = torch.cat([_code(text, config, workshop) for text in inputs])
-        codes = path_through(keys, config.frames, config.loop)
-    frames = to_uint8(render(generator, codes))  # [F, R, R, 3]
+        frames = _through_w(generator, [_latent(text, config, workshop) for text in inputs], config)
     side = max(generator.img_resolution, MIN_SIDE)
     path = workshop.out / f"interpolation.{config.format}"
     FORMATS[config.format](path, [_enlarge(frame, side) for frame in frames], config.fps)
@@ -132,11 +133,33 @@ def write_mp4(path: Path, frames: Sequence[NDArray[np.uint8]], fps: float) -> No
 FORMATS = {"gif": write_gif, "mp4": write_mp4}
 
 
-def _code(text: str, config: InterpolateConfig, workshop: Workshop) -> Tensor:
-    generator = workshop.generator
+def _latent(text: str, config: InterpolateConfig, workshop: Workshop) -> Latent:
     if text.isdigit():
-        return generate_ws(generator, parse_seeds(text), config.psi)
-    return open_single(text, workshop).ws.to(generator.w_avg.device)
+        return latent_of_code(workshop.generator, generate_ws(workshop.generator, parse_seeds(text), config.psi), {})
+    return open_single(text, workshop)
+
+
+def _through_w(generator: Any, keys: Sequence[Latent], config: InterpolateConfig) -> NDArray[np.uint8]:
+    """Return frames [F, R, R, 3]: codes, noise inputs and tuned weights all go from one latent to the next."""
+    shares = path_through(torch.eye(len(keys)), config.frames, config.loop)  # [F, K]
+    frames = (to_uint8(render_code(generator, blend_latents(generator, keys, row.tolist()))) for row in shares)
+    return np.concatenate(list(frames))
+
+
+def blend_latents(generator: Any, latents: Sequence[Latent], shares: Sequence[float]) -> Latent:
+    """Return the mean of latents, weighted by `shares` (sum 1): of the codes, the noise and the tuned weights."""
+    used = [(latent, share) for latent, share in zip(latents, shares, strict=True) if share]
+    if len(used) == 1:
+        return used[0][0]
+    ws = torch.stack([share * latent.ws for latent, share in used]).sum(0)
+    own = {name: level.cpu() for name, level in generator.noise.items()}
+    noise = {
+        name: torch.stack([share * latent.noise.get(name, level) for latent, share in used]).sum(0)
+        for name, level in own.items()
+        if any(name in latent.noise for latent, _ in used)
+    }
+    delta = blend_deltas([latent.delta for latent, _ in used], [share for _, share in used])
+    return replace(used[0][0], ws=ws, noise=noise, delta=delta)
 
 
 def _through_z(generator: Any, inputs: Sequence[str], config: InterpolateConfig) -> Tensor:

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,6 +45,17 @@ def expand(parts: Mapping[str, tuple[Tensor, ...]], parameters: Mapping[str, Ten
         whole = tensors[0] if len(tensors) == 1 else tensors[0] @ tensors[1]
         result[name] = parameter + whole.reshape(parameter.shape)
     return result
+
+
+def blend_deltas(deltas: Sequence[Delta | None], shares: Sequence[float]) -> Delta | None:
+    """Return the mean of deltas (None: no difference), weighted by `shares`; None where none has a difference."""
+    parts: dict[str, tuple[Tensor, ...]] = {}
+    for delta, share in zip(deltas, shares, strict=True):
+        for name, part in (delta.parts if delta else {}).items():
+            tensors = [tensor.float() for tensor in part]
+            whole = share * (tensors[0] if len(tensors) == 1 else tensors[0] @ tensors[1])
+            parts[name] = (parts[name][0] + whole.reshape(parts[name][0].shape),) if name in parts else (whole,)
+    return Delta(parts) if parts else None
 
 
 def tuned_synthesis(generator: Any, delta: Delta | None) -> Callable[..., Tensor]:

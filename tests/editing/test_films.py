@@ -128,3 +128,25 @@ def test_sweeps_and_several_cuts_are_drawn_beside_the_edit(faces64, tmp_path):
         assert torch.equal(child[:, others], one[:, others])
     assert json.loads((folder / "report.json").read_text())["edits"] == [{"crossover": [0, 1, 2, 3]}]
     assert "not understood" in run("truncate", first, "--sweep", "a", "--out", tmp_path / "x", code=1).stderr
+
+
+def test_noise_and_tuned_weights_go_along_the_path(faces64):
+    from dataclasses import replace
+
+    from editing.editor import render_code
+    from editing.films import blend_latents
+    from editing.sheets import open_code
+    from inversion.delta import Delta
+
+    one, two = open_code("7", faces64), open_code("8", faces64)
+    name, bias = "b64.torgb.bias", torch.tensor([0.4, -0.2, 0.0])
+    left, right, layer = torch.ones(64, 1) * 0.01, torch.ones(1, 576) * 0.1, "b32.conv1.weight"
+    tuned = replace(one, delta=Delta({name: (bias.half(),), layer: (left, right)}))
+    assert blend_latents(faces64, [tuned, two], [1.0, 0.0]) is tuned
+    middle = blend_latents(faces64, [tuned, two], [0.25, 0.75])
+    assert_close(middle.ws, 0.25 * one.ws + 0.75 * two.ws)
+    assert middle.delta is not None
+    assert_close(middle.delta.parts[name][0], 0.25 * bias, atol=1e-4, rtol=1e-3)
+    expected = replace(middle, delta=Delta({name: (0.25 * bias,), layer: (left / 4, right)}))
+    assert_close(render_code(faces64, middle), render_code(faces64, expected), atol=1e-3, rtol=1e-3)
+    assert (render_code(faces64, middle) - render_code(faces64, replace(middle, delta=None))).abs().max() > 0.05
