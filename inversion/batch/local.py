@@ -157,6 +157,6 @@ def run_chunk(process: Any, chunk: Sequence[Item], out: Path) -> list[Result] | 
         return results
     except Exception as error:
         if stops_the_run(error):
-            return error if isinstance(error, ToolkitError) else OutputError(f"{out}: {error}")
+            return OutputError(f"{error}; then run the same command again, which goes on")
         reason = f"unexpected {type(error).__name__}: {' '.join(str(error).split())[:300]}"
         return [Result(item.id, f"{item.path}: {reason}", traceback.format_exc()) for item in chunk]

@@ -230,7 +230,8 @@ class Manifest:
             try:
                 yield
             except BaseException:
-                self.connection.execute("ROLLBACK")
+                if self.connection.in_transaction:  # a full disk ends it by itself
+                    self.connection.execute("ROLLBACK")
                 raise
             self.connection.execute("COMMIT")
 

@@ -1,0 +1,105 @@
+"""Ctrl-C, through the command line: a clean point within two seconds, and a word on how to go on."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from batch.toy import Negative, contents, make_photos
+from inversion.batch import run
+
+ROOT = Path(__file__).resolve().parents[2]
+RECIPE = '[invert]\nsteps = 12\npatience = 0\n[[edit]]\ntransfer = "smile"\n'
+
+
+def command(source, recipe, out):
+    words = ["batch", source, "--recipe", recipe, "--out", out, "--workers", "2", "--batch-size", "1"]
+    return [sys.executable, str(ROOT / "cli.py"), *map(str, words)]
+
+
+def interrupted(line, ready):
+    """Run a command until `ready()`, press Ctrl-C as a terminal does, and return its exit code, words and seconds."""
+    process = subprocess.Popen(
+        line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
+    while not ready() and process.poll() is None:
+        time.sleep(0.02)
+    began = time.monotonic()
+    os.killpg(process.pid, signal.SIGINT)
+    words, _ = process.communicate(timeout=60)
+    return process.returncode, words, time.monotonic() - began
+
+
+@pytest.fixture
+def source(astronaut, tmp_path):
+    (tmp_path / "in").mkdir()
+    for index in range(8):
+        face = Image.fromarray(astronaut[:220, 120 + index : 330 + index])
+        face.save(tmp_path / "in" / f"{index}.png")
+    (tmp_path / "recipe.toml").write_text(RECIPE)
+    return tmp_path / "in"
+
+
+def test_while_it_loads_ctrl_c_ends_it_in_a_sentence(source, tmp_path):
+    began = time.monotonic()
+    line = command(source, tmp_path / "recipe.toml", tmp_path / "out")
+    code, words, seconds = interrupted(line, lambda: time.monotonic() - began > 1)
+    assert (code, seconds < 2) == (130, True)
+    assert words.startswith("error: interrupted")
+    assert words.count("\n") == 1
+    assert "same command" in words
+
+
+def test_an_interrupt_in_a_callback_leaves_a_run_that_goes_on(tmp_path):
+    make_photos(tmp_path / "in", [f"{index}.png" for index in range(6)])
+
+    def stop(item, result):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(str(tmp_path / "in"), tmp_path / "out", Negative(delay=0.1), workers=1, batch=2, callback=stop)
+    assert not (tmp_path / "out" / ".work").exists()
+    summary = run(str(tmp_path / "in"), tmp_path / "out", Negative(), workers=1, batch=2)
+    assert (summary.kept, summary.done) == (2, 4)
+
+
+@pytest.mark.slow
+def test_in_mid_run_ctrl_c_stops_within_two_seconds_and_the_same_command_ends_as_if_undisturbed(source, tmp_path):
+    recipe = tmp_path / "recipe.toml"
+    subprocess.run(command(source, recipe, tmp_path / "undisturbed"), check=True, capture_output=True)
+    for number, finished in enumerate((0, 1, 5)):
+        out = tmp_path / f"out{number}"
+        line = command(source, recipe, out)
+
+        def ready(out=out, finished=finished):
+            begun = (out / "manifest.sqlite").is_file()
+            return begun and len(list(out.glob("*/face0/photo_edited.png"))) >= finished
+
+        code, words, seconds = interrupted(line, ready)
+        assert (code, seconds < 2) == (130, True), (seconds, words)
+        assert f"error: interrupted; what was finished is in {out}: the same command goes on" in words
+        assert "Traceback" not in words
+        assert not (out / ".work").exists()
+        again = subprocess.run(line, check=True, capture_output=True, text=True)
+        assert "8 done" in again.stdout or "done before" in again.stdout
+        assert contents(out) == contents(tmp_path / "undisturbed")
+
+
+@pytest.mark.slow
+def test_killed_in_the_middle_of_real_work_the_same_command_ends_as_if_undisturbed(source, tmp_path):
+    recipe = tmp_path / "recipe.toml"
+    subprocess.run(command(source, recipe, tmp_path / "undisturbed"), check=True, capture_output=True)
+    for finished in (0, 2):
+        out = tmp_path / f"out{finished}"
+        process = subprocess.Popen(command(source, recipe, out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        while not (out / ".work").is_dir() or len(list(out.glob("*/face0/photo_edited.png"))) < finished:
+            time.sleep(0.01)
+        process.kill()
+        process.wait()
+        subprocess.run(command(source, recipe, out), check=True, capture_output=True)
+        assert contents(out) == contents(tmp_path / "undisturbed")
