@@ -1,0 +1,154 @@
+"""The studio end to end: a headless Chromium does what a person does, and the files are compared with the CLI's."""
+
+import re
+import time
+import urllib.parse
+
+import numpy as np
+import pytest
+from browser import STEPS, Tab, get
+from click.testing import CliRunner
+from PIL import Image
+
+import cli
+from editing.pipeline import EditPipeline
+from editing.recipe import load_recipe
+from inversion.batch.items import Item
+from inversion.latents import load_latent
+
+
+def run(*words):
+    result = CliRunner().invoke(cli.main, [str(word) for word in words])
+    assert result.exit_code == 0, result.output
+
+
+def pixels(path):
+    with Image.open(path) as image:
+        return np.asarray(image)
+
+
+@pytest.fixture(scope="module")
+def by_cli(astronaut_file, tmp_path_factory, one_thread):
+    """The same edit by commands: the folder that `edit` wrote."""
+    out = tmp_path_factory.mktemp("cli")
+    run("invert", astronaut_file, "--out", out / "inverted", "--steps", STEPS)
+    latent = out / "inverted" / "astronaut" / "face0" / "latent.npz"
+    run("edit", latent, "--transfer", "smile:-0.8", "--out", out / "edited")
+    return out / "edited" / "astronaut" / "face0"
+
+
+def test_what_the_page_makes_is_what_the_commands_make(tab, astronaut_file, by_cli, tmp_path):
+    tab.load(astronaut_file)
+    assert tab.caption() == "astronaut.png: 1 face found"
+    tab.invert()
+    tab.set("smile", -0.8)
+    photo = tab.download("Edited photo", tmp_path)
+    assert photo.name == "astronaut_edited.png"
+    assert (pixels(photo) == pixels(by_cli / "photo_edited.png")).all()
+    assert photo.read_bytes() == (by_cli / "photo_edited.png").read_bytes()
+    assert b"compositeWithTrainedAlgorithmicMedia" in photo.read_bytes()
+    assert (pixels(tab.download("Edited face", tmp_path)) == pixels(by_cli / "edited.png")).all()
+    latent, expected = load_latent(tab.download("Latent", tmp_path)), load_latent(by_cli / "latent.npz")
+    assert (latent.ws == expected.ws).all()
+    assert (latent.origin == expected.origin).all()
+    assert latent.report["photo"]["path"] == "astronaut.png"
+
+    recipe = tab.download("Recipe", tmp_path)
+    item = Item(1, str(astronaut_file), "astronaut")
+    (result,) = EditPipeline(load_recipe(recipe)).open()([item], tmp_path)
+    assert result.done, result.error
+    assert (pixels(tmp_path / "astronaut" / "face0" / "photo_edited.png") == pixels(photo)).all()
+
+
+def test_undo_redo_and_history_bring_back_pictures_and_sliders(tab, astronaut_file):
+    tab.load(astronaut_file)
+    tab.invert()
+    captions = [tab.caption()]
+    assert captions[0].startswith("0 of 262,144 pixels changed")
+    tab.set("smile", 1)
+    captions.append(tab.caption())
+    tab.set("age", -0.5)
+    captions.append(tab.caption())
+    assert len(set(captions)) == 3
+    tab.page.locator("#undo").click()
+    tab.page.get_by_text(captions[1]).wait_for()
+    assert (tab.slider("smile").input_value(), tab.slider("age").input_value()) == ("1", "0")
+    tab.page.locator("#redo").click()
+    tab.page.get_by_text(captions[2]).wait_for()
+    assert tab.slider("age").input_value() == "-0.5"
+    tab.page.get_by_role("tab", name="History").click()
+    tab.page.get_by_label("0: the inversion").check()
+    tab.page.get_by_text(captions[0]).wait_for()
+    assert not tab.page.locator("#undo").is_enabled()
+
+
+def test_a_slider_moves_by_keyboard_and_shows_the_face_at_once(tab, astronaut_file):
+    tab.load(astronaut_file)
+    tab.invert()
+    slider, face = tab.slider("smile"), tab.page.locator("#face img").nth(1)
+    slider.focus()
+    before = face.get_attribute("src")
+    slider.press("ArrowRight")
+    tab.page.wait_for_function("before => document.querySelectorAll('#face img')[1].src !== before", arg=before)
+    for _ in range(9):
+        slider.press("ArrowRight")
+    tab.page.get_by_text(re.compile(r"[1-9][\d,]* of 262,144 pixels changed")).wait_for()
+    assert slider.input_value() == "0.5"
+    tab.page.get_by_role("tab", name="History").click()
+    assert tab.page.get_by_label(re.compile(r"\d: smile 0\.5")).is_checked()
+
+
+def test_a_text_that_calls_itself_a_photo_is_refused_with_a_sentence(tab, tmp_path, astronaut_file):
+    fake = tmp_path / "holiday.jpg"
+    fake.write_text("<b>no</b> photo")
+    tab.upload(fake)
+    error = tab.page.get_by_role("alert")
+    error.wait_for()
+    assert error.inner_text().startswith("holiday.jpg: not a readable image")
+    tab.load(astronaut_file)
+    assert tab.message() == ""
+
+
+def test_two_tabs_at_once_do_not_mix(browser, tab, address, astronaut, astronaut_file, tmp_path, by_cli):
+    mirrored = tmp_path / "mirrored.png"
+    Image.fromarray(astronaut[:, ::-1]).save(mirrored)
+    other = Tab(browser, address)
+    tab.load(astronaut_file)
+    other.load(mirrored)
+    tab.page.locator("#invert").click()
+    other.page.locator("#invert").click()
+    for each in (tab, other):
+        each.page.get_by_text("now move a slider").wait_for()
+    other.set("smile", 1)
+    tab.set("smile", -0.8)
+    (tmp_path / "one").mkdir()
+    mine, theirs = tab.download("Edited photo", tmp_path / "one"), other.download("Edited photo", tmp_path)
+    assert (mine.name, theirs.name) == ("astronaut_edited.png", "mirrored_edited.png")
+    assert (pixels(mine) == pixels(by_cli / "photo_edited.png")).all()
+    outside = np.ones((512, 512), bool)
+    outside[:230, 190:385] = False
+    assert (pixels(theirs)[outside] == astronaut[:, ::-1][outside]).all()
+    assert (pixels(theirs) != astronaut[:, ::-1]).any()
+    other.close()
+
+
+def test_a_closed_tab_leaves_no_file_and_no_download(browser, address, place, astronaut_file):
+    def kept():
+        folders = [*place.glob("tmp/invertigo-studio-*/sessions"), *place.glob("tmp/invertigo-studio-*/uploads")]
+        return {path for folder in folders for path in folder.rglob("*") if path.is_file() and path.stat().st_size}
+
+    before = kept()
+    tab = Tab(browser, address)
+    tab.load(astronaut_file)
+    tab.invert()
+    link = tab.page.get_by_role("link", name="Recipe", exact=True).get_attribute("href")
+    link = urllib.parse.urljoin(f"{address}/", link)
+    assert get(link)[0] == 200
+    assert kept() - before
+    tab.close()
+    for _ in range(100):
+        if kept() <= before and get(link)[0] == 404:
+            break
+        time.sleep(0.2)
+    assert kept() <= before
+    assert get(link)[0] == 404
