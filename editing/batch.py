@@ -49,7 +49,7 @@ def _explain(photos: Sequence[str], recipe: Recipe, out: str, console: Console) 
 
 def batch_status(out: str, console: Console) -> None:
     """Print how many items are in each state, and why the failed ones failed."""
-    manifest = _open(out)
+    manifest = open_manifest(out)
     counts = manifest.summary()
     if "running" in counts and not in_use(Path(out)):
         counts["interrupted; the same command goes on with them"] = counts.pop("running")
@@ -62,7 +62,7 @@ def batch_status(out: str, console: Console) -> None:
 def batch_retry(out: str, console: Console) -> None:
     """Mark the failed items for another go."""
     with locked(Path(out)):
-        manifest = _open(out)
+        manifest = open_manifest(out)
         console.say(f"{manifest.retry()} marked; run the same batch command again")
         manifest.close()
 
@@ -71,14 +71,15 @@ def batch_export(out: str, csv: str, console: Console) -> None:
     """Write the manifest as CSV."""
     import io
 
-    manifest, text = _open(out), io.StringIO()
+    manifest, text = open_manifest(out), io.StringIO()
     manifest.export(text)
     manifest.close()
     write_text(csv, text.getvalue())
     console.say(f"{csv}: written")
 
 
-def _open(out: str) -> Manifest:
+def open_manifest(out: str) -> Manifest:
+    """Open the manifest of a batch's OUT; raises `OutputError` where there is none."""
     path = Path(out) / MANIFEST
     if not path.is_file():
         raise OutputError(f"{out}: no {MANIFEST} in it; give the --out of a batch")

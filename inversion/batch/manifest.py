@@ -210,18 +210,26 @@ class Manifest:
         for path, error in self.connection.execute("SELECT path, error FROM items WHERE state = 'failed' ORDER BY id"):
             yield os.fsdecode(path), error
 
-    def export(self, file: TextIO) -> None:
-        """Write every item as CSV, one column a metric."""
-        rows = self.connection.execute(f"SELECT {', '.join(COLUMNS)} FROM items ORDER BY id")
-        keys = self.connection.execute("SELECT DISTINCT e.key FROM items, json_each(items.metrics) AS e ORDER BY e.key")
-        metrics = [key for (key,) in keys.fetchall()]
-        writer = csv.writer(file)
-        writer.writerow([*COLUMNS[:-2], *metrics])
-        for row in rows:
+    def items(self) -> Iterator[dict[str, Any]]:
+        """Yield what is known of every item, in order: `COLUMNS` by name, metrics and outputs as dicts."""
+        for row in self.connection.execute(f"SELECT {', '.join(COLUMNS)} FROM items ORDER BY id"):
             values: dict[str, Any] = dict(zip(COLUMNS, row, strict=True))
             values["path"] = _text(os.fsdecode(values["path"]))
-            measured = json.loads(values["metrics"])
-            writer.writerow([*(values[name] for name in COLUMNS[:-2]), *(measured.get(name, "") for name in metrics)])
+            yield {**values, "metrics": json.loads(values["metrics"]), "outputs": json.loads(values["outputs"])}
+
+    def metrics(self) -> list[str]:
+        """Return the names of all metrics that any item has."""
+        keys = self.connection.execute("SELECT DISTINCT e.key FROM items, json_each(items.metrics) AS e ORDER BY e.key")
+        return [key for (key,) in keys.fetchall()]
+
+    def export(self, file: TextIO) -> None:
+        """Write every item as CSV, one column a metric."""
+        metrics = self.metrics()
+        writer = csv.writer(file)
+        writer.writerow([*COLUMNS[:-2], *metrics])
+        for item in self.items():
+            measured = (item["metrics"].get(name, "") for name in metrics)
+            writer.writerow([*(item[name] for name in COLUMNS[:-2]), *measured])
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
