@@ -16,6 +16,7 @@ from editing.config import (
     ImportConfig,
     InterpolateConfig,
     PairsConfig,
+    ReportConfig,
     SearchConfig,
     StudioConfig,
     TransferConfig,
@@ -330,6 +331,17 @@ def video(film: str, transfers: tuple[str, ...], config: VideoConfig, invert: In
     from inversion.video import invert_video
 
     invert_video(film, out, config, invert, projection, codes_change(transfers), console)
+
+
+@main.command(context_settings=CONTEXT)
+@click.argument("out")
+@options_from(ReportConfig, "config")
+@command_options
+def report(out: str, config: ReportConfig, console: Console) -> None:
+    """Write a contact sheet of a batch's OUT: one HTML file with before and after, figures and failures."""
+    from editing.report import write_report
+
+    write_report(out, config, console)
 
 
 @main.command(context_settings=CONTEXT)

@@ -87,6 +87,14 @@ class StudioConfig:
     max_checkpoint: int = option(1024, "megabytes of a checkpoint at most")
 
 
+@dataclass(frozen=True)
+class ReportConfig:
+    """What the contact sheet of a batch holds."""
+
+    to: str = option("", "file to write; empty: report.html in OUT")
+    pictures: int = option(2000, "photos that get pictures, about 8 kB each; the others get a row of figures")
+
+
 PLAIN_TRANSFER, DEFAULT_SEARCH = TransferConfig(), SearchConfig()
 
 
