@@ -1,19 +1,23 @@
 # `make demo` and `make test` need Python 3.10 or newer, and nothing else: the environment is made here.
+# The tests of the studio need Chromium, which is installed where that can be done; elsewhere they are skipped.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-slow lint clean
+.PHONY: demo test test-slow lint chromium clean
 
 demo: $(STAMP)
 	$(BIN)/python examples/demo.py
 
-test: $(STAMP) lint
+test: $(STAMP) lint chromium
 	$(BIN)/python -m pytest
 
-test-slow: $(STAMP)
+test-slow: $(STAMP) chromium
 	$(BIN)/python -m pytest -m slow
+
+chromium:
+	@sh .ci/get_chromium.sh
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
