@@ -1,6 +1,7 @@
 """Recover W or W+ codes by optimisation: w* = argmin L_percept(G(w), I) + (lambda_mse / N) ||G(w) - I||^2."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ from inversion.losses import (
     standardise_noise,
     wplus_spread,
 )
+from inversion.quasi_newton import QuasiNewton
 from inversion.state import State, pack_streams, run_search, unpack_streams
 from inversion.statistics import class_labels, nearest_z, sample_z, w_statistics
 from inversion.task import Progress, Projection, Task
@@ -107,6 +109,9 @@ class _Run:
         self.noise = _starting_noise(generator, num, task.start_noise) if config.optimise_noise else {}
         # The same stream for each: a target's jitter must not tell its place in the batch.
         self.streams = [generator_for(config.seed) for _ in range(num)]
+        # With noise inputs in the search, what is best for the code changes under it: Adam copes with that.
+        fixed = bool(self.curvature) and not self.noise
+        self.newton = QuasiNewton(num, self.codes[0].numel(), self.codes) if fixed else None
         self.moments = {name: (torch.zeros_like(p), torch.zeros_like(p)) for name, p in self._parameters().items()}
         with torch.no_grad():
             shown = masked(self.targets, self.masks)
@@ -162,16 +167,23 @@ class _Run:
         gradients = torch.autograd.grad(loss.sum(), [codes, *noise.values()])
         self._remember(step, targets, {"codes": codes, "ws": ws, **noise}, loss, terms)
         gradients = (self._pulled_back(gradients[0]), *gradients[1:])
+        if self.newton is None:
+            self._adam_step(step, index, loss.detach(), gradients)
+        else:
+            tried, slope = self.codes[index].flatten(1), gradients[0].flatten(1)
+            self.codes[index] = self.newton.advance(index, step, tried, loss.detach(), slope).view_as(codes)
+        return float(loss.mean().detach())
+
+    def _adam_step(self, step: int, index: Tensor, loss: Tensor, gradients: Sequence[Tensor]) -> None:
         schedule = learning_rate_schedule(step, self.config.steps)
         if self.curvature and step == 0:
-            self.stride[index] = CONDITIONED_STRIDE * expected_step(loss.detach(), self.curvature)
+            self.stride[index] = CONDITIONED_STRIDE * expected_step(loss, self.curvature)
         stride = self.stride[index][:, None, None] if self.curvature else self.unit
         for name, gradient in zip(self._parameters(), gradients, strict=True):
             scale = self.config.lr * stride if name == "w" else torch.tensor(self.config.lr_noise)
             self._adam(name, index, gradient, scale * schedule, step)
         if self.noise:
             standardise_noise(list(self.noise.values()))
-        return float(loss.mean().detach())
 
     def _terms(self, ws: Tensor, noise: dict[str, Tensor], index: Tensor) -> dict[str, Tensor]:
         """Return the weighted terms of the objective, [active] each."""
@@ -194,7 +206,9 @@ class _Run:
         return terms
 
     def _jitter(self, step: int) -> Tensor:
-        """Noise on the codes that anneals to nothing, drawn for each target from its own stream."""
+        """Noise on the codes that anneals to nothing, drawn for each target from its own stream; Adam's alone."""
+        if self.newton is not None:
+            return torch.zeros([])
         share = max(0.0, 1 - step / max(1.0, self.config.steps * JITTER_UNTIL)) ** 2
         draws = torch.stack([torch.randn(self.codes.shape[1:], generator=self.streams[i]) for i in self.active])
         return draws.to(self.codes) * self.unit * (self.config.jitter * share)
@@ -237,6 +251,8 @@ class _Run:
         """Return the tensors that change from step to step, by name; all are changed in place."""
         tensors = {"best_codes": self.best_codes, "best_ws": self.best_ws, "best_loss": self.best_loss}
         tensors["stride"] = self.stride
+        if self.newton is not None:
+            tensors |= {f"newton.{name}": tensor for name, tensor in self.newton.tensors().items()}
         for name, parameter in self._parameters().items():
             first, second = self.moments[name]
             tensors |= {f"parameter.{name}": parameter, f"first.{name}": first, f"second.{name}": second}
