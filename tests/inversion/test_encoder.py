@@ -173,6 +173,25 @@ def test_a_search_that_knows_the_curvature_gets_further_in_as_many_steps(linear_
         project_task(replace(task, curvature={"directions": torch.zeros(2, 7), "values": torch.zeros(2)}))
 
 
+def test_an_interrupted_search_that_knows_the_curvature_goes_on_bit_for_bit(linear_generator, tmp_path):
+    targets = linear_generator.synthesis(torch.randn(2, 4, 12, generator=torch.Generator().manual_seed(1)))
+    curvature = measure_curvature(linear_generator, None, ProjectionConfig(lambda_percept=0), 64)
+    task = make_task(linear_generator, targets, config={"steps": 12, "lambda_percept": 0.0}, curvature=curvature)
+    whole, alone = project_task(task), project_task(replace(task, targets=targets[1:]))
+    assert_close(alone.ws[0], whole.ws[1], atol=1e-3, rtol=1e-3)  # twelve steps add up the products' float error
+
+    def interrupt(step, loss):
+        if step == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        project_task(replace(task, progress=interrupt, state_file=tmp_path / "state"))
+    taken = []
+    resumed = project_task(replace(task, progress=lambda step, _: taken.append(step), state_file=tmp_path / "state"))
+    assert taken[0] == 6
+    assert torch.equal(whole.ws, resumed.ws)
+
+
 def test_hybrid_needs_an_encoder_and_says_how_to_get_one(tmp_path):
     generator = tiny()
     save_generator(tmp_path / "g.safetensors", generator)
