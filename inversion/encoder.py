@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -120,11 +121,12 @@ def find_encoder(generator: Any, encoder: str = "") -> LoadedEncoder | None:
     if path is None:
         return None
     stamp = path.stat().st_mtime_ns if path.is_file() else 0
-    loaded, fingerprint = load_encoder(path, generator.w_avg.device, generator.num_ws, stamp)
-    if fingerprint != generator.meta.fingerprint:
+    loaded, fingerprints = load_encoder(path, generator.w_avg.device, generator.num_ws, stamp)
+    fingerprint = generator.meta.fingerprint
+    if fingerprint not in fingerprints:
         raise LatentMismatchError(
-            f"{path}: an encoder for another generator ({fingerprint[:12]}); {generator.meta.name} is "
-            f"{generator.meta.fingerprint[:12]}: train one for it with `invertigo encoder train`"
+            f"{path}: an encoder for another generator ({fingerprints[0][:12]}); {generator.meta.name} is "
+            f"{fingerprint[:12]}: train one for it with `invertigo encoder train`"
         )
     if not encoder and not loaded.curvature:
         return replace(loaded, curvature=shipped_curvature(fingerprint, generator.w_avg.device))
@@ -144,11 +146,16 @@ def shipped_curvature(fingerprint: str, device: torch.device) -> dict[str, Tenso
 @lru_cache(maxsize=1)
 def encoders() -> dict[str, Path]:
     """Return the shipped encoders by the fingerprint of their generator."""
-    found = {}
+    found: dict[str, Path] = {}
     for path in sorted(asset_path("").glob("*_encoder.safetensors")):
         with safe_open(str(path), framework="pt") as file:
-            found[file.metadata()["generator"]] = path
+            found |= dict.fromkeys(generators(file.metadata()), path)
     return found
+
+
+def generators(header: Mapping[str, str]) -> list[str]:
+    """Return the fingerprints of the generators an encoder is for: one, or several that share W (comma-separated)."""
+    return header["generator"].split(",")
 
 
 def save_encoder(path: str | Path, network: Encoder, generator: str, curvature: dict[str, Tensor], report: Any) -> None:
@@ -160,8 +167,8 @@ def save_encoder(path: str | Path, network: Encoder, generator: str, curvature: 
 
 
 @lru_cache(maxsize=2)
-def load_encoder(path: Path, device: torch.device, num_ws: int, stamp: int) -> tuple[LoadedEncoder, str]:
-    """Load an encoder file and the fingerprint of its generator; raises `CheckpointError`.
+def load_encoder(path: Path, device: torch.device, num_ws: int, stamp: int) -> tuple[LoadedEncoder, list[str]]:
+    """Load an encoder file and the fingerprints of its generators; raises `CheckpointError`.
 
     `stamp` is the file's time, so that a file written anew is read anew."""
     tensors, header = read_safetensors(path)
@@ -181,8 +188,8 @@ def load_encoder(path: Path, device: torch.device, num_ws: int, stamp: int) -> t
             network = Encoder(shape)
         weights = {name: tensor.float() for name, tensor in tensors.items()}
         network.load_state_dict(weights, assign=True)
-        generator = header["generator"]
+        fingerprints = generators(header)
     except (KeyError, ValueError, TypeError, RuntimeError, AttributeError) as error:
         raise CheckpointError(f"{path}: not an encoder ({' '.join(str(error).split())[:160]})") from error
     network.eval().requires_grad_(False).to(device)
-    return LoadedEncoder(network, {n: t.float().to(device) for n, t in curvature.items()}, report), generator
+    return LoadedEncoder(network, {n: t.float().to(device) for n, t in curvature.items()}, report), fingerprints
