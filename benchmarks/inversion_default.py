@@ -20,10 +20,11 @@ from editing.directions import find_direction
 from editing.discover.pairs import read_pairs
 from editing.expression import move
 from inversion.config import InvertConfig, ProjectionConfig
-from inversion.encoder import guess_codes
+from inversion.encoder import find_encoder, guess_codes
 from inversion.faces.judges import EXPRESSIONS, expression_probabilities, identity_distance
 from inversion.invert import Inverter
-from inversion.project import project
+from inversion.project import project_task
+from inversion.task import Task
 from stylegan_core.images import read_photo
 
 HAPPY = EXPRESSIONS.index("happy")
@@ -42,17 +43,19 @@ def happy(inverter: Inverter, images: Tensor) -> Tensor:
 def invert_rows(inverter: Inverter, targets: Tensor, what: str) -> Tensor:
     """Print PSNR, identity distance and seconds of the guess, W and W+; return the W+ codes."""
     generator, alignment = inverter.generator, inverter.generator.meta.alignment
-    guess = guess_codes(generator, targets)
+    encoder, guess = find_encoder(generator), guess_codes(generator, targets)
+    whole = Task(generator, targets, inverter.perceptual, curvature=encoder and encoder.curvature)
     for name, config in (
         ("guess alone", replace(inverter.projection, steps=0)),
         ("W", replace(inverter.projection, space="w")),
         ("W+", inverter.projection),
     ):
         began = time.perf_counter()
-        found = [
-            project(generator, targets[i : i + 1], inverter.perceptual, config, guess[i : i + 1])
+        tasks = [
+            replace(whole, targets=targets[i : i + 1], config=config, start=guess[i : i + 1])
             for i in range(len(targets))
         ]
+        found = [project_task(task) for task in tasks]
         seconds = (time.perf_counter() - began) / len(targets)
         codes = torch.cat([item.ws for item in found])
         with torch.no_grad():

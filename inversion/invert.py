@@ -177,9 +177,7 @@ class Inverter:
         return InvertedFace(face, image, latent)
 
     def _curvature(self) -> dict[str, Tensor] | None:
-        """Return what the encoder knows of the loss's curvature, for the method that uses it."""
-        if self.config.method != "hybrid":
-            return None
+        """Return what the encoder knows of the loss's curvature, if there is one."""
         loaded = find_encoder(self.generator, self.config.encoder)
         return loaded.curvature if loaded else None
 

@@ -124,14 +124,12 @@ def run_method(method: str, task: Task, encoder: str = "") -> Outcome:
         torch.cuda.reset_peak_memory_stats()
         torch.cuda.synchronize()
     began = time.perf_counter()
-    start, curvature = None, None
+    loaded = find_encoder(generator, encoder)
+    if loaded is None and method in ("hybrid", "encoder"):
+        raise ConfigError(f"no encoder for {generator.meta.name}; train one with `invertigo encoder train`")
+    start, curvature = None, loaded.curvature if loaded else None
     if method in ("project", "hybrid", "tune", "encoder"):
         start = guess_codes(generator, task.targets, encoder)
-    if method in ("hybrid", "encoder"):
-        loaded = find_encoder(generator, encoder)
-        if loaded is None:
-            raise ConfigError(f"no encoder for {generator.meta.name}; train one with `invertigo encoder train`")
-        curvature = loaded.curvature or None if method == "hybrid" else None
     if method in EXTRAS:
         task, method = replace(task, config=replace(task.config, steps=0)), "project"
     result = METHODS[method](replace(task, start=start, curvature=curvature))
