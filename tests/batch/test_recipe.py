@@ -10,10 +10,12 @@ from click.testing import CliRunner
 from PIL import Image
 
 import cli
+from editing.config import SearchConfig, TransferConfig
 from editing.pipeline import EditPipeline
-from editing.recipe import Recipe, load_recipe, parse_recipe
+from editing.recipe import Recipe, format_recipe, load_recipe, parse_recipe
 from inversion.batch import Item
 from inversion.batch.guards import time_limit
+from inversion.config import METHOD_STEPS
 from stylegan_core.errors import ConfigError
 
 EXAMPLES = sorted((Path(__file__).resolve().parents[2] / "examples").glob("*.toml"))
@@ -49,8 +51,10 @@ def test_a_recipe_fills_the_configs():
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
-def test_the_shipped_recipes_are_valid(path):
+def test_the_shipped_recipes_are_valid_and_fit_the_default_generator(path, tmp_path):
     assert load_recipe(path).describe()
+    result = CliRunner().invoke(cli.main, ["batch", str(tmp_path), "--recipe", str(path), "--out", "x", "--explain"])
+    assert result.exit_code == 0, result.output
 
 
 @pytest.mark.parametrize(
@@ -67,11 +71,60 @@ def test_the_shipped_recipes_are_valid(path):
         ("[limits]\nmax_seconds = true", "line 2: max_seconds = True should be of type float"),
         ("steps = 3", r"line 1: \[steps\] is unknown"),
         ("[invert\n", "line 1"),
+        ("[invert]\nbatch = 4", r"line 2: batch is unknown in \[invert\]; the photos that share .* --batch-size"),
+        ("[invert]\nsteps = -1", "line 2: steps = -1 should be 0 or more"),
+        ("[invert]\nlr = 0", "line 2: lr = 0 should be above 0"),
+        ("[invert]\nlambda_mse = inf", "line 2: lambda_mse = inf is not a finite number"),
+        ("[invert]\nfaces = 'some'", "line 2: faces = 'some' is neither all"),
+        ("x = 1\ninvert.steps = 'x'", r"line 1: \[x\] is unknown.*line 2: steps = 'x'"),
+        ("\ninvert = {steps = 'x'}", "line 2: steps = 'x'"),
+        ("[limits]\nmax_pixels = 0", "line 2: max_pixels = 0 should be above 0"),
+        ("[[edit]]\ntransfer = 'a'\nstrength = 'much'", "line 3: strength = 'much' should be .* float or 'auto'"),
+        ("[[edit]]\ntransfer = 'a'\nstrength = 1000", "line 3: strength 1000 is out of bounds"),
+        ("[[edit]]\ntransfer = 'a'\nlayers = 'top'", "line 3: layers 'top' not understood"),
+        ("[[edit]]\ntransfer = 'a'\ntarget = 0.5", 'line 3: target is for strength = "auto"'),
+        ("[[edit]]\ntransfer = 'a'\nstrength = 'auto'\njudge = 'me'", "line 4: no judge is called 'me'"),
+        ("[[edit]]\ntransfer = 'a'\ncutoff = 3", "line 3: cutoff means nothing beside transfer"),
+        ("[[edit]]\ntruncate = 0.5\nstrength = 1.0", "line 3: strength means nothing beside truncate"),
+        ("[[edit]]\ntransfer_from = ['a']", r"line 2: transfer_from = \['a'\] should be two texts"),
+        ("[[edit]]\ntransfer_from = ['a', 'b']\nstrength = 'auto'", "line 3: .* needs a judge"),
     ],
 )
 def test_every_mistake_is_named_with_its_line(text, message):
     with pytest.raises(ConfigError, match=message):
         parse_recipe(text)
+
+
+def test_an_edit_can_say_what_the_command_edit_can():
+    text = """
+[invert]
+method = "hybrid"
+tune_steps = 7
+[[edit]]
+transfer = "smile"
+strength = "auto"
+layers = "0-5"
+keep = "age,identity"
+target = 0.7
+identity_floor = 0.2
+leak = 0.01
+judge = "happy"
+max_strength = 3
+[[edit]]
+transfer_from = ["neutral/", "smiling.npz"]
+strength = -0.5
+"""
+    recipe = parse_recipe(text)
+    auto, pair = recipe.edits
+    assert (recipe.projection.steps, recipe.tune.tune_steps) == (METHOD_STEPS["hybrid"], 7)
+    assert auto.search == SearchConfig(0.7, 0.2, 0.01, "happy", 3.0)
+    assert auto.how == TransferConfig("0-5", "age,identity")
+    assert (pair.transfer_from, pair.strength) == (("neutral/", "smiling.npz"), -0.5)
+    words = "\n".join(recipe.describe())
+    for part in ("till happy says 0.7", "strength 3", "identity distance 0.2", "layers 0-5", "keeping age,identity",
+                 "difference of neutral/ and smiling.npz at -0.5"):  # fmt: skip
+        assert part in words
+    assert parse_recipe(format_recipe(recipe)) == recipe
 
 
 def test_all_mistakes_are_named_at_once():
