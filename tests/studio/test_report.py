@@ -34,7 +34,7 @@ class Cells(HTMLParser):
 
     def __init__(self, text):
         super().__init__()
-        self.rows, self.pictures, self.tags = [], [], []
+        self.rows, self.pictures, self.tags, self.in_cell = [], [], [], False
         self.feed(text)
 
     def handle_starttag(self, tag, attrs):
@@ -43,12 +43,16 @@ class Cells(HTMLParser):
             self.rows.append([])
         if tag in ("td", "th"):
             self.rows[-1].append("")
+            self.in_cell = True
         if tag == "img":
             self.pictures.append(dict(attrs)["src"])
 
+    def handle_endtag(self, tag):
+        self.in_cell = self.in_cell and tag not in ("td", "th")
+
     def handle_data(self, data):
-        if self.rows and self.rows[-1]:
-            self.rows[-1][-1] += data.strip("\n")
+        if self.in_cell:
+            self.rows[-1][-1] += data
 
 
 def fill(out, results, faces=True):

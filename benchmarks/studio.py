@@ -1,0 +1,162 @@
+"""The studio as a browser sees it: how long a slider waits for its picture, and the pictures of its documentation.
+
+    python benchmarks/studio.py [--images docs/images] [--chromium /usr/bin/chromium]
+
+Starts the studio and a headless Chromium (`pip install 'invertigo[studio]' playwright`), inverts the sample photo and
+moves the smile slider by keys. Seconds run from the key press to the moment when the new picture is decoded."""
+
+import argparse
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from playwright.sync_api import sync_playwright
+from skimage import data
+
+MOVES = 40
+FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+DESK, PHONE = {"width": 1200, "height": 860}, {"width": 390, "height": 844}
+# Resolves with the milliseconds from a key press to the decoded picture.
+WAIT_FOR_PICTURE = """selector => new Promise(done => {
+  const seen = document.querySelector(selector)?.src;
+  document.addEventListener("keydown", () => {
+    const start = performance.now();
+    const look = async () => {
+      const image = document.querySelector(selector);
+      if (!image || image.src === seen) return requestAnimationFrame(look);
+      await image.decode();
+      done(performance.now() - start);
+    };
+    look();
+  }, {once: true, capture: true});
+})"""
+
+
+@contextmanager
+def studio(*options):
+    """Run the studio; yields its address and its process."""
+    command = [sys.executable, "-m", "cli", "studio", "--port", "0", "--no-browser", *options]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        began = time.perf_counter()
+        found = next(re.search(r"http://\S+", line) for line in process.stdout if "the studio is at" in line)
+        print(f"start of the studio              {time.perf_counter() - began:7.2f} s")
+        yield found[0], process
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+def resident(process) -> float:
+    """Return the megabytes of memory that a process holds, on Linux."""
+    status = Path(f"/proc/{process.pid}/status")
+    found = re.search(r"VmRSS:\s+(\d+)", status.read_text()) if status.exists() else None
+    return int(found[1]) / 1024 if found else float("nan")
+
+
+def timed_moves(page, selector: str, number: int) -> list[float]:
+    """Press an arrow key `number` times; return the seconds until the picture at `selector` changes."""
+    seconds = []
+    for move in range(number):
+        page.evaluate(f"() => {{ window.waiting = ({WAIT_FOR_PICTURE})({selector!r}) }}")
+        page.keyboard.press("ArrowRight" if move < number // 2 else "ArrowLeft")
+        seconds.append(page.evaluate("window.waiting") / 1000)
+        page.wait_for_timeout(700)  # so that the whole photo of the last move is not measured along
+    return seconds
+
+
+def show(label: str, seconds: list[float]) -> None:
+    """Print the median, the worst tenth's bound and the maximum."""
+    ordered = sorted(seconds)
+    worst = ordered[int(len(ordered) * 0.9)]
+    print(f"{label:<32} {statistics.median(ordered):7.3f} s median, {worst:.3f} s 90 %, {ordered[-1]:.3f} s at most")
+
+
+def measure(browser, address: str, process) -> None:
+    """Print how long things take in the page."""
+    page = browser.new_page(viewport=DESK)
+    began = time.perf_counter()
+    page.goto(address)
+    page.locator(".hint").wait_for()
+    print(f"page shown                       {time.perf_counter() - began:7.2f} s")
+    began = time.perf_counter()
+    page.locator("#sample").click()
+    page.locator(".faces").wait_for()
+    print(f"sample photo, face found         {time.perf_counter() - began:7.2f} s")
+    began = time.perf_counter()
+    page.locator("#invert").click()
+    page.locator(".compare").wait_for(timeout=600_000)
+    print(f"inverted, with live preview      {time.perf_counter() - began:7.2f} s")
+    page.locator(".bipolar:visible input[type=range]").first.focus()
+    show("slider to face", timed_moves(page, "#face figure:nth-child(2) img", MOVES))
+    show("slider to whole photo", timed_moves(page, "#view .compare img", MOVES // 2))
+    print(f"memory of the studio             {resident(process):7.0f} MB")
+    page.close()
+
+
+def take_pictures(browser, address: str, folder: Path) -> None:
+    """Take the screenshots of docs/studio.md."""
+    folder.mkdir(parents=True, exist_ok=True)
+    two = folder / "two.png"
+    portrait = data.astronaut()[:400, 60:420]
+    Image.fromarray(np.concatenate([portrait, portrait[:, ::-1]], axis=1)).save(two)
+    page = browser.new_page(viewport=DESK)
+
+    def shoot(name: str, height: int | None = None) -> None:
+        page.wait_for_timeout(1200)
+        clip = {"clip": {"x": 0, "y": 0, "width": page.viewport_size["width"], "height": height}} if height else {}
+        page.screenshot(path=folder / f"{name}.png", **clip)
+
+    page.goto(address)
+    page.locator("#upload input[type=file]").set_input_files(two)
+    page.locator(".faces").wait_for()
+    two.unlink()
+    shoot("studio-faces", 620)
+    page.locator("#sample").click()
+    page.get_by_text("astronaut.png:").wait_for()
+    page.locator("#invert").click()
+    page.locator("#stage progress").wait_for()
+    page.wait_for_timeout(1500)
+    page.screenshot(path=folder / "studio-search.png", clip={"x": 0, "y": 0, "width": 1200, "height": 620})
+    page.get_by_text("now move a slider").wait_for(timeout=600_000)
+    number = page.locator(".bipolar:visible input[type=number]").first
+    number.fill("-0.9")
+    page.keyboard.press("Tab")
+    shoot("studio")
+    page.get_by_role("button", name="Strength sweep").click()
+    page.locator("#draw").click()
+    page.locator(".strip img").first.wait_for()
+    page.wait_for_timeout(500)
+    page.locator("#sweep").screenshot(path=folder / "studio-sweep.png")
+    page.set_viewport_size(PHONE)
+    page.get_by_role("tab", name="Edit").scroll_into_view_if_needed()
+    shoot("studio-phone")
+    page.close()
+
+
+def main() -> None:
+    """Measure, and take pictures if asked."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=Path, help="also write screenshots into this folder")
+    parser.add_argument("--chromium", default=shutil.which("chromium"), help="the browser's program")
+    options = parser.parse_args()
+    with studio() as (address, process), sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=options.chromium, args=FLAGS, headless=True)
+        measure(browser, address, process)
+        if options.images:
+            take_pictures(browser, address, options.images)
+        browser.close()
+
+
+if __name__ == "__main__":
+    main()
