@@ -48,7 +48,12 @@ class RayEngine:
                     raise answer
                 idle.append(actor)
                 yield chunk, answer
+        except KeyboardInterrupt:
+            ours = False  # ending its daemons takes seconds, and Ray does so at exit: first the user gets a word
+            raise
         finally:
+            for actor, _ in self.actors.values():
+                self.ray.kill(actor)
             self.actors = {}
             if ours:
                 self.ray.shutdown()
