@@ -3,6 +3,7 @@
 python examples/batch_pipeline.py photos/ smiling/"""
 
 import sys
+from pathlib import Path
 
 from editing.pipeline import EditPipeline
 from editing.recipe import load_recipe
@@ -16,5 +17,6 @@ def report(item: Item, result: Result) -> None:
 
 
 if __name__ == "__main__":  # workers import this file: what runs must stand below this line
-    summary = run(sys.argv[1], sys.argv[2], EditPipeline(load_recipe("examples/smile.toml")), callback=report)
+    recipe = load_recipe(Path(__file__).with_name("smile.toml"))
+    summary = run(sys.argv[1], sys.argv[2], EditPipeline(recipe), callback=report)
     print(f"{summary.done} done, {summary.failed} failed")
