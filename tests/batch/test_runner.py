@@ -69,6 +69,7 @@ def test_bad_photos_bugs_and_dying_workers_take_nothing_else_with_them(tmp_path)
     assert run(str(tmp_path / "in"), tmp_path / "out", Negative(), workers=1, batch=1).failed == 2
 
 
+@pytest.mark.slow
 def test_the_photos_that_shared_a_chunk_with_a_killer_are_saved(tmp_path):
     make_photos(tmp_path / "in", ["a.png", "kill.png", "z.png"])
     summary = run(str(tmp_path / "in"), tmp_path / "out", Negative(), workers=1, batch=3)
