@@ -48,7 +48,7 @@ def take_pictures(folder: Path, images: Path) -> None:
     photo, face = folder / "astronaut.png", Path("astronaut/face0")
     pair(photo, folder / "serious" / face / "photo_edited.png", images / "tutorial-serious.png")
     pair(photo, folder / "older" / face / "photo_edited.png", images / "tutorial-older.png")
-    pair(photo, folder / "crossed" / face / "photo_edited.png", images / "tutorial-crossed.png")
+    shutil.copyfile(folder / "crossed" / face / "comparison.png", images / "tutorial-crossed.png")
     shutil.copyfile(folder / "inverted" / face / "comparison.png", images / "tutorial-inverted.png")
     shutil.copyfile(folder / "forty" / face / "strength.png", images / "tutorial-strength.png")
     from playwright.sync_api import sync_playwright
