@@ -99,7 +99,7 @@ def downloads(token: str, links: dict[str, str]) -> str:
         f'<a class="download" href="./download/{token}/{what}" download>{escape(text)}</a>'
         for what, text in links.items()
     )
-    return f'<div class="downloads">{items}</div>' if items else ""
+    return f'<div class="downloads"><span>Download</span>{items}</div>'
 
 
 def sentence(text: str, error: bool = False) -> str:

@@ -24,7 +24,7 @@ from stylegan_core.images import to_uint8
 
 WELCOME = '<p class="hint">Load a photo, use the camera, or take the sample. Then press Invert.</p>'
 LINKS = {"photo": "Edited photo", "face": "Edited face", "latent": "Latent", "recipe": "Recipe"}
-SECOND_LINK = {"second": "Second photo's code, for the recipe"}
+SECOND_LINK = {"second": "Second code"}  # which the recipe names
 Updates = dict[Any, Any]
 
 
