@@ -1,0 +1,207 @@
+"""One tab's work without the page: history, recipe, limits, other checkpoints."""
+
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from editing.directions import save_direction, shipped_directions
+from editing.editor import Editor, Transfer
+from editing.recipe import EditStep, format_recipe, parse_recipe
+from editing.render import paste_into_photo, render_edit
+from editing.sheets import open_code
+from editing.studio import dials as dials_module
+from editing.studio.dials import Dials, History
+from editing.studio.exports import EXPORTS, export
+from editing.studio.jobs import Cancelled, Job
+from editing.studio.offer import offered
+from editing.studio.session import Search, Session
+from editing.studio.sessions import MAX_SESSIONS, Sessions
+from inversion.config import InvertConfig, ProjectionConfig
+from inversion.invert import Inverter
+from inversion.latents import load_latent
+from stylegan_core.assets import asset_path
+from stylegan_core.errors import ConfigError, ImageError, LatentMismatchError
+from stylegan_core.images import read_photo
+
+FOREIGN = Path(__file__).resolve().parents[1] / "data" / "rosinality-32.pt"
+QUICK = Search("project", "w+", 2, 0)
+
+
+@pytest.fixture(scope="module")
+def inverter():
+    return Inverter(InvertConfig(), ProjectionConfig(steps=2))
+
+
+@pytest.fixture
+def session(inverter, tmp_path):
+    session = Session(inverter, tmp_path / "session", 10_000_000)
+    yield session
+    session.close()
+
+
+@pytest.fixture
+def inverted(session, astronaut_file):
+    session.load_photo(astronaut_file)
+    session.start_inversion([0], QUICK).result()
+    return session
+
+
+def test_undo_and_redo_walk_the_history_and_an_edit_cuts_what_was_undone(monkeypatch):
+    monkeypatch.setattr(dials_module, "ONE_MOVE", 0.0)
+    history = History()
+    for psi in (0.9, 0.8, 0.7):
+        history.push(Dials(psi=psi))
+    assert (history.can_undo, history.can_redo) == (True, False)
+    history.go(1)
+    assert (history.now.psi, history.can_redo) == (0.9, True)
+    history.push(Dials(psi=0.9))  # nothing moved
+    assert history.can_redo
+    history.push(Dials(psi=0.5))
+    assert [entry.psi for entry in history.entries] == [1.0, 0.9, 0.5]
+    history.go(-5)
+    assert history.now == Dials()
+    history.go(99)
+    assert history.now.psi == 0.5
+
+
+def test_fast_moves_of_one_control_are_one_edit_and_of_two_are_two():
+    history = History()
+    for strength in (0.1, 0.2, 0.3):
+        history.push(Dials((("smile", strength),)))
+    assert [entry.strengths for entry in history.entries] == [(), (("smile", 0.3),)]
+    history.push(Dials((("smile", 0.3), ("age", 1.0))))
+    assert len(history.entries) == 3
+
+
+def test_dials_become_the_steps_of_a_recipe_in_a_fixed_order():
+    dials = Dials((("smile", 0.5), ("age", -1.0)), cross="coarse", seed=7, mix="0,3", psi=0.8)
+    steps = (
+        EditStep("smile", 0.5),
+        EditStep("age", -1.0),
+        EditStep(crossover="7", layers="0,3"),
+        EditStep(truncate=0.8),
+    )
+    assert dials.steps() == steps  # without a second photo nothing is taken from it
+    crossed = EditStep(crossover="second.npz", layers="coarse")
+    assert dials.steps("second.npz") == (*steps[:2], crossed, *steps[2:])
+    assert dials.with_strength("age", 0).strengths == (("smile", 0.5),)
+    assert Dials().steps() == ()
+
+
+def test_the_result_is_what_the_library_makes(inverted, astronaut_file):
+    inverted.settle(Dials((("smile", -1.0),), psi=0.9))
+    generator, latent = inverted.generator, inverted.inverted[0].latent
+    expected = Editor(generator, Editor(generator, latent).transfer([Transfer("smile", -1.0)])).truncate(0.9)
+    assert torch.equal(inverted.edited_latents()[0].ws, expected.ws)
+    rgb, _ = paste_into_photo(read_photo(astronaut_file), [render_edit(generator, expected)], "auto")
+    assert (inverted.result()[0] == rgb).all()
+    assert (np.asarray(Image.open(export(inverted, "photo"))) == rgb).all()
+
+
+def test_the_second_photo_and_a_seed_give_their_layers(inverted, astronaut, tmp_path):
+    mirrored = tmp_path / "mirrored.png"
+    Image.fromarray(astronaut[:, ::-1]).save(mirrored)
+    inverted.start_second(mirrored, QUICK).result()
+    inverted.settle(Dials(cross="0-1", seed=5, mix="3"))
+    ws, second = inverted.edited_latents()[0].ws, load_latent(export(inverted, "second")).ws
+    assert torch.equal(ws[:, :2], second[:, :2])
+    assert torch.equal(ws[:, 3], open_code("5", inverted.generator).ws[:, 3])
+    assert torch.equal(ws[:, 4:], inverted.inverted[0].latent.ws[:, 4:])
+    assert EditStep(crossover="second.npz", layers="0-1") in inverted.recipe().edits
+
+
+def test_a_recipe_names_no_place_of_this_machine(inverted, tmp_path):
+    direction = next(iter(shipped_directions(inverted.generator.meta.fingerprint).values()))
+    save_direction(tmp_path / "mine.npz", replace(direction, name="mine"))
+    inverted.load_direction(tmp_path / "mine.npz")
+    (mine,) = [dial for dial in offered(inverted) if "your file" in dial.label]
+    inverted.settle(Dials(((mine.name, 0.5),)))
+    text = format_recipe(inverted.recipe())
+    assert parse_recipe(text) == inverted.recipe()
+    assert [step.transfer for step in inverted.recipe().edits] == ["mine.npz"]
+    latent = load_latent(export(inverted, "latent"))
+    assert latent.report["photo"]["path"] == "astronaut.png"
+    assert str(tmp_path) not in text + str({k: v for k, v in latent.report.items() if k != "edits"})
+
+
+def test_what_another_checkpoint_does_not_take_is_offered_with_the_reason(inverted):
+    before = offered(inverted)
+    assert before[0].name == "smile"
+    assert not any(dial.reason for dial in before)
+    inverted.load_checkpoint(FOREIGN)
+    assert inverted.inverted == {}
+    assert inverted.recipe().edits == ()
+    after = offered(inverted)
+    assert {dial.name for dial in after} == {dial.name for dial in before}
+    assert all("made for" in dial.reason for dial in after)
+    inverted.start_inversion([0], QUICK).result()
+    assert inverted.recipe().invert.generator == FOREIGN.name
+    with pytest.raises(LatentMismatchError, match="made for"):
+        inverted.load_direction(next(asset_path("directions").glob("*.npz")))
+
+
+def test_what_is_missing_is_said(session, inverter, astronaut_file, tmp_path):
+    for call in (lambda: session.preview(Dials()), lambda: session.settle(Dials()), *(
+        lambda what=what: export(session, what) for what in EXPORTS if what != "recipe"
+    )):  # fmt: skip
+        with pytest.raises(ConfigError, match="no photo yet|no face is inverted|no second photo"):
+            call()
+    with pytest.raises(ConfigError, match="nothing to download"):
+        export(session, "../session")
+    session.load_photo(astronaut_file)
+    with pytest.raises(ConfigError, match="no face is chosen"):
+        session.start_inversion([], QUICK)
+    small = Session(inverter, tmp_path / "small", 1000)
+    with pytest.raises(ImageError, match="more than the 1,000"):
+        small.load_photo(astronaut_file)
+
+
+def test_a_cancelled_search_changes_nothing(inverted):
+    before = inverted.inverted
+    job = inverted.start_inversion([0], replace(QUICK, steps=100_000))
+    while not job.step:
+        time.sleep(0.01)
+    inverted.cancel()
+    with pytest.raises(Cancelled):
+        job.result()
+    assert inverted.inverted is before
+    assert job.step < 100_000
+
+
+def test_a_job_hands_its_error_on():
+    def work(job):
+        raise ConfigError("no")
+
+    with pytest.raises(ConfigError, match="no"):
+        Job(1, lambda ws: None, work).result()
+
+
+def test_only_so_many_tabs_are_kept_and_what_is_closed_is_deleted(inverter, tmp_path):
+    sessions = Sessions(inverter, tmp_path, 1000)
+    first = sessions.of("tab0")
+    assert sessions.of("tab0") is first
+    assert sessions.by_token(first.token) is first
+    for number in range(1, MAX_SESSIONS + 1):
+        sessions.of(f"tab{number}")
+    assert sessions.by_token(first.token) is None
+    assert not first.folder.exists()
+    assert len(list(tmp_path.iterdir())) == MAX_SESSIONS
+    sessions.close_all()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_sessions_can_be_asked_for_from_many_threads(inverter, tmp_path):
+    sessions = Sessions(inverter, tmp_path, 1000)
+    found = []
+    threads = [threading.Thread(target=lambda: found.append(sessions.of("tab"))) for _ in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(set(map(id, found))) == 1
