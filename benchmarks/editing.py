@@ -1,6 +1,6 @@
 """Figures of editing with the default generator: what each shipped direction moves, and what --strength auto reaches.
 
-    python benchmarks/editing.py --data faces128.zip [--out docs/images] [--directions DIR] [--auto smile age]
+    python benchmarks/editing.py --data faces128.zip [--out docs/images] [--auto smile age] [--group photo.jpg]
 
 The faces are the neutral photos of the last 20 people of the set (no direction was fitted to them), as the encoder's
 codes, or with --codes project as W+ inversions; directions that lower their starting point (neutral) are measured on
@@ -13,6 +13,8 @@ from pathlib import Path
 sys.path[0] = str(Path(__file__).resolve().parent.parent)  # this script has the name of a package beside it
 
 import argparse
+import subprocess
+import tempfile
 from typing import Any
 
 import numpy as np
@@ -27,14 +29,16 @@ from editing.discover.pairs import read_pairs
 from editing.editor import Editor, Transfer
 from editing.expression import move
 from editing.judging import effect
+from editing.render import paste_into_photo, render_edit
 from editing.strength import search_line
 from inversion.config import InvertConfig, ProjectionConfig
 from inversion.encoder import guess_codes
-from inversion.faces.judges import JUDGES
+from inversion.faces.align import align_face
+from inversion.faces.judges import EXPRESSIONS, JUDGES, expression_probabilities
 from inversion.invert import Inverter
-from inversion.latents import Latent
+from inversion.latents import Latent, load_latent
 from stylegan_core.generate import generate_ws, render
-from stylegan_core.images import labelled_grid, to_uint8, write_png
+from stylegan_core.images import labelled_grid, read_photo, to_uint8, write_png
 
 NOTE = "Made by a generative network (Invertigo); not a photograph."
 STRIP = (-1.0, -0.5, 0.0, 0.5, 1.0, 1.5)
@@ -126,6 +130,29 @@ def auto_rows(generator: Any, names: list[str], ws: Tensor) -> None:
             print(f"           for example: {search_line(missed)}")
 
 
+def group_rows(generator: Any, path: str, faces: str, strength: float) -> None:
+    """Let several faces of one photo smile with one command; print each one's judge, and what else changed."""
+    cli = Path(__file__).resolve().parent.parent / "cli.py"
+    with tempfile.TemporaryDirectory() as out:
+        words = ["edit", path, "--transfer", f"smile:{strength:g}", "--faces", faces, "--out", out]
+        subprocess.run([sys.executable, str(cli), *words], check=True, capture_output=True)
+        whole = next(Path(out).glob("*/photo_edited.png"))
+        edited = read_photo(whole).rgb
+        latents = [load_latent(file) for file in sorted(whole.parent.glob("face*/latent.npz"))]
+    photo = read_photo(path)
+    again, results = paste_into_photo(photo, [render_edit(generator, latent) for latent in latents], "auto")
+    print(f"\n{Path(path).name}, faces {faces}: happy before and after, in the photos themselves")
+    alignment, size = generator.meta.alignment, 128
+    for index, latent in enumerate(latents):
+        assert latent.quad is not None
+        crops = torch.cat([align_face(rgb, latent.quad, size) for rgb in (photo.rgb, edited)])
+        before, after = expression_probabilities(crops, alignment)[:, EXPRESSIONS.index("happy")].tolist()
+        print(f"face {index}: {before:.3f} -> {after:.3f}")
+    outside = np.stack([result.mask for result in results]).max(axis=0) == 0
+    same = bool((edited[outside] == photo.rgb[outside]).all()) and bool((again == edited).all())
+    print(f"outside the {len(latents)} masks: {outside.mean():.0%} of the photo, bit-identical: {same}")
+
+
 def main() -> None:
     """Print the tables and write the pictures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -135,11 +162,14 @@ def main() -> None:
     parser.add_argument("--directions", default="", help="folder of directions to measure instead of the shipped ones")
     parser.add_argument("--auto", nargs="*", default=["smile", "age"], help="directions for --strength auto")
     parser.add_argument("--auto-faces", type=int, default=8)
+    parser.add_argument("--group", default="", help="photo of several faces that are to smile")
+    parser.add_argument("--group-faces", default="0,1,2,3", help="which of them")
+    parser.add_argument("--group-strength", type=float, default=1.0)
     parser.add_argument("--out", default="", help="folder for the pictures")
     options = parser.parse_args()
     generator, neutral, smiling = validation_codes(options.data, options.pairs, options.codes)
     if options.directions:
-        found = [load_direction(path) for path in sorted(Path(options.directions).glob("faces64-*.npz"))]
+        found = [load_direction(path) for path in sorted(Path(options.directions).glob("*.npz"))]
     else:
         found = list(shipped_directions(generator.meta.fingerprint).values())
     print(f"{generator.meta.name}, {len(neutral)} validation people, codes: {options.codes}; strength 1")
@@ -150,6 +180,8 @@ def main() -> None:
         print(f"{item.name:14}", *(f"{value:+9.2f}" for value in row))
     print()
     auto_rows(generator, options.auto, neutral[: options.auto_faces])
+    if options.group:
+        group_rows(generator, options.group, options.group_faces, options.group_strength)
     if options.out:
         out = Path(options.out)
         write_png(out / "leak-matrix.png", heat_map([item.name for item in found], list(JUDGES), matrix.numpy()))
