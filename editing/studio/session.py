@@ -228,7 +228,12 @@ class Session:
         latent = self.inverted[index].latent
         for step in dials.steps(str(self.folder / SECOND) if self.second else ""):
             latent = apply_step(Editor(self.generator, latent), step)
-        return latent
+        edits = [self._named(edit) for edit in latent.report.get("edits", [])]
+        return replace(latent, report={**latent.report, "edits": edits})
+
+    def _named(self, edit: dict[str, Any]) -> dict[str, Any]:
+        """Name a direction file of the user as the user does, in what the report says of an edit."""
+        return {**edit, "transfer": Path(edit["transfer"]).name} if edit.get("transfer") in self.own else edit
 
 
 def replace_config(inverter: Inverter, projection: Any = None, **changes: Any) -> Inverter:

@@ -19,7 +19,8 @@ def address(place):
 
 
 @pytest.fixture(scope="package")
-def browser(address):
+def browser():
+    require_chromium()
     with chromium() as browser:
         yield browser
 

@@ -9,7 +9,6 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from browser import chromium, require_chromium
 from click.testing import CliRunner
 from PIL import Image
 
@@ -173,32 +172,31 @@ def test_a_folder_that_is_no_batch_is_refused(tmp_path):
     assert "give the --out of a batch" in result.output
 
 
-def test_it_sorts_and_filters_in_a_browser_without_a_network(sheet):
-    require_chromium()
-    with chromium() as browser:
-        page = browser.new_page(offline=True)
-        asked, errors = [], []
-        page.on("request", lambda request: asked.append(request.url))
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.goto(sheet.as_uri())
+def test_it_sorts_and_filters_in_a_browser_without_a_network(sheet, browser):
+    page = browser.new_page(offline=True)
+    asked, errors = [], []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(sheet.as_uri())
 
-        def names():
-            return page.locator("tbody tr:visible td:first-child").all_inner_texts()
+    def names():
+        return page.locator("tbody tr:visible td:first-child").all_inner_texts()
 
-        evil = EVIL.replace("/", "")
-        assert names() == ["plain", evil, "broken"]
-        page.get_by_role("button", name="psnr").click()
-        assert names() == ["plain", evil, "broken"]  # 9.5 before 22.1, and what has none comes last
-        page.get_by_role("button", name="psnr").click()
-        assert names() == [evil, "plain", "broken"]
-        page.get_by_role("button", name="photo").press("Enter")
-        assert names() == [evil, "broken", "plain"]
-        page.get_by_label("failed only").check()
-        assert names() == ["broken"]
-        page.get_by_label("failed only").uncheck()
-        page.get_by_label("Find").fill("PLAI")
-        assert names() == ["plain"]
-        assert "1 of 3 shown" in page.inner_text("body")
-        assert page.title() == "Batch out"
+    evil = EVIL.replace("/", "")
+    assert names() == ["plain", evil, "broken"]
+    page.get_by_role("button", name="psnr").click()
+    assert names() == ["plain", evil, "broken"]  # 9.5 before 22.1, and what has none comes last
+    page.get_by_role("button", name="psnr").click()
+    assert names() == [evil, "plain", "broken"]
+    page.get_by_role("button", name="photo").press("Enter")
+    assert names() == [evil, "broken", "plain"]
+    page.get_by_label("failed only").check()
+    assert names() == ["broken"]
+    page.get_by_label("failed only").uncheck()
+    page.get_by_label("Find").fill("PLAI")
+    assert names() == ["plain"]
+    assert "1 of 3 shown" in page.inner_text("body")
+    assert page.title() == "Batch out"
+    page.close()
     assert errors == []
     assert not [url for url in asked if not url.startswith(("file:", "data:"))]

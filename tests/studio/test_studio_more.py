@@ -33,7 +33,7 @@ def test_both_faces_of_a_photo_are_inverted_and_edited(tab, two_faces, tmp_path)
     changed = (edited != before).any(axis=(0, 2))
     assert changed[:360].any()
     assert changed[360:].any()
-    assert tab.download("Latents", tmp_path).suffix == ".zip"
+    assert tab.download("Latent", tmp_path).suffix == ".zip"
     assert load_recipe(tab.download("Recipe", tmp_path)).invert.faces == "all"
 
 
@@ -109,14 +109,11 @@ def test_every_control_has_a_name(tab, astronaut_file):
     assert nameless == []
 
 
-def test_the_camera_s_picture_goes_the_way_of_an_upload(address):
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS, *CAMERA], headless=True)
-        tab = Tab(browser, address, permissions=["camera"])
-        tab.page.get_by_role("button", name="Camera").click()
-        tab.page.get_by_role("button", name=re.compile("access webcam", re.IGNORECASE)).click()
-        tab.page.get_by_role("button", name=re.compile("capture", re.IGNORECASE)).click()
-        tab.page.get_by_role("alert").get_by_text("no face found").wait_for()  # the fake camera shows a clock
-        browser.close()
+def test_the_camera_s_picture_goes_the_way_of_an_upload(browser, address):
+    with_camera = browser.browser_type.launch(executable_path=CHROMIUM, args=[*FLAGS, *CAMERA], headless=True)
+    tab = Tab(with_camera, address, permissions=["camera"])
+    tab.page.get_by_role("button", name="Camera").click()
+    tab.page.get_by_role("button", name=re.compile("access webcam", re.IGNORECASE)).click()
+    tab.page.get_by_role("button", name=re.compile("capture", re.IGNORECASE)).click()
+    tab.page.get_by_role("alert").get_by_text("no face found").wait_for()  # the fake camera shows a clock
+    with_camera.close()

@@ -127,7 +127,8 @@ def test_a_recipe_names_no_place_of_this_machine(inverted, tmp_path):
     assert [step.transfer for step in inverted.recipe().edits] == ["mine.npz"]
     latent = load_latent(export(inverted, "latent"))
     assert latent.report["photo"]["path"] == "astronaut.png"
-    assert str(tmp_path) not in text + str({k: v for k, v in latent.report.items() if k != "edits"})
+    assert [edit["transfer"] for edit in latent.report["edits"]] == ["mine.npz"]
+    assert str(tmp_path) not in text + str(latent.report)
 
 
 def test_what_another_checkpoint_does_not_take_is_offered_with_the_reason(inverted):
@@ -150,7 +151,7 @@ def test_what_is_missing_is_said(session, inverter, astronaut_file, tmp_path):
     for call in (lambda: session.preview(Dials()), lambda: session.settle(Dials()), *(
         lambda what=what: export(session, what) for what in EXPORTS if what != "recipe"
     )):  # fmt: skip
-        with pytest.raises(ConfigError, match="no photo yet|no face is inverted|no second photo"):
+        with pytest.raises(ConfigError, match=r"no (photo yet|face is inverted|second photo)"):
             call()
     with pytest.raises(ConfigError, match="nothing to download"):
         export(session, "../session")
