@@ -9,11 +9,12 @@ from editing.recipe import Recipe, load_recipe
 from editing.sheets import open_code
 from inversion.batch.inputs import find_inputs
 from inversion.batch.manifest import Manifest
-from inversion.batch.runner import MANIFEST, in_use, locked, run
+from inversion.batch.runner import MANIFEST, in_use, run
 from stylegan_core.checkpoints.load import load_generator
 from stylegan_core.console import Console
 from stylegan_core.errors import OutputError
 from stylegan_core.images import write_text
+from stylegan_core.locking import locked
 
 
 def batch_files(

@@ -1,12 +1,9 @@
 """Run a pipeline over photos: plan, lock, hand chunks out, write results down."""
 
-import fcntl
-import os
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +14,7 @@ from inversion.batch.local import LocalEngine, cores
 from inversion.batch.manifest import Manifest
 from stylegan_core.console import Console
 from stylegan_core.errors import ConfigError, OutputError
+from stylegan_core.locking import locked
 
 MANIFEST = "manifest.sqlite"
 MAX_ATTEMPTS = 3  # of a photo whose worker died
@@ -153,23 +151,6 @@ def _say_plan(counts: Counter[str], passed_over: Counter[str], console: Console)
         console.say(f"{passed_over.total()} files are of other kinds and passed over: {kinds}")
     if counts["failed before"]:
         console.say(f"{counts['failed before']} failed before and are not tried again; `invertigo batch retry` does")
-
-
-@contextmanager
-def locked(out: Path) -> Iterator[None]:
-    """Hold the output folder for one run; raises `OutputError` where another holds it. A killed run holds nothing."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        handle = os.open(out / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
-    except OSError as error:
-        raise OutputError(f"{out}: cannot be written ({error.strerror}); choose another --out") from error
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError:
-        raise OutputError(f"{out}: another run works in it; wait for it, or choose another --out") from None
-    finally:
-        os.close(handle)
 
 
 def in_use(out: Path) -> bool:

@@ -15,6 +15,7 @@ from tqdm import tqdm
 from stylegan_core.checkpoints import Description, save_snapshot
 from stylegan_core.devices import pick_device
 from stylegan_core.errors import DatasetError
+from stylegan_core.locking import locked
 from stylegan_core.metrics.evaluate import collect, generated, real_images
 from stylegan_core.metrics.extractors import get_extractor
 from stylegan_core.metrics.frechet import FeatureStatistics, frechet_distance
@@ -25,7 +26,7 @@ from stylegan_core.training.dataset import DataOrder, ImageDataset
 from stylegan_core.training.distributed import World, joined
 from stylegan_core.training.progressive import Growth, growth_at
 from stylegan_core.training.start import build_models, check_config
-from stylegan_core.training.state import has_state, load_state, locked, save_state
+from stylegan_core.training.state import has_state, load_state, save_state
 from stylegan_core.training.steps import Batches, Stepper, batches_to
 from stylegan_core.training.warm import warm_start
 

@@ -2,32 +2,17 @@
 
 import dataclasses
 import json
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from stylegan_core.checkpoints.native import read_safetensors, write_safetensors
-from stylegan_core.errors import CheckpointError, OutputError, TrainingError
+from stylegan_core.errors import CheckpointError, TrainingError
 from stylegan_core.networks.projected import ProjectedDiscriminator
 from stylegan_core.training.config import FREE_FIELDS, TrainConfig
 from stylegan_core.training.steps import Stepper
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _lock(file: IO[str]) -> None:
-        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-else:
-    import fcntl
-
-    def _lock(file: IO[str]) -> None:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
 
 STATE_FILE = "training-state.safetensors"
 _FORMAT = "invertigo-training-1"
@@ -124,19 +109,3 @@ def _check_same(path: Path, config: TrainConfig, saved: dict[str, Any]) -> None:
 def has_state(folder: Path) -> bool:
     """Tell whether a run has been saved here."""
     return (folder / STATE_FILE).is_file()
-
-
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold the folder against a second run; the lock goes with the process, however it ends. Raises `TrainingError`."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / ".lock").open("a")
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot be written ({error.strerror}); choose another --out") from error
-    with file:
-        try:
-            _lock(file)
-        except OSError:
-            raise TrainingError(f"{folder}: another run is training there now; give another --out") from None
-        yield

@@ -18,9 +18,10 @@ from batch.toy import ENVIRONMENT, Negative, contents, make_photos
 from inversion.batch import Result, run
 from inversion.batch.inputs import find_inputs
 from inversion.batch.manifest import Manifest
-from inversion.batch.runner import MANIFEST, MAX_DEATHS, Summary, _process, in_use, locked
+from inversion.batch.runner import MANIFEST, MAX_DEATHS, Summary, _process, in_use
 from stylegan_core.console import Console
 from stylegan_core.errors import ConfigError, OutputError
+from stylegan_core.locking import locked
 
 
 def start_toy(source, out, delay):

@@ -9,9 +9,10 @@ from safetensors.torch import load_file
 
 from stylegan_core.checkpoints import load_checkpoint, load_generator
 from stylegan_core.errors import ConfigError, DatasetError, OutputError, TrainingError
+from stylegan_core.locking import locked
 from stylegan_core.training import loop, report
 from stylegan_core.training.loop import train
-from stylegan_core.training.state import STATE_FILE, locked
+from stylegan_core.training.state import STATE_FILE
 
 
 def tensors_of(config):
@@ -101,7 +102,7 @@ def test_other_options_in_the_same_folder_are_refused_by_name(tiny, change):
 
 
 def test_two_runs_in_one_folder_are_refused(tiny, tmp_path):
-    with locked(tmp_path / "run"), pytest.raises(TrainingError, match="another run"):
+    with locked(tmp_path / "run"), pytest.raises(OutputError, match="another run"):
         train(tiny)
 
 
