@@ -14,12 +14,14 @@ from stylegan_core.errors import ConfigError, ToolkitError
 
 QUIET = {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_OFFLINE": "1"}
 MEGABYTE = 1 << 20
-# gradio's sliders tell of their release after the pointer only; the keyboard's is told here.
-KEYS = """<script>document.addEventListener("keyup", event => {
+# gradio's sliders tell of their release after the pointer only. The keyboard's is told here, once no key has been
+# pressed for a moment: the face comes first, the whole photo after.
+KEYS = """<script>let release;
+document.addEventListener("keyup", event => {
   const moves = ["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "Home", "End", "PageUp", "PageDown"];
-  if (event.target.type === "range" && moves.includes(event.key)) {
-    event.target.dispatchEvent(new PointerEvent("pointerup", {bubbles: true}));
-  }
+  if (event.target.type !== "range" || !moves.includes(event.key)) return;
+  clearTimeout(release);
+  release = setTimeout(() => event.target.dispatchEvent(new PointerEvent("pointerup", {bubbles: true})), 350);
 });</script>"""
 
 

@@ -114,6 +114,8 @@ def test_the_camera_s_picture_goes_the_way_of_an_upload(browser, address):
     tab = Tab(with_camera, address, permissions=["camera"])
     tab.page.get_by_role("button", name="Camera").click()
     tab.page.get_by_role("button", name=re.compile("access webcam", re.IGNORECASE)).click()
+    tab.page.wait_for_function("document.querySelector('video')?.readyState >= 2")
+    tab.page.wait_for_timeout(500)
     tab.page.get_by_role("button", name=re.compile("capture", re.IGNORECASE)).click()
     tab.page.get_by_role("alert").get_by_text("no face found").wait_for()  # the fake camera shows a clock
     with_camera.close()
