@@ -2,8 +2,11 @@
 
 import os
 import signal
+import socket
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +30,8 @@ document.addEventListener("keyup", event => {
 
 def open_studio(config: StudioConfig, invert: InvertConfig, projection: ProjectionConfig, console: Console) -> None:
     """Serve the studio until it is interrupted; its private folder is deleted at the end."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that the folder goes then as well
-    with tempfile.TemporaryDirectory(prefix="invertigo-studio-") as folder:
+    check_port(config.host, config.port)
+    with ended_politely(), tempfile.TemporaryDirectory(prefix="invertigo-studio-") as folder:
         page, sessions, address = start_studio(config, invert, projection, Path(folder), console.debug)
         try:
             console.say(f"the studio is at {address} (Ctrl-C ends it and deletes what was uploaded)")
@@ -36,6 +39,27 @@ def open_studio(config: StudioConfig, invert: InvertConfig, projection: Projecti
         finally:
             sessions.close_all()
             page.close(verbose=False)
+
+
+@contextmanager
+def ended_politely() -> Iterator[None]:
+    """Let SIGTERM end the work as Ctrl-C does, so that what is to be deleted is."""
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def check_port(host: str, port: int) -> None:
+    """Refuse a port that cannot be listened on, before any model is loaded; raises `ConfigError`."""
+    try:
+        family, kind, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind) as trial:
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            trial.bind(address)
+    except (OSError, OverflowError) as error:
+        raise ConfigError(f"cannot listen on {host}:{port} ({error}); choose another --port or --host") from error
 
 
 def start_studio(
@@ -61,31 +85,28 @@ def start_studio(
     sessions = Sessions(inverter, folder / "sessions", config.max_photo * MEGABYTE)
     page = build_page(sessions, debug)
     local = config.host in LOOPBACK and not config.share
-    try:
-        _, address, public = page.queue(max_size=64).launch(
-            server_name=config.host,
-            server_port=config.port or None,
-            inbrowser=config.browser,
-            share=config.share,
-            prevent_thread_lock=True,
-            quiet=True,
-            theme=_theme(gr),
-            head=KEYS,
-            css_paths=Path(__file__).with_name("studio.css"),
-            footer_links=[],
-            run_history=False,
-            enable_monitoring=False,
-            mcp_server=False,
-            ssr_mode=False,
-            pwa=False,
-            max_file_size=config.max_checkpoint * MEGABYTE,
-            app_kwargs={
-                "middleware": [Middleware(Gate, local=local)],
-                "routes": [Route("/download/{token}/{what}", download_from(sessions))],
-            },
-        )
-    except OSError as error:
-        raise ConfigError(f"cannot listen on {config.host}:{config.port} ({error}); choose another --port") from error
+    _, address, public = page.queue(max_size=64).launch(
+        server_name=config.host,
+        server_port=config.port or None,
+        inbrowser=config.browser,
+        share=config.share,
+        prevent_thread_lock=True,
+        quiet=True,
+        theme=_theme(gr),
+        head=KEYS,
+        css_paths=Path(__file__).with_name("studio.css"),
+        footer_links=[],
+        run_history=False,
+        enable_monitoring=False,
+        mcp_server=False,
+        ssr_mode=False,
+        pwa=False,
+        max_file_size=config.max_checkpoint * MEGABYTE,
+        app_kwargs={
+            "middleware": [Middleware(Gate, local=local)],
+            "routes": [Route("/download/{token}/{what}", download_from(sessions))],
+        },
+    )
     return page, sessions, public or address
 
 
