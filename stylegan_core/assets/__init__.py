@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-DEFAULT_GENERATOR = "faces64"
+DEFAULT_GENERATOR = "faces128"
 
 
 def asset_path(name: str) -> Path:

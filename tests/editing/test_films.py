@@ -71,7 +71,8 @@ def run(*words, code=0):
 
 
 def test_a_film_between_seeds_is_the_renders_of_the_path(faces64, tmp_path):
-    run("interpolate", 1, 2, "--frames", 5, "--path", "z", "--fps", 10, "--out", tmp_path)
+    words = ["--frames", 5, "--path", "z", "--fps", 10, "--generator", "faces64"]
+    run("interpolate", 1, 2, *words, "--out", tmp_path)
     with Image.open(tmp_path / "interpolation.gif") as film:
         assert (film.n_frames, film.size, film.info["duration"], film.info["loop"]) == (5, (256, 256), 100, 0)
         film.seek(2)
