@@ -8,6 +8,7 @@ from editing.editor import Editor, Transfer
 from editing.render import find_photo, paste_into_photo, render_edit, write_photo
 from editing.strength import search_line
 from inversion.latents import load_latent, save_latent
+from stylegan_core.assets import DEFAULT_GENERATOR
 from stylegan_core.checkpoints.load import load_generator
 from stylegan_core.images import to_uint8, write_png
 
@@ -17,7 +18,7 @@ def main(path: str, out: str) -> None:
     folder = Path(out)
 
     # Three lines: set a latent once, edit it, look at it.
-    editor = Editor(load_generator("faces64"), load_latent(path))
+    editor = Editor(load_generator(DEFAULT_GENERATOR), load_latent(path))
     smiling = editor.transfer([Transfer("smile", 0.8)])
     write_png(folder / "smiling.png", to_uint8(editor.render(smiling))[0])
 
