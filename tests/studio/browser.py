@@ -19,7 +19,7 @@ FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
-STEPS = 8
+STEPS = 4
 WAIT = 60_000  # milliseconds, on a machine that does other things as well
 
 # Put in front of the studio's process: it writes down every address outside this machine that anything asks for.

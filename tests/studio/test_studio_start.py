@@ -11,7 +11,7 @@ from editing.studio.serve import check_port
 
 def test_without_gradio_it_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "gradio", None)
-    result = CliRunner().invoke(cli.main, ["studio", "--no-browser"])
+    result = CliRunner().invoke(cli.main, ["studio", "--no-browser", "--port", "0"])
     assert result.exit_code == 1
     assert "pip install 'invertigo[studio]'" in result.output
 
