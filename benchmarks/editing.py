@@ -163,7 +163,7 @@ def main() -> None:
     parser.add_argument("--auto", nargs="*", default=["smile", "age"], help="directions for --strength auto")
     parser.add_argument("--auto-faces", type=int, default=8)
     parser.add_argument("--group", default="", help="photo of several faces that are to smile")
-    parser.add_argument("--group-faces", default="0,1,2,3", help="which of them")
+    parser.add_argument("--group-faces", default="4", help="which of them: 4 is the four largest")
     parser.add_argument("--group-strength", type=float, default=1.0)
     parser.add_argument("--out", default="", help="folder for the pictures")
     options = parser.parse_args()

@@ -20,7 +20,7 @@ class ProjectionConfig:
     lambda_percept: float = option(1.0, "weight of the perceptual distance")
     lambda_mse: float = option(50.0, "weight of the squared error a value, ||G(w) - I||^2 / N")
     lambda_identity: float = option(0.0, "weight of the squared identity distance (faces)")
-    lambda_wplus: float = option(0.02, "weight of the squared spread of W+ around W, in units of the std of W")
+    lambda_wplus: float = option(0.1, "weight of the squared spread of W+ around W, in units of the std of W")
     lambda_noise: float = option(1e3, "weight of the noise inputs' autocorrelation")
     lr: float = option(0.1, "peak learning rate, in units of the std of W")
     lr_noise: float = option(0.05, "peak learning rate of the noise inputs")
