@@ -1,3 +1,4 @@
+# ruff: noqa: E402
 """Figures of the default generator on validation faces: inversion quality, smile transfer, wall time.
 
     python benchmarks/inversion_default.py --data faces128.zip --photo photo.jpg
@@ -5,13 +6,16 @@
 The last 20 pairs of the set (by person) are the validation faces: kept out of the smile direction's fit, though the
 generator has seen them. `--photo` gives photos of people it has not seen; their faces are scored the same way."""
 
+import sys
+from pathlib import Path
+
+sys.path[0] = str(Path(__file__).resolve().parent.parent)  # a script's own folder comes first, and holds namesakes
+
 import argparse
 import subprocess
-import sys
 import tempfile
 import time
 from dataclasses import replace
-from pathlib import Path
 
 import torch
 from torch import Tensor
