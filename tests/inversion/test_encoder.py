@@ -178,7 +178,10 @@ def test_an_interrupted_search_that_knows_the_curvature_goes_on_bit_for_bit(line
     curvature = measure_curvature(linear_generator, None, ProjectionConfig(lambda_percept=0), 64)
     task = make_task(linear_generator, targets, config={"steps": 12, "lambda_percept": 0.0}, curvature=curvature)
     whole, alone = project_task(task), project_task(replace(task, targets=targets[1:]))
-    assert_close(alone.ws[0], whole.ws[1], atol=1e-3, rtol=1e-3)  # twelve steps add up the products' float error
+    # Line searches multiply the products' float error, and where the image is flat nothing holds the code.
+    images = [linear_generator.synthesis(ws) for ws in (alone.ws, whole.ws[1:])]
+    start = linear_generator.synthesis(linear_generator.w_avg.expand(1, 4, -1))
+    assert (images[0] - images[1]).norm() < 0.01 * (start - targets[1:]).norm()
 
     def interrupt(step, loss):
         if step == 5:

@@ -217,7 +217,9 @@ def test_sixteen_bits_find_about_the_same_codes(kind, method, precision):
     generator = tiny(**GENERATORS[kind])
     target = a_face(generator)
     whole, short = (
-        METHODS[method](make_task(generator, target, config={"steps": 10, "precision": name}))
+        METHODS[method](
+            make_task(generator, target, config={"steps": 10, "precision": name}, tune=TuneConfig(tune_steps=10))
+        )
         for name in ("float32", precision)
     )
     assert whole.history != short.history
