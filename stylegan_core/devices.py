@@ -8,7 +8,7 @@ import torch
 
 from stylegan_core.errors import ConfigError
 
-SMALL = 64  # pixels: generators up to here run on one CPU thread in the commands
+SMALL = 128  # pixels: generators up to here run on one CPU thread in the commands
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
@@ -36,6 +36,6 @@ def reduced_precision(device: torch.device, precision: str) -> AbstractContextMa
 def fit_threads(img_resolution: int) -> None:
     """Let a command use one thread where a generator of `img_resolution` pixels is too small to share out.
 
-    At 64 px two threads spend their time waiting for each other (docs/architecture.md). OMP_NUM_THREADS overrules."""
+    Two threads spend their time there waiting for each other (benchmarks/threads.py). OMP_NUM_THREADS overrules."""
     if img_resolution <= SMALL and "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(1)
