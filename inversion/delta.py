@@ -41,10 +41,14 @@ def expand(parts: Mapping[str, tuple[Tensor, ...]], parameters: Mapping[str, Ten
     result = dict(parameters)
     for name, part in parts.items():
         parameter = parameters[name]
-        tensors = [tensor.to(parameter) for tensor in part]
-        whole = tensors[0] if len(tensors) == 1 else tensors[0] @ tensors[1]
-        result[name] = parameter + whole.reshape(parameter.shape)
+        difference = multiplied([tensor.to(parameter) for tensor in part])
+        result[name] = parameter + difference.reshape(parameter.shape)
     return result
+
+
+def multiplied(part: Sequence[Tensor]) -> Tensor:
+    """Return a difference that is stored whole as it is, and one in two factors as their product."""
+    return part[0] if len(part) == 1 else part[0] @ part[1]
 
 
 def blend_deltas(deltas: Sequence[Delta | None], shares: Sequence[float]) -> Delta | None:
@@ -52,8 +56,7 @@ def blend_deltas(deltas: Sequence[Delta | None], shares: Sequence[float]) -> Del
     parts: dict[str, tuple[Tensor, ...]] = {}
     for delta, share in zip(deltas, shares, strict=True):
         for name, part in (delta.parts if delta else {}).items():
-            tensors = [tensor.float() for tensor in part]
-            whole = share * (tensors[0] if len(tensors) == 1 else tensors[0] @ tensors[1])
+            whole = share * multiplied([tensor.float() for tensor in part])
             parts[name] = (parts[name][0] + whole.reshape(parts[name][0].shape),) if name in parts else (whole,)
     return Delta(parts) if parts else None
 

@@ -25,7 +25,7 @@ def grow(generator: Any, resolution: int, num_channels: int | None = None) -> An
     grown = dataclasses.replace(config, img_resolution=resolution, channels=None)
     channels = [config.channels_at(r) for r in config.block_resolutions]
     new = grown.block_resolutions[len(channels) :]
-    channels += [num_channels or min(config.channel_base // r, config.channel_max) for r in new]
+    channels += [num_channels or grown.channels_at(r) for r in new]
     larger = build_network(dataclasses.replace(grown, channels=tuple(channels)))
     larger.load_state_dict(larger.state_dict() | generator.state_dict())
     for r in new:
