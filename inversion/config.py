@@ -51,12 +51,13 @@ class EncoderConfig:
     """How an encoder is trained for a generator."""
 
     data: str = option("", "folder or zip of aligned images; empty: the generator's own samples alone")
+    exclude: str = option("", "persons of the data's attributes.csv that are left out, comma-separated")
     samples: int = option(4096, "generator samples for the closed-form part")
     probes: int = option(1024, "backward passes that measure the loss's curvature, for --method hybrid")
     steps: int = option(2000, "training steps of the network on top; 0: closed form only")
     batch: int = option(8, "images a step, half of them samples where there is data")
     lr: float = option(1e-3, "peak learning rate")
-    offsets: float = option(0.02, "weight of the layers' squared offsets from W, in units of the std of W")
+    spread: float = option(0.1, "weight of the squared spread of W+ around W, in units of the std of W")
     holdout: int = option(64, "images at the end of the data that are only scored")
     seed: int = option(0, "seed of samples and order")
 

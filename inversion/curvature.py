@@ -12,54 +12,78 @@ from torch import Tensor
 
 from inversion.config import ProjectionConfig
 from inversion.losses import perceptual_features
+from inversion.state import State, pack_streams, unpack_streams
 from inversion.statistics import class_labels, sample_z, w_statistics
-from inversion.task import Progress
 from stylegan_core.features.perceptual import PerceptualDistance
 from stylegan_core.seeds import generator_for
 
-MOST = 512  # directions that are kept
-PROBES_AT_ONCE = 16
-SPREAD = 0.3  # how far the probed codes lie from W, in units of its std
+MOST = 1024  # directions that are kept
+PROBES_A_STEP = 16
+SPREAD = 1.0  # how far the probed codes lie from W at most, in units of its std
 DAMPING = 0.001  # mu, as a share of the largest eigenvalue
 PROBE_STREAM = 1 << 25
 
 
-def measure_curvature(
-    generator: Any,
-    perceptual: PerceptualDistance | None,
-    config: ProjectionConfig,
-    num_probes: int,
-    seed: int = 0,
-    progress: Progress | None = None,
-) -> dict[str, Tensor]:
-    """Return the leading eigenvectors `directions` [K, num_ws * w_dim] and eigenvalues `values` [K] of the curvature.
+class Probing:
+    """The measurement, in steps of `PROBES_A_STEP` probes (inversion/state.py runs and saves it)."""
 
-    Coordinates are in units of the std of W. `progress(probes done, trace so far)` is called now and then."""
-    stream, w_std = generator_for(seed, PROBE_STREAM), w_statistics(generator)[1]
-    rows: list[Tensor] = []
-    while sum(map(len, rows)) < num_probes:
-        num = min(PROBES_AT_ONCE, num_probes - sum(map(len, rows)))
-        rows.append(_probe(generator, perceptual, config, num, w_std, stream))
-        if progress:
-            progress(sum(map(len, rows)), float(rows[-1].square().sum(dim=1).mean()))
-    gradients = torch.cat(rows) / math.sqrt(num_probes)
-    _, singular, directions = torch.linalg.svd(gradients, full_matrices=False)
-    return {"directions": directions[:MOST], "values": singular[:MOST].square()}
+    def __init__(
+        self, generator: Any, perceptual: PerceptualDistance | None, config: ProjectionConfig, seed: int = 0
+    ) -> None:
+        self.generator, self.perceptual, self.config = generator, perceptual, config
+        self.stream, self.w_std = generator_for(seed, PROBE_STREAM), w_statistics(generator)[1]
+        self.rows = torch.zeros(0, generator.num_ws * generator.w_dim)  # rows^T rows is the sum over all probes
+        self.num = 0
+
+    def step(self, step: int) -> float:
+        """Take some probes; return the mean of their squared length, an estimate of the trace."""
+        gradients = _probe(self.generator, self.perceptual, self.config, self.w_std, self.stream).cpu()
+        self.rows = torch.cat([self.rows, gradients])
+        self.num += len(gradients)
+        if len(self.rows) >= 3 * self.rows.shape[1]:  # as many as there are coordinates say the same
+            self.rows = _square_root(self.rows)
+        return float(gradients.square().sum(dim=1).mean())
+
+    def finished(self) -> bool:
+        return False
+
+    def state(self) -> State:
+        return {"rows": self.rows, "streams": pack_streams([self.stream])}, {"num": self.num}
+
+    def restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
+        self.rows, self.num = tensors["rows"], int(facts["num"])
+        unpack_streams([self.stream], tensors["streams"])
+
+    def curvature(self) -> dict[str, Tensor]:
+        """Return the leading eigenvectors `directions` [K, num_ws * w_dim] and eigenvalues `values` [K].
+
+        Coordinates are in units of the std of W. Without probes nothing is known: an empty dict."""
+        if not self.num:
+            return {}
+        _, singular, directions = torch.linalg.svd(self.rows / math.sqrt(self.num), full_matrices=False)
+        found = {"directions": directions[:MOST], "values": singular[:MOST].square()}
+        return {name: tensor.to(self.w_std) for name, tensor in found.items()}
+
+
+def _square_root(rows: Tensor) -> Tensor:
+    """Return [D, D] whose squares add up to those of rows [N, D]."""
+    values, vectors = torch.linalg.eigh((rows.T @ rows).double())
+    return (values.clamp_min(0).sqrt()[:, None] * vectors.T).to(rows)
 
 
 def _probe(
     generator: Any,
     perceptual: PerceptualDistance | None,
     config: ProjectionConfig,
-    num: int,
     w_std: Tensor,
     stream: torch.Generator,
 ) -> Tensor:
-    """Return J^T v [num, num_ws * w_dim] at random codes near W."""
-    z = sample_z(generator, num, stream)
+    """Return J^T v [PROBES_A_STEP, num_ws * w_dim] at random codes, some in W and some as far from it as photos are."""
+    z = sample_z(generator, PROBES_A_STEP, stream)
     with torch.no_grad():
-        ws = generator.mapping(z, class_labels(generator, num, z.device))
-    ws = ws + SPREAD * w_std * torch.randn(ws.shape, generator=stream).to(ws)
+        ws = generator.mapping(z, class_labels(generator, len(z), z.device))
+    spread = SPREAD * torch.rand(len(z), 1, 1, generator=stream) * torch.randn(ws.shape, generator=stream)
+    ws = ws + spread.to(ws) * w_std
     ws = ws.detach().requires_grad_(True)
     images = generator.synthesis(ws, noise_mode="const")
     total = _against_noise(images, 2 * config.lambda_mse / images[0].numel(), stream)

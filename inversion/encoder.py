@@ -1,9 +1,8 @@
 """Guess starting codes from faces: the linear encoder that ships, or one trained for any generator."""
 
 import json
-import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -16,10 +15,14 @@ from torch.nn import functional as F
 from stylegan_core.assets import asset_path
 from stylegan_core.checkpoints.native import read_safetensors, write_safetensors
 from stylegan_core.errors import CheckpointError, LatentMismatchError
+from stylegan_core.features.perceptual import UNCALIBRATED, PerceptualDistance, load_perceptual
 
-FORMAT = "invertigo-encoder-1"
-MAX_WIDTH = 256  # feature maps of the network
+FORMAT = "invertigo-encoder-2"  # 1 had another network
 MAX_NUMBER = 1 << 16  # of any size in a file's header
+FEATURE_SIDE = 128  # pixels of the network's input, whatever the generator's resolution
+FINE, MIDDLE, DEEP = 128, 256, 384 + 384 + 512 + 512  # channels of SqueezeNet's maps at 31, 15 and 7 px
+COLOURS = 15  # side in pixels of the colours that join the maps, which do not know how bright a place is
+WIDTHS = (64, 96, 96, 128, 48)  # feature maps of the network's convolutions
 
 
 @dataclass(frozen=True)
@@ -30,15 +33,14 @@ class EncoderShape:
     w_dim: int
     num_ws: int
     linear_side: int  # side in pixels of the linear part's input
-    side: int  # of the network's input, a power of two; 4: there is no network
-    width: int = 32  # feature maps of its first layer
+    hidden: int = 0  # values of the network's last layer but one; 0: there is no network
 
 
 class Encoder(nn.Module):
-    """Images [N, C, R, R] in [-1, 1] -> ws [N, num_ws, w_dim]: a linear guess of w, and a network's correction.
+    """Images [N, C, R, R] in [-1, 1] -> ws [N, num_ws, w_dim]: a linear guess of w, and a network's offsets.
 
-    The network adds to w, and gives each layer an offset (e4e, Tov et al. 2021), both in units of `w_std`. It starts
-    at zero, so an untrained encoder is the linear one."""
+    The network gives each layer an offset from the guess (e4e, Tov et al. 2021) in units of `w_std`, from the embedded
+    SqueezeNet's features. It starts at zero, so an untrained encoder is the linear one."""
 
     def __init__(self, shape: EncoderShape) -> None:
         super().__init__()
@@ -52,37 +54,47 @@ class Encoder(nn.Module):
         self.projection: Tensor
         self.shift: Tensor
         self.w_std: Tensor
-        num_layers, channels = int(math.log2(shape.side)) - 2, shape.img_channels
-        self.convs = nn.ModuleList()
-        for index in range(num_layers):
-            out = min(shape.width << index, MAX_WIDTH)
-            self.convs.append(nn.Conv2d(channels, out, 3, stride=2, padding=1))
-            channels = out
-        if num_layers:
-            self.hidden = nn.Linear(channels * 16, MAX_WIDTH)
-            self.to_w = nn.Linear(MAX_WIDTH, shape.w_dim)
-            self.to_offsets = nn.Linear(MAX_WIDTH, shape.num_ws * shape.w_dim)
-            for layer in (self.to_w, self.to_offsets):
-                nn.init.zeros_(layer.weight)
-                nn.init.zeros_(layer.bias)
+        if shape.hidden:
+            fine, middle, deep, both, last = WIDTHS
+            self.fine = nn.Conv2d(FINE, fine, 3, stride=2)
+            self.middle = nn.Conv2d(MIDDLE + fine + 3, middle, 3, stride=2)
+            self.deep = nn.Conv2d(DEEP, deep, 1)
+            self.both = nn.Conv2d(middle + deep, both, 3, padding=1)
+            self.last = nn.Conv2d(both, last, 1)
+            self.hidden = nn.Linear(last * 7 * 7, shape.hidden)
+            self.offsets = nn.Linear(shape.hidden, shape.num_ws * shape.w_dim)
+            nn.init.zeros_(self.offsets.weight)
+            nn.init.zeros_(self.offsets.bias)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return ws [N, num_ws, w_dim]."""
-        return self.split(images)[0]
+        return self.placed(images, self.raw_offsets(images))
 
-    def split(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Return ws [N, num_ws, w_dim] and the offsets in them [N, num_ws, w_dim], in units of `w_std`."""
-        shape = self.shape
-        w = (resized(images, shape.linear_side).flatten(1) - self.mean) @ self.projection + self.shift
-        offsets = w.new_zeros(len(w), shape.num_ws, shape.w_dim)
-        if len(self.convs):
-            x = resized(images, shape.side)
-            for conv in self.convs:
-                x = F.leaky_relu(conv(x), 0.2)
-            x = F.leaky_relu(self.hidden(x.flatten(1)), 0.2)
-            w = w + self.to_w(x) * self.w_std
-            offsets = self.to_offsets(x).reshape(-1, shape.num_ws, shape.w_dim)
-        return w[:, None] + offsets * self.w_std, offsets
+    def placed(self, images: Tensor, offsets: Tensor) -> Tensor:
+        """Return the linear guesses with `offsets` [N, num_ws * w_dim] added."""
+        return self.linear(images)[:, None] + offsets.unflatten(1, (self.shape.num_ws, -1)) * self.w_std
+
+    def linear(self, images: Tensor) -> Tensor:
+        """Return the linear guess of w [N, w_dim]."""
+        return (resized(images, self.shape.linear_side).flatten(1) - self.mean) @ self.projection + self.shift
+
+    def raw_offsets(self, images: Tensor) -> Tensor:
+        """Return the network's last layer [N, num_ws * w_dim]: offsets in units of `w_std`, once it is trained."""
+        if not self.shape.hidden:
+            return images.new_zeros(len(images), self.shape.num_ws * self.shape.w_dim)
+        colours = resized(images, FEATURE_SIDE).expand(-1, 3, -1, -1)
+        with torch.no_grad():
+            _, fine, middle, *deep = _backbone(images.device).features(colours)
+        x = torch.cat([middle, F.leaky_relu(self.fine(fine), 0.2), resized(colours, COLOURS)], dim=1)
+        x = F.leaky_relu(self.middle(x), 0.2)
+        x = torch.cat([x, F.leaky_relu(self.deep(torch.cat(deep, dim=1)), 0.2)], dim=1)
+        x = F.leaky_relu(self.last(F.leaky_relu(self.both(x), 0.2)), 0.2)
+        return self.offsets(F.leaky_relu(self.hidden(x.flatten(1)), 0.2))
+
+
+@lru_cache(maxsize=1)
+def _backbone(device: torch.device) -> PerceptualDistance:
+    return load_perceptual(UNCALIBRATED, device)
 
 
 def resized(images: Tensor, side: int) -> Tensor:
@@ -113,43 +125,45 @@ def guess_codes(generator: Any, targets: Tensor, encoder: str = "") -> Tensor | 
     return ws
 
 
+def guess_w(generator: Any, targets: Tensor) -> Tensor:
+    """Return the shipped linear encoder's codes w [N, w_dim], which stay in W, for targets [N, C, R, R] in [-1, 1].
+
+    Raises `LatentMismatchError` where none ships for this generator."""
+    loaded = find_encoder(generator)
+    if loaded is None:
+        raise LatentMismatchError(f"no encoder ships for {generator.meta.name}; train one: `invertigo encoder train`")
+    with torch.no_grad():
+        return loaded.network.linear(targets)
+
+
 def find_encoder(generator: Any, encoder: str = "") -> LoadedEncoder | None:
     """Return the encoder in the file `encoder`, or the one shipped for this generator; None where there is none.
 
     Raises `LatentMismatchError` for one that was trained for another generator."""
-    path = Path(encoder) if encoder else encoders().get(generator.meta.fingerprint)
-    if path is None:
-        return None
-    stamp = path.stat().st_mtime_ns if path.is_file() else 0
-    loaded, fingerprints = load_encoder(path, generator.w_avg.device, generator.num_ws, stamp)
     fingerprint = generator.meta.fingerprint
+    paths = (Path(encoder),) if encoder else shipped_encoders().get(fingerprint, ())
+    if not paths:
+        return None
+    stamp = max(path.stat().st_mtime_ns if path.is_file() else 0 for path in paths)
+    loaded, fingerprints = load_encoder(paths, generator.w_avg.device, generator.num_ws, stamp)
     if fingerprint not in fingerprints:
         raise LatentMismatchError(
-            f"{path}: an encoder for another generator ({fingerprints[0][:12]}); {generator.meta.name} is "
+            f"{paths[0]}: an encoder for another generator ({fingerprints[0][:12]}); {generator.meta.name} is "
             f"{fingerprint[:12]}: train one for it with `invertigo encoder train`"
         )
-    if not encoder and not loaded.curvature:
-        return replace(loaded, curvature=shipped_curvature(fingerprint, generator.w_avg.device))
     return loaded
 
 
-@lru_cache(maxsize=2)
-def shipped_curvature(fingerprint: str, device: torch.device) -> dict[str, Tensor]:
-    """Return the curvature that ships for the generator with this fingerprint; empty where there is none."""
-    for path in sorted(asset_path("").glob("*_curvature.safetensors")):
-        with safe_open(str(path), framework="pt", device=str(device)) as file:
-            if file.metadata()["generator"] == fingerprint:
-                return {name: file.get_tensor(name).float() for name in ("directions", "values")}
-    return {}
-
-
 @lru_cache(maxsize=1)
-def encoders() -> dict[str, Path]:
-    """Return the shipped encoders by the fingerprint of their generator."""
-    found: dict[str, Path] = {}
+def shipped_encoders() -> dict[str, tuple[Path, ...]]:
+    """Return the files of the shipped encoders by the fingerprint of their generator.
+
+    An encoder may be in parts: generators that share W share the linear one."""
+    found: dict[str, tuple[Path, ...]] = {}
     for path in sorted(asset_path("").glob("*_encoder.safetensors")):
         with safe_open(str(path), framework="pt") as file:
-            found |= dict.fromkeys(generators(file.metadata()), path)
+            for fingerprint in generators(file.metadata()):
+                found[fingerprint] = (*found.get(fingerprint, ()), path)
     return found
 
 
@@ -167,21 +181,26 @@ def save_encoder(path: str | Path, network: Encoder, generator: str, curvature: 
 
 
 @lru_cache(maxsize=2)
-def load_encoder(path: Path, device: torch.device, num_ws: int, stamp: int) -> tuple[LoadedEncoder, list[str]]:
-    """Load an encoder file and the fingerprints of its generators; raises `CheckpointError`.
+def load_encoder(
+    paths: tuple[Path, ...], device: torch.device, num_ws: int, stamp: int
+) -> tuple[LoadedEncoder, list[str]]:
+    """Load an encoder from its file or files, and the fingerprints of its generators; raises `CheckpointError`.
 
-    `stamp` is the file's time, so that a file written anew is read anew."""
-    tensors, header = read_safetensors(path)
+    `stamp` is the newest file's time, so that a file written anew is read anew."""
+    tensors: dict[str, Tensor] = {}
+    header: dict[str, str] = {}
+    for path in paths:
+        part, facts = read_safetensors(path)
+        tensors, header = tensors | part, header | facts
     try:
-        if header.get("format") == FORMAT:
+        if "about" in header:
             about = json.loads(header["about"])
-            if not all(isinstance(n, int) and 0 < n <= MAX_NUMBER for n in about["shape"].values()):
+            if not all(isinstance(n, int) and 0 <= n <= MAX_NUMBER for n in about["shape"].values()):
                 raise ValueError("its sizes make no sense")
             shape, report = EncoderShape(**about["shape"]), about["report"]
         else:  # a linear encoder of three matrices
             values, w_dim = tensors["projection"].shape
-            side = round((values / 3) ** 0.5)
-            shape, report = EncoderShape(3, w_dim, num_ws, side, 4), {}
+            shape, report = EncoderShape(3, w_dim, num_ws, round((values / 3) ** 0.5)), {}
             tensors["w_std"] = torch.ones(w_dim)
         curvature = {n.removeprefix("curvature."): tensors.pop(n) for n in list(tensors) if n.startswith("curvature.")}
         with torch.device("meta"):
@@ -190,6 +209,6 @@ def load_encoder(path: Path, device: torch.device, num_ws: int, stamp: int) -> t
         network.load_state_dict(weights, assign=True)
         fingerprints = generators(header)
     except (KeyError, ValueError, TypeError, RuntimeError, AttributeError) as error:
-        raise CheckpointError(f"{path}: not an encoder ({' '.join(str(error).split())[:160]})") from error
+        raise CheckpointError(f"{paths[0]}: not an encoder ({' '.join(str(error).split())[:160]})") from error
     network.eval().requires_grad_(False).to(device)
     return LoadedEncoder(network, {n: t.float().to(device) for n, t in curvature.items()}, report), fingerprints

@@ -11,6 +11,7 @@ MEMORY = 20  # steps whose differences are kept
 SUFFICIENT = 1e-4  # share of the promised decrease that a step must bring (Armijo)
 SHORTEST, LONGEST = 0.1, 0.5  # what a refused step is shortened to, at the least and at the most
 CURVED = 1e-10  # cosine of step and gradient's change from which on a pair is worth keeping
+BOLDNESS = 2.5  # factor of the newest pair's scale, which is that of the steepest directions; most bend less
 FIRST = 0.5  # the first step's length, as a share of where the minimum of a round bowl would be
 
 
@@ -61,7 +62,8 @@ class QuasiNewton:
         self.moves[slot, index] = torch.where(wanted[:, None], move, 0.0)
         self.changes[slot, index] = torch.where(wanted[:, None], change, 0.0)
         self.curvature[slot, index] = torch.where(wanted, 1 / product, 0.0)
-        self.scale[index] = torch.where(wanted, product / _dot(change, change).clamp_min(1e-20), self.scale[index])
+        scale = BOLDNESS * product / _dot(change, change).clamp_min(1e-20)
+        self.scale[index] = torch.where(wanted, scale, self.scale[index])
 
     def _descent(self, index: Tensor, step: int) -> Tensor:
         """Return minus the inverse Hessian times the gradient: the two-loop recursion (algorithm 7.4)."""

@@ -1,4 +1,4 @@
-"""Train an encoder for any generator: closed form first, then a small network, then the loss's curvature."""
+"""Train an encoder for any generator: closed form first, then the loss's curvature, then a network."""
 
 import hashlib
 import json
@@ -10,11 +10,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from inversion.config import EncoderConfig, ProjectionConfig
-from inversion.curvature import measure_curvature
+from inversion.curvature import PROBES_A_STEP, Probing, conditioned
 from inversion.encoder import Encoder, EncoderShape, find_encoder, resized, save_encoder
-from inversion.losses import mean_squared_error, perceptual_features
+from inversion.losses import mean_squared_error, perceptual_features, wplus_spread
 from inversion.project import learning_rate_schedule
 from inversion.state import State, pack_streams, run_steps, unpack_streams
 from inversion.statistics import class_labels, sample_w, sample_z, w_statistics
@@ -26,7 +27,12 @@ from stylegan_core.features.perceptual import PerceptualDistance, load_perceptua
 from stylegan_core.seeds import generator_for
 from stylegan_core.training.dataset import ImageDataset
 
-LINEAR_SIDE, SIDE = 32, 64  # pixels at most of the two parts' inputs
+LINEAR_SIDE = 32  # pixels at most of the linear part's input
+HIDDEN = 512
+SAMPLES = 0.25  # share of the generator's own samples in a batch where there are images
+TURN, ZOOM, SHIFT = 0.05, 0.05, 0.04  # of varied images: radians, and shares of the side
+CONTRAST, TINT, LIGHT = 0.15, 0.05, 0.1
+OUTPUT_SCALE = 0.02  # of the last layer while it is trained: its unit is then about a step of Adam's
 RIDGES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # in units of the inputs' mean variance; the best on held-out samples is taken
 LAMBDA_W = 0.1  # weight of the error of w on samples, in units of its std
 BETAS = (0.9, 0.99)
@@ -39,19 +45,18 @@ def train_encoder(
     """Train an encoder for a generator and write it to `out`; run again after an interruption, it goes on."""
     place = pick_device(device)
     generator, perceptual = load_generator(generator_name, place), load_perceptual(perceptual_name, place)
-    data = ImageDataset(config.data, generator.img_resolution) if config.data else None
+    data = ImageDataset(config.data, generator.img_resolution, exclude=config.exclude) if config.data else None
     check_encoder_options(config, data)
-    network = start_encoder(generator, config)
-    search = _Training(generator, perceptual, network, data, config)
+    states = [Path(out).with_name(f".{Path(out).name}.{part}") for part in ("curvature", "state")]
+    curvature = curvature_of(generator, perceptual, config, states[0], console)
+    search = _Training(generator, perceptual, start_encoder(generator, config), curvature, data, config)
     with console.progress("encoder", config.steps) as progress:
-        state = Path(out).with_name(f".{Path(out).name}.state")
-        run_steps(search, config.steps, progress, state, _signature(generator, perceptual, config))
-    network.eval().requires_grad_(False)
-    curvature = curvature_of(generator, perceptual, config, console)
-    scores = search.scores()
+        run_steps(search, config.steps, progress, states[1], _signature(generator, perceptual, asdict(config)))
+    network, scores = search.trained(), search.scores()
     report = {"options": asdict(config), "perceptual": perceptual.name, "scores": scores}
     save_encoder(out, network, generator.meta.fingerprint, curvature, report)
-    state.unlink(missing_ok=True)
+    for state in states:
+        state.unlink(missing_ok=True)
     told = ", ".join(f"{name} {value:.2f} dB" for name, value in scores.items())
     console.say(f"{out}: encoder for {generator.meta.name} ({told})")
 
@@ -67,14 +72,14 @@ def check_encoder_options(config: EncoderConfig, data: ImageDataset | None) -> N
 def start_encoder(generator: Any, config: EncoderConfig) -> Encoder:
     """Return an encoder whose linear part is the shipped one's, or a ridge regression on samples."""
     shipped = find_encoder(generator)
-    side = min(SIDE, generator.img_resolution)
     if shipped is not None:
         linear_side = shipped.network.shape.linear_side
     else:
         linear_side = min(LINEAR_SIDE, generator.img_resolution)
     torch_state = torch.get_rng_state()
     torch.manual_seed(config.seed)  # the layers' own initialisation draws from the global stream, which is put back
-    shape = EncoderShape(generator.img_channels, generator.w_dim, generator.num_ws, linear_side, side)
+    hidden = HIDDEN if config.steps else 0
+    shape = EncoderShape(generator.img_channels, generator.w_dim, generator.num_ws, linear_side, hidden)
     network = Encoder(shape).to(generator.w_avg.device)
     torch.set_rng_state(torch_state)
     network.w_std.copy_(w_statistics(generator)[1])
@@ -122,50 +127,91 @@ def ridge(x: Tensor, y: Tensor, strengths: Sequence[float]) -> tuple[Tensor, Ten
 
 
 def curvature_of(
-    generator: Any, perceptual: PerceptualDistance, config: EncoderConfig, console: Console
+    generator: Any, perceptual: PerceptualDistance, config: EncoderConfig, state: Path, console: Console
 ) -> dict[str, Tensor]:
     """Measure the curvature of `project`'s loss over the generator's W+."""
-    if not config.probes:
-        return {}
-    with console.progress("curvature", config.probes) as progress:
-        return measure_curvature(generator, perceptual, ProjectionConfig(), config.probes, config.seed, progress)
+    search = Probing(generator, perceptual, ProjectionConfig(), config.seed)
+    about = {"generator": generator.meta.fingerprint, "seed": config.seed, "probes": config.probes}
+    steps = math.ceil(config.probes / PROBES_A_STEP)
+    with console.progress("curvature", steps) as progress:
+        run_steps(search, steps, progress, state, _signature(generator, perceptual, about))
+    return search.curvature()
 
 
-def _signature(generator: Any, perceptual: PerceptualDistance, config: EncoderConfig) -> str:
-    about = {**asdict(config), "generator": generator.meta.fingerprint, "perceptual": perceptual.name}
+def _signature(generator: Any, perceptual: PerceptualDistance, options: dict[str, Any]) -> str:
+    about = {**options, "generator": generator.meta.fingerprint, "perceptual": perceptual.name}
     return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
 
 
+def varied(images: Tensor, stream: torch.Generator) -> Tensor:
+    """Return images [N, C, R, R] mirrored, turned, moved, and lit a little otherwise: what a photo might be as well.
+
+    An encoder's target is its own input, so variations need no labels."""
+
+    def between(low: float, high: float, *sizes: int) -> Tensor:
+        return low + (high - low) * torch.rand(len(images), *sizes, generator=stream)
+
+    angle, scale, side = between(-TURN, TURN), between(1 - ZOOM, 1 + ZOOM), between(-1, 1).sign()
+    turned = torch.stack([angle.cos() * side, -angle.sin(), angle.sin() * side, angle.cos()], dim=1).view(-1, 2, 2)
+    matrix = torch.cat([turned * scale[:, None, None], between(-SHIFT, SHIFT, 2, 1)], dim=2).to(images)
+    grid = F.affine_grid(matrix, list(images.shape), align_corners=False)
+    moved = F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
+    gain = between(1 - CONTRAST, 1 + CONTRAST, 1, 1, 1) * between(1 - TINT, 1 + TINT, images.shape[1], 1, 1)
+    return (moved * gain.to(images) + between(-LIGHT, LIGHT, 1, 1, 1).to(images)).clamp(-1, 1)
+
+
 class _Training:
-    """Adam on the encoder's network."""
+    """Adam on the encoder's network.
+
+    While it is trained, its last layer is in the coordinates in which the loss is round (inversion/curvature.py):
+    offsets that change the picture little may grow large, and those that change it much stay small."""
 
     def __init__(
-        self, generator: Any, perceptual: PerceptualDistance, network: Encoder, data: Any, config: EncoderConfig
+        self,
+        generator: Any,
+        perceptual: PerceptualDistance,
+        network: Encoder,
+        curvature: dict[str, Tensor],
+        data: Any,
+        config: EncoderConfig,
     ) -> None:
         self.generator, self.perceptual, self.network = generator, perceptual, network
-        self.data, self.config = data, config
+        self.curvature, self.data, self.config = curvature, data, config
         self.projection = ProjectionConfig()
         self.parameters = list(network.parameters())
-        self.optimizer = torch.optim.Adam(self.parameters, lr=config.lr, betas=BETAS)
+        self.optimizer = torch.optim.Adam(self.parameters or [torch.zeros(1)], lr=config.lr, betas=BETAS)
         self.stream = generator_for(config.seed, ORDER_STREAM)
 
     def step(self, step: int) -> float:
         for group in self.optimizer.param_groups:
             group["lr"] = self.config.lr * learning_rate_schedule(step, self.config.steps)
-        num_real = self.config.batch // 2 if self.data else 0
-        samples, w = self._samples(self.config.batch - num_real)
-        images = torch.cat([samples, self._real(num_real)]) if num_real else samples
-        ws, offsets = self.network.split(images)
+        num_samples = max(1, round(SAMPLES * self.config.batch)) if self.data else self.config.batch
+        images, w = self._samples(num_samples)
+        if num_samples < self.config.batch:
+            images = torch.cat([images, self._real(self.config.batch - num_samples)])
+        ws = self.network.placed(images, self._conditioned(self.network.raw_offsets(images) * OUTPUT_SCALE))
         renders = self.generator.synthesis(ws, noise_mode="const")
         features = [perceptual_features(self.perceptual, part) for part in (renders, images)]
         loss = self.projection.lambda_mse * mean_squared_error(renders, images) + self.perceptual.between(*features)
-        loss = (loss + self.config.offsets * offsets.square().mean(dim=(1, 2))).mean()
+        loss = (loss + self.config.spread * wplus_spread(ws, self.network.w_std)).mean()
         error = (ws[: len(w)].mean(dim=1) - w) / self.network.w_std
-        loss = loss + LAMBDA_W * error.square().mean()
+        total = loss + LAMBDA_W * error.square().mean()
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        total.backward()
         self.optimizer.step()
         return float(loss.detach())
+
+    def _conditioned(self, offsets: Tensor) -> Tensor:
+        return conditioned(offsets, self.curvature) if self.curvature else offsets
+
+    def trained(self) -> Encoder:
+        """Return the encoder with its last layer back in the coordinates of W+."""
+        network = self.network.eval().requires_grad_(False)
+        if network.shape.hidden:
+            last = network.offsets
+            last.weight.copy_(self._conditioned(last.weight.T * OUTPUT_SCALE).T)
+            last.bias.copy_(self._conditioned(last.bias[None] * OUTPUT_SCALE)[0])
+        return network
 
     def finished(self) -> bool:
         return False
@@ -217,8 +263,7 @@ class _Training:
     def _real(self, num: int) -> Tensor:
         indices = torch.randint(self.data.num_images - self.config.holdout, (num,), generator=self.stream).tolist()
         images = self._images(indices)
-        flips = torch.rand(num, generator=self.stream) < 0.5
-        return torch.where(flips[:, None, None, None].to(images.device), images.flip(3), images)
+        return varied(images, self.stream)
 
     def _images(self, indices: list[int]) -> Tensor:
         images: Tensor = self.data.batch(indices)[0].to(self.generator.w_avg.device)

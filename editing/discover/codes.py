@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from inversion.encoder import guess_codes
+from inversion.encoder import find_encoder, guess_w
 from inversion.faces.align import align_face, whole_image_quad
 from inversion.invert import Inverter
 from inversion.latents import check_generator, load_latent
@@ -20,6 +20,7 @@ from stylegan_core.errors import ConfigError, DatasetError
 from stylegan_core.generate import generate_ws
 from stylegan_core.images import SUFFIXES, Photo, decode_photo, read_photo
 from stylegan_core.seeds import generator_for
+from stylegan_core.training.dataset import names_in, without_persons
 
 MAX_MEMBER = 64 << 20
 MAX_FACES = 1_000_000
@@ -44,17 +45,13 @@ def photo_codes(generator: Any, data: str, exclude: str = "") -> Tensor:
     """Return the encoder's codes w [N, w_dim] of a folder or zip of aligned faces.
 
     `exclude` names persons of its attributes.csv that are left out."""
-    blank = torch.zeros(1, generator.img_channels, generator.img_resolution, generator.img_resolution)
-    if guess_codes(generator, blank.to(generator.w_avg.device)) is None:
+    if find_encoder(generator) is None:
         raise ConfigError(f"no encoder for {generator.meta.name} is shipped; leave --data out and sample instead")
-    left_out = {name.strip() for name in exclude.split(",") if name.strip()}
     codes = []
-    for photo in tqdm(_photos(Path(data), left_out), desc="faces", disable=None, leave=False):
+    for photo in tqdm(_photos(Path(data), names_in(exclude)), desc="faces", disable=None, leave=False):
         quad = whole_image_quad(*photo.rgb.shape[:2])
         target = align_face(photo.rgb, quad, generator.img_resolution).to(generator.w_avg.device)
-        guess = guess_codes(generator, target)
-        assert guess is not None
-        codes.append(guess[:, 0])
+        codes.append(guess_w(generator, target))
     if len(codes) < 2:
         raise DatasetError(f"{data}: {len(codes)} faces in it; a direction needs many")
     return torch.cat(codes)
@@ -94,8 +91,9 @@ def _code(inverter: Inverter, name: str, folder: Path) -> Tensor:
         return latent.ws.to(generator.w_avg.device).mean(dim=1)
     photo = read_photo(path)
     face = inverter.align(photo)[0]
-    guess = guess_codes(generator, face.target)
-    return guess[:, 0] if guess is not None else inverter.invert_face(photo, face).latent.ws.mean(dim=1)
+    if find_encoder(generator) is not None:
+        return guess_w(generator, face.target)
+    return inverter.invert_face(photo, face).latent.ws.mean(dim=1)
 
 
 def _photos(path: Path, exclude: set[str]) -> Iterator[Photo]:
@@ -119,8 +117,4 @@ def _photos(path: Path, exclude: set[str]) -> Iterator[Photo]:
 def _kept(names: Sequence[str], table: str, exclude: set[str], path: Path) -> list[str]:
     if len(names) > MAX_FACES:
         raise DatasetError(f"{path}: more than {MAX_FACES:,} images; give a part of them")
-    rows = list(csv.DictReader(io.StringIO(table)))
-    if exclude and not any(row.get("person") in exclude for row in rows):
-        raise DatasetError(f"{path}: its attributes.csv names none of the persons to leave out; check --exclude")
-    left_out = {row.get("file") for row in rows if row.get("person") in exclude}
-    return sorted(name for name in names if name not in left_out)
+    return without_persons(sorted(names), table, exclude, path)

@@ -6,7 +6,6 @@ import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,7 +15,7 @@ from editing.config import FinishConfig, PairsConfig
 from editing.directions import save_direction
 from editing.discover.finish import describe, renew
 from inversion.config import InvertConfig, ProjectionConfig
-from inversion.encoder import guess_codes
+from inversion.encoder import find_encoder, guess_w
 from inversion.invert import Inverter
 from stylegan_core.console import Console
 from stylegan_core.errors import ConfigError, DatasetError
@@ -75,23 +74,16 @@ def fit_pairs(
 
 def _code_with(inverter: Inverter, config: PairsConfig) -> Callable[[Photo], Tensor]:
     """Return a function from a photo to its code [1, L, w_dim]: the encoder's (in W), or an inversion (W+)."""
-    if config.codes == "encoder" and guess_codes(inverter.generator, _blank(inverter)) is None:
+    if config.codes == "encoder" and find_encoder(inverter.generator) is None:
         raise ConfigError(f"no encoder for {inverter.generator.meta.name} is shipped; use --codes project")
 
     def code(photo: Photo) -> Tensor:
         face = inverter.align(photo)[0]
         if config.codes == "project":
             return inverter.invert_face(photo, face).latent.ws
-        guess = guess_codes(inverter.generator, face.target)
-        assert guess is not None
-        return guess[:, :1]
+        return guess_w(inverter.generator, face.target)[:, None]
 
     return code
-
-
-def _blank(inverter: Inverter) -> Tensor:
-    generator: Any = inverter.generator
-    return torch.zeros(1, generator.img_channels, generator.img_resolution, generator.img_resolution)
 
 
 def read_pairs(path: Path, poses: str = "neutral,smiling") -> list[Pair]:

@@ -1,5 +1,6 @@
 """A training set: a folder or zip of square images, labels in NVIDIA's dataset.json."""
 
+import csv
 import io
 import json
 import threading
@@ -58,6 +59,22 @@ class Files:
             raise DatasetError(f"{self.path}/{name}: cannot be read ({error}); is the file damaged?") from error
 
 
+def names_in(text: str) -> set[str]:
+    """Return the comma-separated names of a text."""
+    return {name.strip() for name in text.split(",") if name.strip()}
+
+
+def without_persons(names: Sequence[str], table: str, persons: set[str], path: Path) -> list[str]:
+    """Return the file names whose `person` in the table (an attributes.csv) is none of `persons`.
+
+    Raises `DatasetError` where it names none of them: they would be among the images unnoticed."""
+    rows = list(csv.DictReader(io.StringIO(table)))
+    if persons and not any(row.get("person") in persons for row in rows):
+        raise DatasetError(f"{path}: its attributes.csv names none of the persons to leave out; check --exclude")
+    left_out = {row.get("file") for row in rows if row.get("person") in persons}
+    return [name for name in names if name not in left_out]
+
+
 def _hidden(name: str) -> bool:
     return any(part.startswith((".", "__MACOSX")) for part in PurePosixPath(name).parts)
 
@@ -85,8 +102,12 @@ class ImageDataset:
         mirror: bool = False,
         labels: bool = False,
         cache_mb: int = 2000,
+        exclude: str = "",
     ) -> None:
         self.files = Files(path)
+        if exclude:
+            table = self.files.read("attributes.csv").decode(errors="replace")
+            self.files.names = without_persons(self.files.names, table, names_in(exclude), self.files.path)
         self.path, self.mirror = self.files.path, mirror
         if not self.files.names:
             raise DatasetError(f"{path}: no images in it (looked for {', '.join(SUFFIXES)})")

@@ -3,25 +3,34 @@ from dataclasses import replace
 import pytest
 import torch
 from click.testing import CliRunner
+from PIL import Image
 from safetensors.torch import load_file, save_file
 from small_generators import Pooled, a_face, make_task, tiny
 from torch.testing import assert_close
 
 import cli
 from inversion.config import EncoderConfig, InvertConfig, ProjectionConfig
-from inversion.curvature import DAMPING, conditioned, curvature_in_w, measure_curvature
+from inversion.curvature import DAMPING, PROBES_A_STEP, Probing, conditioned, curvature_in_w
 from inversion.encoder import Encoder, EncoderShape, find_encoder, guess_codes, save_encoder
 from inversion.invert import Inverter
 from inversion.project import project_task
+from inversion.state import run_steps
 from inversion.statistics import w_statistics
-from inversion.train_encoder import ridge, train_encoder
+from inversion.train_encoder import OUTPUT_SCALE, _Training, ridge, start_encoder, train_encoder, varied
 from stylegan_core.assets import asset_path
 from stylegan_core.checkpoints.native import save_generator
 from stylegan_core.console import Console
-from stylegan_core.errors import CheckpointError, ConfigError, LatentMismatchError
+from stylegan_core.errors import CheckpointError, ConfigError, DatasetError, LatentMismatchError
 from stylegan_core.networks.stylegan3 import StyleGAN3Generator
 
 FAST = EncoderConfig(samples=64, probes=32, steps=6, batch=4)
+
+
+def measured(generator, num_probes, lambda_mse=50.0):
+    """The curvature of the squared error alone."""
+    search = Probing(generator, None, ProjectionConfig(lambda_percept=0, lambda_mse=lambda_mse))
+    run_steps(search, -(-num_probes // PROBES_A_STEP))
+    return search.curvature()
 
 
 def test_ridge_equals_the_normal_equations():
@@ -59,7 +68,7 @@ def test_an_encoder_is_trained_for_any_generator_and_beats_the_mean_face(tmp_pat
 
 
 def test_an_untrained_encoder_is_its_linear_part():
-    encoder = Encoder(EncoderShape(img_channels=3, w_dim=5, num_ws=4, linear_side=8, side=16))
+    encoder = Encoder(EncoderShape(img_channels=3, w_dim=5, num_ws=4, linear_side=8, hidden=6))
     encoder.projection.normal_()
     encoder.mean.normal_()
     encoder.shift.normal_()
@@ -80,8 +89,6 @@ def test_the_shipped_linear_encoder_still_guesses_what_its_matrices_say(faces64)
 def test_the_shipped_curvature_is_that_of_the_default_generator(faces64):
     """Along the stored directions the loss bends as much as their eigenvalues say."""
     curvature = find_encoder(faces64).curvature
-    if not curvature:
-        pytest.skip("none ships for this default generator; make it with `invertigo encoder train`")
     directions, values = curvature["directions"], curvature["values"]
     assert_close(directions @ directions.T, torch.eye(len(directions)), atol=0.02, rtol=0)
     assert (values[:-1] >= values[1:]).all()
@@ -94,7 +101,7 @@ def test_the_shipped_curvature_is_that_of_the_default_generator(faces64):
 
 
 def test_an_encoder_of_another_generator_and_other_files_are_refused(tmp_path):
-    shape = EncoderShape(img_channels=3, w_dim=16, num_ws=6, linear_side=8, side=16)
+    shape = EncoderShape(img_channels=3, w_dim=16, num_ws=6, linear_side=8, hidden=6)
     save_encoder(tmp_path / "e.safetensors", Encoder(shape), "a" * 64, {}, {})
     with pytest.raises(LatentMismatchError, match="another generator"):
         find_encoder(tiny(), str(tmp_path / "e.safetensors"))
@@ -105,17 +112,66 @@ def test_an_encoder_of_another_generator_and_other_files_are_refused(tmp_path):
         find_encoder(tiny(), str(tmp_path / "missing.safetensors"))
 
 
-def test_interrupted_training_goes_on_bit_for_bit(tmp_path, monkeypatch):
+def test_what_was_trained_is_what_is_saved():
+    """The last layer leaves the conditioned coordinates of its training."""
+    generator = tiny()
+    config = replace(FAST, batch=2)
+    curvature = measured(generator, 64)
+    training = _Training(generator, Pooled(), start_encoder(generator, config), curvature, None, config)
+    training.step(3)
+    images = a_face(generator, seed=3, num=2)
+    with torch.no_grad():
+        offsets = conditioned(training.network.raw_offsets(images) * OUTPUT_SCALE, curvature)
+        expected = training.network.placed(images, offsets)
+        assert offsets.abs().max() > 0
+        assert_close(training.trained()(images), expected, atol=1e-5, rtol=1e-4)
+
+
+def test_variations_are_small_and_from_their_stream():
+    images = (torch.linspace(-1, 1, 32).expand(64, 3, 32, 32) * 0.8).contiguous()
+    streams = [torch.Generator().manual_seed(seed) for seed in (0, 0, 1)]
+    one, same, other = (varied(images, stream) for stream in streams)
+    assert torch.equal(one, same)
+    assert not torch.equal(one, other)
+    assert one.shape == images.shape
+    assert one.abs().max() <= 1
+    mirrored = (one[:, :, :, :8].mean(dim=(1, 2, 3)) > one[:, :, :, -8:].mean(dim=(1, 2, 3))).sum()
+    assert 16 < mirrored < 48
+    upright = torch.minimum((one - images).abs().mean(dim=(1, 2, 3)), (one - images.flip(3)).abs().mean(dim=(1, 2, 3)))
+    assert 0.02 < upright.mean() < 0.2
+
+
+def test_persons_left_out_are_not_seen(tmp_path, monkeypatch):
+    generator = tiny()
+    monkeypatch.setattr("inversion.train_encoder.load_generator", lambda name, device: generator)
+    monkeypatch.setattr("inversion.train_encoder.load_perceptual", lambda name, device: Pooled())
+    side = generator.img_resolution
+    for name in ("a", "b", "c"):
+        Image.new("RGB", (side, side)).save(tmp_path / f"{name}.png")
+    (tmp_path / "attributes.csv").write_text("file,person\na.png,p1\nb.png,p2\nc.png,p2\n")
+    config = replace(FAST, data=str(tmp_path), exclude="p2", steps=1, holdout=0)
+    seen = []
+    monkeypatch.setattr(_Training, "scores", lambda self: seen.append(self.data.files.names) or {})
+    train_encoder(str(tmp_path / "e.safetensors"), "tiny", "auto", "cpu", config, Console(quiet=True))
+    assert seen == [["a.png"]]
+    with pytest.raises(DatasetError, match="none of the persons"):
+        train_encoder(
+            str(tmp_path / "e.safetensors"), "tiny", "auto", "cpu", replace(config, exclude="p9"), Console(quiet=True)
+        )
+
+
+@pytest.mark.parametrize("label", ["encoder", "curvature"])
+def test_interrupted_training_goes_on_bit_for_bit(tmp_path, monkeypatch, label):
     generator = tiny()
     monkeypatch.setattr("inversion.train_encoder.load_generator", lambda name, device: generator)
     monkeypatch.setattr("inversion.train_encoder.load_perceptual", lambda name, device: Pooled())
 
     class Stopping(Console):
-        def progress(self, label, total):
+        def progress(self, name, total):
             from contextlib import nullcontext
 
             def update(step, loss):
-                if label == "encoder" and step == 3 and not stopped:
+                if name == label and step == (3 if label == "encoder" else 1) and not stopped:
                     stopped.append(step)
                     raise KeyboardInterrupt
 
@@ -134,8 +190,7 @@ def test_interrupted_training_goes_on_bit_for_bit(tmp_path, monkeypatch):
 
 def test_the_measured_curvature_is_the_gauss_newton_matrix(linear_generator):
     """For a linear generator the loss's Hessian is known: it is the same matrix everywhere."""
-    config = ProjectionConfig(lambda_percept=0, lambda_mse=3.0)
-    found = measure_curvature(linear_generator, None, config, 3000)
+    found = measured(linear_generator, 3000, lambda_mse=3.0)
     full = found["directions"].T @ torch.diag(found["values"]) @ found["directions"]
     jacobian = (linear_generator.matrix / linear_generator.num_ws).repeat(4, 1)  # [num_ws * w_dim, pixels]
     expected = 2 * 3.0 / linear_generator.matrix.shape[1] * jacobian @ jacobian.T
@@ -165,7 +220,7 @@ def test_a_search_that_knows_the_curvature_gets_further_in_as_many_steps(linear_
     linear_generator.matrix = turn @ torch.diag(torch.logspace(0, -1.5, 12)) @ linear_generator.matrix
     target = linear_generator.synthesis(linear_generator.w_avg + 2 * torch.randn(1, 4, 12, generator=stream))
     config = {"steps": 40, "space": space, "jitter": 0.0, "lambda_wplus": 0.0, "lambda_percept": 0.0}
-    curvature = measure_curvature(linear_generator, None, ProjectionConfig(lambda_percept=0), 512)
+    curvature = measured(linear_generator, 512)
     task = make_task(linear_generator, target, config=config)
     plain, informed = (project_task(replace(task, curvature=known)) for known in (None, curvature))
     assert informed.loss < 0.5 * plain.loss
@@ -175,7 +230,7 @@ def test_a_search_that_knows_the_curvature_gets_further_in_as_many_steps(linear_
 
 def test_an_interrupted_search_that_knows_the_curvature_goes_on_bit_for_bit(linear_generator, tmp_path):
     targets = linear_generator.synthesis(torch.randn(2, 4, 12, generator=torch.Generator().manual_seed(1)))
-    curvature = measure_curvature(linear_generator, None, ProjectionConfig(lambda_percept=0), 64)
+    curvature = measured(linear_generator, 64)
     task = make_task(linear_generator, targets, config={"steps": 12, "lambda_percept": 0.0}, curvature=curvature)
     whole, alone = project_task(task), project_task(replace(task, targets=targets[1:]))
     # Line searches multiply the products' float error, and where the image is flat nothing holds the code.
