@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from inversion.config import TuneConfig
 from inversion.delta import Delta, expand, is_whole, matrix_shape, rank_for, synthesis_parameters
@@ -24,7 +25,10 @@ from stylegan_core.seeds import generator_for
 BETAS, EPSILON = (0.9, 0.99), 1e-8
 UNIT_FLOOR = 0.05  # of a parameter's RMS: biases may start at zero
 TUNE_STREAM = 1 << 21  # keeps these random numbers apart from the projection's
-NEARNESS = 0.5  # how far the regulariser's codes lie from the pivot on the way to a random w
+NEARNESS = 0.5  # how far the locality term's codes lie from the pivot on the way to a random w
+EDIT = 0.5  # size at most of the drawn edits, as a share of the difference of two random w
+VISIBLE = 0.1  # change of a pixel that counts as one, in [-1, 1]
+REACH = 4  # pixels around a change that belong to it
 
 
 def tune(task: Task) -> Projection:
@@ -56,8 +60,10 @@ def tune(task: Task) -> Projection:
 
 def check_tuning(generator: Any, config: TuneConfig) -> None:
     """Refuse options that make no sense, and generators without parameters; raises `ConfigError`."""
-    if config.tune_steps < 0 or config.tune_lr <= 0 or config.tune_locality < 0 or not 0 < config.tune_size <= 1:
+    if config.tune_steps < 0 or config.tune_lr <= 0 or not 0 < config.tune_size <= 1:
         raise ConfigError("tuning needs 0 steps or more, a learning rate above 0 and a size in (0, 1]")
+    if min(config.tune_mse, config.tune_locality, config.tune_edits) < 0:
+        raise ConfigError("loss weights must be 0 or more")
     synthesis_parameters(generator)
 
 
@@ -93,34 +99,36 @@ class _Tuning:
     def step(self, step: int) -> float:
         for group in self.optimizer.param_groups:
             group["lr"] = self.task.tune.tune_lr * learning_rate_schedule(step, self.task.tune.tune_steps)
-        near, weights = self._nearby(), expand(self._scaled(), self.parameters)
-        with reduced_precision(near.device, self.config.precision):
-            there, elsewhere, error = self._losses(near, weights)
-        loss = there + self.task.tune.tune_locality * elsewhere
+        config, weights = self.task.tune, expand(self._scaled(), self.parameters)
+        edited = bool(step % 2) and config.tune_edits > 0
+        code, wanted = self._edited() if edited else self._elsewhere()
+        with reduced_precision(code.device, self.config.precision):
+            there, beside, error = self._losses(code, wanted, weights)
+        loss = there + (config.tune_edits if edited else config.tune_locality) * beside
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()
         psnr = 10 * math.log10(4 / max(error, 1e-12))
-        for name, value in (("psnr", psnr), ("loss", float(there.detach())), ("locality", float(elsewhere.detach()))):
+        other = "edits" if edited else "locality"
+        for name, value in (("psnr", psnr), ("loss", float(there.detach())), (other, float(beside.detach()))):
             self.history.setdefault(name, []).append(value)
         return float(loss.detach())
 
-    def _losses(self, near: Tensor, weights: dict[str, Tensor]) -> tuple[Tensor, Tensor, float]:
-        """Return the loss at the pivot, the change at a code `near` it, and the pivot's mean squared error."""
+    def _losses(self, code: Tensor, wanted: Tensor, weights: dict[str, Tensor]) -> tuple[Tensor, Tensor, float]:
+        """Return the losses at the pivot and at `code`, to be rendered as `wanted`, and the pivot's squared error."""
         with torch.no_grad():
-            before = self.generator.synthesis(near, noise_mode="const", **self._noise(1))
-            before_features = perceptual_features(self.perceptual, before) if self.perceptual else []
+            wanted_features = perceptual_features(self.perceptual, wanted) if self.perceptual else []
         arguments = {"noise_mode": "const", **self._noise(2)}
         images = torch.func.functional_call(
-            self.generator.synthesis, weights, (torch.cat([self.pivot, near]),), arguments
+            self.generator.synthesis, weights, (torch.cat([self.pivot, code]),), arguments
         )
-        image, after = images[:1], images[1:]
+        image, beside = images[:1], images[1:]
         masks = self.task.masks
         error = masked_squared_error(image, self.task.targets, masks)
         there = self._objective(error, masked(image, masks), self.features)
-        elsewhere = self._objective(masked_squared_error(after, before, None), after, before_features)
+        loss = self._objective(masked_squared_error(beside, wanted, None), beside, wanted_features)
         with torch.no_grad():
-            return there, elsewhere, float(masked_squared_error(image.clamp(-1, 1), self.task.targets, masks))
+            return there, loss, float(masked_squared_error(image.clamp(-1, 1), self.task.targets, masks))
 
     def finished(self) -> bool:
         return bool(self.history) and self.history["psnr"][-1] >= self.task.tune.tune_psnr
@@ -156,17 +164,37 @@ class _Tuning:
             loss = loss + self.config.lambda_percept * distance
         return loss.sum()
 
-    def _nearby(self) -> Tensor:
-        """Draw a code [1, num_ws, w_dim] near the pivot, on the way to a random w."""
-        z = sample_z(self.generator, 1, self.stream)
+    @torch.no_grad()
+    def _elsewhere(self) -> tuple[Tensor, Tensor]:
+        """Draw a code [1, num_ws, w_dim] on the way to a random w; its render is to stay what it was."""
+        code = self.pivot.lerp(self._random_w(1), NEARNESS)
+        return code, self._render(code)
+
+    @torch.no_grad()
+    def _edited(self) -> tuple[Tensor, Tensor]:
+        """Draw an edited pivot; where the edit changes the render it is to stay so, the rest is to be the photo's."""
+        one, other = self._random_w(2).split(1)
+        size = EDIT * float(torch.rand(1, generator=self.stream))
+        code = self.pivot + size * (one - other)
+        before, after = self._render(self.pivot), self._render(code)
+        change = F.avg_pool2d((after - before).abs().mean(dim=1, keepdim=True), 2 * REACH + 1, 1, REACH)
+        missing = masked(self.task.targets - before, self.task.masks)
+        return code, after + (-change / VISIBLE).exp() * missing
+
+    def _render(self, code: Tensor) -> Tensor:
+        image: Tensor = self.generator.synthesis(code, noise_mode="const", **self._noise(1))
+        return image
+
+    def _random_w(self, num: int) -> Tensor:
+        """Draw codes in W, [num, num_ws, w_dim]."""
+        z = sample_z(self.generator, num, self.stream)
         labels = None
         if self.generator.c_dim:
             every = class_labels(self.generator, self.generator.c_dim, z.device)
             assert every is not None
-            labels = every[torch.randint(self.generator.c_dim, (1,), generator=self.stream).to(z.device)]
-        with torch.no_grad():
-            ws: Tensor = self.generator.mapping(z, labels)
-        return self.pivot.lerp(ws, NEARNESS)
+            labels = every[torch.randint(self.generator.c_dim, (num,), generator=self.stream).to(z.device)]
+        ws: Tensor = self.generator.mapping(z, labels)
+        return ws
 
     def _noise(self, num: int) -> dict[str, Any]:
         return {"noise": {n: level.expand(num, -1, -1, -1) for n, level in self.noise.items()}} if self.noise else {}

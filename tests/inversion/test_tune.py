@@ -53,6 +53,20 @@ def test_the_locality_term_keeps_the_change_away_from_other_codes():
     assert changes[1] < 0.5 * changes[0]
 
 
+def test_the_edits_term_keeps_what_an_edit_changes():
+    generator = tiny()
+    target = a_face(generator, seed=5)
+    one, other = generator.mapping(torch.randn(2, 16, generator=torch.Generator().manual_seed(8))).split(1)
+    missed = []
+    for weight in (0.0, 3.0):
+        found, delta = tuned(generator, target, tune_locality=0.0, tune_edits=weight)
+        render = tuned_synthesis(generator, delta)
+        edit = 0.3 * (one - other)
+        plain, bent = (draw(found.ws + edit) - draw(found.ws) for draw in (generator.synthesis, render))
+        missed.append((bent - plain).square().mean())
+    assert missed[1] < 0.8 * missed[0]
+
+
 def test_tuning_stops_at_the_threshold():
     generator = tiny()
     found, _ = tuned(generator, a_face(generator), tune_psnr=5.0)
