@@ -2,6 +2,7 @@
 
 The bend is a low-rank difference of the synthesis weights, small enough to live in the latent's file."""
 
+import json
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -13,11 +14,13 @@ from torch.nn import functional as F
 
 from inversion.config import TuneConfig
 from inversion.delta import Delta, expand, is_whole, matrix_shape, rank_for, synthesis_parameters
+from inversion.latents import read_npz
 from inversion.losses import masked, masked_squared_error, perceptual_features
 from inversion.project import learning_rate_schedule, project_task
 from inversion.state import State, pack_streams, run_search, unpack_streams
 from inversion.statistics import class_labels, sample_z
 from inversion.task import Progress, Projection, Task
+from stylegan_core.assets import asset_path
 from stylegan_core.devices import reduced_precision
 from stylegan_core.errors import ConfigError
 from stylegan_core.seeds import generator_for
@@ -26,7 +29,8 @@ BETAS, EPSILON = (0.9, 0.99), 1e-8
 UNIT_FLOOR = 0.05  # of a parameter's RMS: biases may start at zero
 TUNE_STREAM = 1 << 21  # keeps these random numbers apart from the projection's
 NEARNESS = 0.5  # how far the locality term's codes lie from the pivot on the way to a random w
-EDIT = 0.5  # size at most of the drawn edits, as a share of the difference of two random w
+STRENGTHS = (-1.0, 2.0)  # of the drawn edits along directions
+DIFFERENCE = 0.5  # size at most of the drawn edits where there are no directions, of the difference of two random w
 VISIBLE = 0.1  # change of a pixel that counts as one, in [-1, 1]
 REACH = 4  # pixels around a change that belong to it
 
@@ -91,6 +95,7 @@ class _Tuning:
         self.flat = [tensor for part in self.parts.values() for tensor in part]
         self.optimizer = torch.optim.Adam(self.flat, lr=task.tune.tune_lr, betas=BETAS, eps=EPSILON)
         self.perceptual = task.perceptual if self.config.lambda_percept > 0 else None
+        self.directions = [direction.to(self.pivot) for direction in shipped_edits(task.generator)]
         self.history: dict[str, list[float]] = {}
         with torch.no_grad():
             shown = masked(task.targets, task.masks)
@@ -173,13 +178,20 @@ class _Tuning:
     @torch.no_grad()
     def _edited(self) -> tuple[Tensor, Tensor]:
         """Draw an edited pivot; where the edit changes the render it is to stay so, the rest is to be the photo's."""
-        one, other = self._random_w(2).split(1)
-        size = EDIT * float(torch.rand(1, generator=self.stream))
-        code = self.pivot + size * (one - other)
+        code = self.pivot + self._edit()
         before, after = self._render(self.pivot), self._render(code)
         change = F.avg_pool2d((after - before).abs().mean(dim=1, keepdim=True), 2 * REACH + 1, 1, REACH)
         missing = masked(self.task.targets - before, self.task.masks)
         return code, after + (-change / VISIBLE).exp() * missing
+
+    def _edit(self) -> Tensor:
+        """Draw one of the generator's directions at some strength, or a part of the difference of two random w."""
+        share = float(torch.rand(1, generator=self.stream))
+        if not len(self.directions):
+            one, other = self._random_w(2).split(1)
+            return share * DIFFERENCE * (one - other)
+        pick = int(torch.randint(len(self.directions), (1,), generator=self.stream))
+        return (STRENGTHS[0] + share * (STRENGTHS[1] - STRENGTHS[0])) * self.directions[pick]
 
     def _render(self, code: Tensor) -> Tensor:
         image: Tensor = self.generator.synthesis(code, noise_mode="const", **self._noise(1))
@@ -201,6 +213,14 @@ class _Tuning:
 
     def _scaled(self) -> dict[str, tuple[Tensor, ...]]:
         return {name: (part[0] * self.unit[name], *part[1:]) for name, part in self.parts.items()}
+
+
+def shipped_edits(generator: Any) -> list[Tensor]:
+    """Return the directions [1, 1 or num_ws, w_dim] that ship for this generator and move what a judge can see."""
+    files = [read_npz(path) for path in sorted(asset_path("directions").glob("*.npz"))]
+    described = [(torch.from_numpy(arrays["direction"]), json.loads(str(arrays["about"]))) for arrays in files]
+    own = [(vector, about) for vector, about in described if about["generator"] == generator.meta.fingerprint]
+    return [vector for vector, about in own if about["report"].get("attribute")]
 
 
 def _zero_delta(

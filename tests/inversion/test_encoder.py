@@ -11,7 +11,7 @@ from torch.testing import assert_close
 import cli
 from inversion.config import EncoderConfig, InvertConfig, ProjectionConfig
 from inversion.curvature import DAMPING, PROBES_A_STEP, Probing, conditioned, curvature_in_w
-from inversion.encoder import Encoder, EncoderShape, find_encoder, guess_codes, save_encoder
+from inversion.encoder import Encoder, EncoderShape, find_encoder, guess_codes, guess_w, save_encoder
 from inversion.invert import Inverter
 from inversion.project import project_task
 from inversion.state import run_steps
@@ -21,6 +21,7 @@ from stylegan_core.assets import asset_path
 from stylegan_core.checkpoints.native import save_generator
 from stylegan_core.console import Console
 from stylegan_core.errors import CheckpointError, ConfigError, DatasetError, LatentMismatchError
+from stylegan_core.images import read_photo
 from stylegan_core.networks.stylegan3 import StyleGAN3Generator
 
 FAST = EncoderConfig(samples=64, probes=32, steps=6, batch=4)
@@ -84,6 +85,18 @@ def test_the_shipped_linear_encoder_still_guesses_what_its_matrices_say(faces64)
         "shift"
     ].float()
     assert_close(guess_codes(faces64, images)[:, 0], expected, atol=1e-4, rtol=1e-4)
+
+
+def test_the_shipped_network_guesses_a_stranger_better_than_the_linear_part(astronaut_file):
+    inverter = Inverter(InvertConfig(generator="faces128", device="cpu"))
+    (face,) = inverter.align(read_photo(astronaut_file))
+    network = find_encoder(inverter.generator).network
+    with torch.no_grad():
+        guess, linear = network(face.target), network.linear(face.target)[:, None].expand(-1, network.shape.num_ws, -1)
+        errors = [(inverter.generator.synthesis(ws) - face.target).square().mean() for ws in (guess, linear)]
+    assert errors[0] < 0.9 * errors[1]
+    assert not torch.equal(guess[:, 0], guess[:, 5])  # in W+
+    assert torch.equal(guess_w(inverter.generator, face.target), network.linear(face.target))  # in W
 
 
 def test_the_shipped_curvature_is_that_of_the_default_generator(faces64):
