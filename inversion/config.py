@@ -38,7 +38,7 @@ class ProjectionConfig:
 class TuneConfig:
     """How `tune` bends the generator to a face."""
 
-    tune_steps: int = option(300, "steps of the generator's tuning at most")
+    tune_steps: int = option(400, "steps of the generator's tuning at most")
     tune_lr: float = option(0.015, "peak learning rate of the weights' difference")
     tune_mse: float = option(500.0, "weight of the squared error; --lambda-percept weighs the perceptual distance")
     tune_psnr: float = option(35.0, "stop once the render is so close to the photo, in dB")
