@@ -65,6 +65,8 @@ def check_encoder_options(config: EncoderConfig, data: ImageDataset | None) -> N
     """Refuse options that make no sense; raises `ConfigError`."""
     if config.samples < 16 or config.steps < 0 or config.batch < 1 or config.lr <= 0 or config.probes < 0:
         raise ConfigError("an encoder needs 16 samples or more, and steps, probes and learning rate that make sense")
+    if data is not None and config.batch < 2:
+        raise ConfigError("--batch 1 leaves no place for images beside the generator's samples; give 2 or more")
     if data is not None and not 0 <= config.holdout < data.num_images:
         raise ConfigError(f"--holdout {config.holdout} leaves none of the {data.num_images} images; keep some")
 

@@ -167,10 +167,14 @@ def test_persons_left_out_are_not_seen(tmp_path, monkeypatch):
     monkeypatch.setattr(_Training, "scores", lambda self: seen.append(self.data.files.names) or {})
     train_encoder(str(tmp_path / "e.safetensors"), "tiny", "auto", "cpu", config, Console(quiet=True))
     assert seen == [["a.png"]]
-    with pytest.raises(DatasetError, match="none of the persons"):
-        train_encoder(
-            str(tmp_path / "e.safetensors"), "tiny", "auto", "cpu", replace(config, exclude="p9"), Console(quiet=True)
-        )
+    for changes, error, reason in (
+        ({"exclude": "p9"}, DatasetError, "none of the persons"),
+        ({"batch": 1}, ConfigError, "--batch 1"),
+        ({"holdout": 1}, ConfigError, "--holdout 1"),
+    ):
+        with pytest.raises(error, match=reason):
+            wrong = replace(config, **changes)
+            train_encoder(str(tmp_path / "e.safetensors"), "tiny", "auto", "cpu", wrong, Console(quiet=True))
 
 
 @pytest.mark.parametrize("label", ["encoder", "curvature"])
