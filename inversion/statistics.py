@@ -23,6 +23,17 @@ def sample_z(generator: Any, num: int, stream: torch.Generator) -> Tensor:
     return torch.randn(num, generator.z_dim, generator=stream).to(generator.w_avg.device)
 
 
+def random_ws(generator: Any, num: int, stream: torch.Generator) -> Tensor:
+    """Draw codes in W, [num, num_ws, w_dim], of random classes where the generator has classes."""
+    z, labels = sample_z(generator, num, stream), None
+    every = class_labels(generator, generator.c_dim, z.device)
+    if every is not None:
+        labels = every[torch.randint(generator.c_dim, (num,), generator=stream).to(z.device)]
+    with torch.no_grad():
+        ws: Tensor = generator.mapping(z, labels)
+    return ws
+
+
 def sample_w(generator: Any, num: int, seed: int = 0) -> Tensor:
     """Draw w [num, w_dim] (of all classes in turn)."""
     z = sample_z(generator, num, generator_for(seed))

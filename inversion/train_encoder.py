@@ -18,7 +18,7 @@ from inversion.encoder import Encoder, EncoderShape, find_encoder, resized, save
 from inversion.losses import mean_squared_error, perceptual_features, wplus_spread
 from inversion.project import learning_rate_schedule
 from inversion.state import State, pack_streams, run_steps, unpack_streams
-from inversion.statistics import class_labels, sample_w, sample_z, w_statistics
+from inversion.statistics import random_ws, sample_w, w_statistics
 from stylegan_core.checkpoints.load import load_generator
 from stylegan_core.console import Console
 from stylegan_core.devices import pick_device
@@ -133,7 +133,7 @@ def curvature_of(
 ) -> dict[str, Tensor]:
     """Measure the curvature of `project`'s loss over the generator's W+."""
     search = Probing(generator, perceptual, ProjectionConfig(), config.seed)
-    about = {"generator": generator.meta.fingerprint, "seed": config.seed, "probes": config.probes}
+    about = {"seed": config.seed, "probes": config.probes}
     steps = math.ceil(config.probes / PROBES_A_STEP)
     with console.progress("curvature", steps) as progress:
         run_steps(search, steps, progress, state, _signature(generator, perceptual, about))
@@ -207,7 +207,7 @@ class _Training:
         return conditioned(offsets, self.curvature) if self.curvature else offsets
 
     def trained(self) -> Encoder:
-        """Return the encoder with its last layer back in the coordinates of W+."""
+        """Bring the last layer back to the coordinates of W+, once, and return the encoder."""
         network = self.network.eval().requires_grad_(False)
         if network.shape.hidden:
             last = network.offsets
@@ -253,19 +253,13 @@ class _Training:
 
     def _samples(self, num: int) -> tuple[Tensor, Tensor]:
         """Draw images of the generator and their w."""
-        z, labels = sample_z(self.generator, num, self.stream), None
-        if self.generator.c_dim:
-            every = class_labels(self.generator, self.generator.c_dim, z.device)
-            assert every is not None
-            labels = every[torch.randint(self.generator.c_dim, (num,), generator=self.stream).to(z.device)]
+        ws = random_ws(self.generator, num, self.stream)
         with torch.no_grad():
-            ws = self.generator.mapping(z, labels)
             return self.generator.synthesis(ws, noise_mode="const"), ws[:, 0]
 
     def _real(self, num: int) -> Tensor:
         indices = torch.randint(self.data.num_images - self.config.holdout, (num,), generator=self.stream).tolist()
-        images = self._images(indices)
-        return varied(images, self.stream)
+        return varied(self._images(indices), self.stream)
 
     def _images(self, indices: list[int]) -> Tensor:
         images: Tensor = self.data.batch(indices)[0].to(self.generator.w_avg.device)

@@ -5,6 +5,7 @@ The bend is a low-rank difference of the synthesis weights, small enough to live
 import json
 import math
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from inversion.latents import read_npz
 from inversion.losses import masked, masked_squared_error, perceptual_features
 from inversion.project import learning_rate_schedule, project_task
 from inversion.state import State, pack_streams, run_search, unpack_streams
-from inversion.statistics import class_labels, sample_z
+from inversion.statistics import random_ws
 from inversion.task import Progress, Projection, Task
 from stylegan_core.assets import asset_path
 from stylegan_core.devices import reduced_precision
@@ -95,11 +96,13 @@ class _Tuning:
         self.flat = [tensor for part in self.parts.values() for tensor in part]
         self.optimizer = torch.optim.Adam(self.flat, lr=task.tune.tune_lr, betas=BETAS, eps=EPSILON)
         self.perceptual = task.perceptual if self.config.lambda_percept > 0 else None
-        self.directions = [direction.to(self.pivot) for direction in shipped_edits(task.generator)]
+        self.directions = [direction.to(self.pivot) for direction in shipped_edits(task.generator.meta.fingerprint)]
         self.history: dict[str, list[float]] = {}
         with torch.no_grad():
             shown = masked(task.targets, task.masks)
             self.features = perceptual_features(self.perceptual, shown) if self.perceptual else []
+            self.render = self._render(self.pivot)  # of the generator as it is
+            self.missing = masked(task.targets - self.render, task.masks)
 
     def step(self, step: int) -> float:
         for group in self.optimizer.param_groups:
@@ -172,23 +175,22 @@ class _Tuning:
     @torch.no_grad()
     def _elsewhere(self) -> tuple[Tensor, Tensor]:
         """Draw a code [1, num_ws, w_dim] on the way to a random w; its render is to stay what it was."""
-        code = self.pivot.lerp(self._random_w(1), NEARNESS)
+        code = self.pivot.lerp(random_ws(self.generator, 1, self.stream), NEARNESS)
         return code, self._render(code)
 
     @torch.no_grad()
     def _edited(self) -> tuple[Tensor, Tensor]:
         """Draw an edited pivot; where the edit changes the render it is to stay so, the rest is to be the photo's."""
         code = self.pivot + self._edit()
-        before, after = self._render(self.pivot), self._render(code)
-        change = F.avg_pool2d((after - before).abs().mean(dim=1, keepdim=True), 2 * REACH + 1, 1, REACH)
-        missing = masked(self.task.targets - before, self.task.masks)
-        return code, after + (-change / VISIBLE).exp() * missing
+        render = self._render(code)
+        change = F.avg_pool2d((render - self.render).abs().mean(dim=1, keepdim=True), 2 * REACH + 1, 1, REACH)
+        return code, render + (-change / VISIBLE).exp() * self.missing
 
     def _edit(self) -> Tensor:
         """Draw one of the generator's directions at some strength, or a part of the difference of two random w."""
         share = float(torch.rand(1, generator=self.stream))
         if not len(self.directions):
-            one, other = self._random_w(2).split(1)
+            one, other = random_ws(self.generator, 2, self.stream).split(1)
             return share * DIFFERENCE * (one - other)
         pick = int(torch.randint(len(self.directions), (1,), generator=self.stream))
         return (STRENGTHS[0] + share * (STRENGTHS[1] - STRENGTHS[0])) * self.directions[pick]
@@ -197,17 +199,6 @@ class _Tuning:
         image: Tensor = self.generator.synthesis(code, noise_mode="const", **self._noise(1))
         return image
 
-    def _random_w(self, num: int) -> Tensor:
-        """Draw codes in W, [num, num_ws, w_dim]."""
-        z = sample_z(self.generator, num, self.stream)
-        labels = None
-        if self.generator.c_dim:
-            every = class_labels(self.generator, self.generator.c_dim, z.device)
-            assert every is not None
-            labels = every[torch.randint(self.generator.c_dim, (num,), generator=self.stream).to(z.device)]
-        ws: Tensor = self.generator.mapping(z, labels)
-        return ws
-
     def _noise(self, num: int) -> dict[str, Any]:
         return {"noise": {n: level.expand(num, -1, -1, -1) for n, level in self.noise.items()}} if self.noise else {}
 
@@ -215,11 +206,14 @@ class _Tuning:
         return {name: (part[0] * self.unit[name], *part[1:]) for name, part in self.parts.items()}
 
 
-def shipped_edits(generator: Any) -> list[Tensor]:
-    """Return the directions [1, 1 or num_ws, w_dim] that ship for this generator and move what a judge can see."""
+@lru_cache(maxsize=2)
+def shipped_edits(fingerprint: str) -> list[Tensor]:
+    """Return the directions [1, 1 or num_ws, w_dim] that ship for this generator and move what a judge can see.
+
+    They are read here, since `editing/`, whose they are, stands above."""
     files = [read_npz(path) for path in sorted(asset_path("directions").glob("*.npz"))]
     described = [(torch.from_numpy(arrays["direction"]), json.loads(str(arrays["about"]))) for arrays in files]
-    own = [(vector, about) for vector, about in described if about["generator"] == generator.meta.fingerprint]
+    own = [(vector, about) for vector, about in described if about["generator"] == fingerprint]
     return [vector for vector, about in own if about["report"].get("attribute")]
 
 
