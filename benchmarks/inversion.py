@@ -27,7 +27,7 @@ from inversion.encoder import find_encoder, guess_codes
 from inversion.faces.judges import EXPRESSIONS, expression_probabilities, identity_distance
 from inversion.invert import Inverter
 from inversion.losses import perceptual_features
-from inversion.methods import METHODS
+from inversion.methods import METHODS, WITH_ENCODER
 from inversion.scores import psnr
 from inversion.task import Projection, Task
 from stylegan_core.networks.configs import StyleGAN2Config, StyleGAN3Config
@@ -48,45 +48,45 @@ class Bench:
     encoder: str
     reference_steps: int
 
-    def task(self, targets: Tensor, steps: int, **changes: Any) -> Task:
-        """A task that starts from the encoder's guess and knows the loss's curvature, as `invert` has it."""
+    def task(self, method: str, targets: Tensor, steps: int, **changes: Any) -> Task:
+        """A task with what `invert --method` gives it: of the encoder's file all, or nothing."""
         generator = self.inverter.generator
-        encoder = find_encoder(generator, self.encoder)
-        known = {"start": guess_codes(generator, targets, self.encoder), "curvature": encoder and encoder.curvature}
-        task = Task(generator, targets, self.inverter.perceptual, ProjectionConfig(steps=steps), **known)
+        task = Task(generator, targets, self.inverter.perceptual, ProjectionConfig(steps=steps))
+        if method in WITH_ENCODER:
+            encoder = find_encoder(generator, self.encoder)
+            guess = guess_codes(generator, targets, self.encoder)
+            task = replace(task, start=guess, curvature=encoder and encoder.curvature)
         return replace(task, **changes)
 
+    def timed(self, method: str, targets: Tensor, steps: int, **changes: Any) -> tuple[Projection, float]:
+        """Run a method and time it."""
+        began = time.perf_counter()
+        result = METHODS[method](self.task(method, targets, steps, **changes))
+        return result, time.perf_counter() - began
 
-def timed(method: str, task: Task) -> tuple[Projection, float]:
-    """Run a method and time it."""
-    began = time.perf_counter()
-    result = METHODS[method](task)
-    return result, time.perf_counter() - began
 
-
-def distance(task: Task, result: Projection) -> float:
+def distance(bench: Bench, target: Tensor, result: Projection) -> float:
     """The reference's own loss of a result: the perceptual distance."""
+    perceptual = bench.inverter.perceptual
     with torch.no_grad():
-        image = task.generator.synthesis(result.ws)
-        features = [perceptual_features(task.perceptual, part) for part in (image, task.targets)]
-        return float(task.perceptual.between(*features))
+        image = bench.inverter.generator.synthesis(result.ws)
+        return float(perceptual.between(*(perceptual_features(perceptual, part) for part in (image, target))))
 
 
 def speed(bench: Bench) -> None:
-    """Seconds of the shortest `project` that reaches the reference projector's own loss at its last step."""
-    print(
-        f"{'face':>4} {'reference s':>12} {'its loss':>9} {'project s':>10} {'its loss':>9} {'steps':>6} {'share':>7}"
-    )
-    for index in range(len(bench.targets)):
-        task = bench.task(bench.targets[index : index + 1], bench.reference_steps)
-        found, seconds = timed("reference", replace(task, start=None))
-        goal = distance(task, found)
-        for steps in (20, 40, 80, 160, 320):
-            ours, spent = timed("project", replace(task, config=ProjectionConfig(steps=steps)))
-            if distance(task, ours) <= goal:
-                break
-        print(f"{index:4} {seconds:12.1f} {goal:9.4f} {spent:10.2f} {distance(task, ours):9.4f} {steps:6} "
-              f"{spent / seconds:7.3f}", flush=True)  # fmt: skip
+    """Seconds of the shortest search that reaches the reference projector's own loss at its last step."""
+    print(f"{'face':>4} {'method':>9} {'seconds':>8} {'loss':>7} {'steps':>5} {'share':>6}")
+    for index, target in enumerate(bench.targets.split(1)):
+        found, seconds = bench.timed("reference", target, bench.reference_steps)
+        goal = distance(bench, target, found)
+        print(f"{index:4} {'reference':>9} {seconds:8.1f} {goal:7.4f} {bench.reference_steps:5} {1:6.3f}", flush=True)
+        for method in ("project", "hybrid"):
+            for steps in (10, 20, 40, 80, 160, 320):
+                ours, spent = bench.timed(method, target, steps)
+                if distance(bench, target, ours) <= goal:
+                    break
+            print(f"{index:4} {method:>9} {spent:8.1f} {distance(bench, target, ours):7.4f} {steps:5} "
+                  f"{spent / seconds:6.3f}", flush=True)  # fmt: skip
 
 
 def report(name: str, bench: Bench, result: Projection, seconds: float) -> None:
@@ -105,19 +105,18 @@ def report(name: str, bench: Bench, result: Projection, seconds: float) -> None:
 
 
 def hybrid(bench: Bench) -> None:
-    """`hybrid` in 50 steps beside `project` without an encoder's file in 300, and with all of it in 200; the guess."""
-    generator = bench.inverter.generator
-    plain = {"start": None, "curvature": None}
-    guess_codes(generator, bench.targets[:1], bench.encoder)
+    """`hybrid` in 50 steps beside `project` in 300, and what either makes of more; the encoder's guess alone."""
+    generator, targets = bench.inverter.generator, bench.targets
+    guess = guess_codes(generator, targets, bench.encoder)
     began = time.perf_counter()
-    for target in bench.targets:
+    for target in targets:
         guess_codes(generator, target[None], bench.encoder)
-    report("encoder alone", bench, METHODS["project"](bench.task(bench.targets, 0)), time.perf_counter() - began)
-    report("hybrid 50", bench, *timed("hybrid", bench.task(bench.targets, 50)))
-    report("project 300", bench, *timed("project", bench.task(bench.targets, 300, **plain)))
-    report("  guess, Adam 300", bench, *timed("project", bench.task(bench.targets, 300, curvature=None)))
+    report("encoder alone", bench, METHODS["hybrid"](bench.task("hybrid", targets, 0)), time.perf_counter() - began)
+    report("hybrid 50", bench, *bench.timed("hybrid", targets, 50))
+    report("project 300", bench, *bench.timed("project", targets, 300))
+    report("  from the guess", bench, *bench.timed("project", targets, 300, start=guess))
     for steps in (100, 200, 300):
-        report(f"  all, {steps}", bench, *timed("project", bench.task(bench.targets, steps)))
+        report(f"hybrid {steps}", bench, *bench.timed("hybrid", targets, steps))
 
 
 def tune(bench: Bench) -> None:
@@ -128,7 +127,7 @@ def tune(bench: Bench) -> None:
     generator, alignment = bench.inverter.generator, bench.inverter.generator.meta.alignment
     smile = find_direction("smile", generator).vector
     size = 2 * sum(parameter.numel() for parameter in generator.parameters())
-    result, seconds = timed("tune", bench.task(bench.targets, 200, tune=TuneConfig()))
+    result, seconds = bench.timed("tune", bench.targets, 200, tune=TuneConfig())
 
     def change(render: Any, ws: Tensor) -> float:
         codes = torch.cat([ws + strength * smile for strength in (0.0, *DIAL)])
@@ -157,11 +156,11 @@ def batch(bench: Bench) -> None:
     """Images a second of eight in one search, and of eight searches."""
     targets = bench.targets[torch.arange(8) % len(bench.targets)]
     config = ProjectionConfig(steps=20, patience=0)
-    METHODS["project"](bench.task(targets[:1], 2))
+    bench.timed("hybrid", targets[:1], 2)
     seconds = [[], []]
     for _ in range(2):
-        seconds[0].append(sum(timed("project", bench.task(t[None], 20, config=config))[1] for t in targets))
-        seconds[1].append(timed("project", bench.task(targets, 20, config=config))[1])
+        seconds[0].append(sum(bench.timed("hybrid", t[None], 20, config=config)[1] for t in targets))
+        seconds[1].append(bench.timed("hybrid", targets, 20, config=config)[1])
     singles, together = min(seconds[0]), min(seconds[1])
     print(f"batch of 8: {8 / together:.2f} images/s, singles {8 / singles:.2f} images/s, "
           f"ratio {singles / together:.2f} ({torch.get_num_threads()} threads, 20 steps)")  # fmt: skip
@@ -183,7 +182,9 @@ def recover(bench: Bench) -> None:
         scale = 0.8 / float(target.abs().max())  # random weights know no range; the photo's is [-1, 1]
         network.synthesis.register_forward_hook(lambda module, inputs, output, scale=scale: output * scale)
         config = ProjectionConfig(steps=100, space="w")
-        result, seconds = timed("project", Task(network, target * scale, bench.inverter.perceptual, config))
+        began = time.perf_counter()
+        result = METHODS["project"](Task(network, target * scale, bench.inverter.perceptual, config))
+        seconds = time.perf_counter() - began
         with torch.no_grad():
             mean = network.synthesis(network.w_avg.expand(1, network.num_ws, -1))
             image = network.synthesis(result.ws, noise=result.noise) if result.noise else network.synthesis(result.ws)

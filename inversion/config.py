@@ -7,7 +7,7 @@ from stylegan_core.options import option
 
 SPACES = ("w+", "w", "z")
 PRECISIONS = ("float32", "float16", "bfloat16")
-METHODS = ("project", "hybrid", "tune", "reference", "image2stylegan")
+METHODS = ("auto", "project", "hybrid", "tune", "reference", "image2stylegan")
 METHOD_STEPS = {"hybrid": 50, "reference": 1000, "image2stylegan": 5000}  # where the command names none
 
 
@@ -92,11 +92,11 @@ class InvertConfig:
     """Which generator, which faces, and where to start."""
 
     generator: str = option(DEFAULT_GENERATOR, "checkpoint file, or name of an embedded generator")
-    method: str = option("project", "how the code is found", choices=METHODS)
+    method: str = option("auto", "how the code is found; auto: hybrid with an encoder, else project", choices=METHODS)
     faces: str = option("1", "faces of each photo: all, N (the N largest), or names such as face0,face2")
     align: bool = option(True, "find and align faces; --no-align takes the picture as an aligned face")
-    start: str = option("auto", "starting code: auto (encoder if there is one), encoder, w_avg, or a latent.npz")
-    encoder: str = option("", "encoder file (`invertigo encoder train`) to start from; empty: the shipped one")
+    start: str = option("auto", "starting code: auto (the method's own), encoder, w_avg, or a latent.npz")
+    encoder: str = option("", "encoder file (`invertigo encoder train`) of hybrid and tune; empty: the shipped one")
     mask: str = option("", "picture of the photo's size, white where the face is visible; the rest is not matched")
     batch: int = option(1, "faces searched for at a time; results differ from those of single searches by rounding")
     perceptual: str = option("auto", "perceptual features: auto, vgg, alex, squeeze, squeeze-uncalibrated")

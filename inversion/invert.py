@@ -20,7 +20,7 @@ from inversion.faces.detect import choose_faces, detect_faces
 from inversion.faces.judges import identity_distance
 from inversion.latents import Latent, check_generator, load_latent, save_latent
 from inversion.losses import mean_squared_error, perceptual_features
-from inversion.methods import METHODS
+from inversion.methods import METHODS, WITH_ENCODER, choose_method, need_encoder
 from inversion.task import Preview, Progress, Projection, Task
 from stylegan_core.checkpoints.load import load_generator
 from stylegan_core.console import Console
@@ -78,11 +78,12 @@ class Inverter:
 
     def __post_init__(self) -> None:
         began = time.perf_counter()
-        if self.config.method not in METHODS:
-            raise ConfigError(f"--method '{self.config.method}' is unknown; expected one of {', '.join(METHODS)}")
         device = pick_device(self.config.device)
         if self.generator is None:
             self.generator = load_generator(self.config.generator, device)
+        self.method = choose_method(self.config.method, self.generator, self.config.encoder)
+        if self.config.encoder and self.method not in WITH_ENCODER and self.config.start != "encoder":
+            raise ConfigError(f"--method {self.method} does not use --encoder; take hybrid, or add --start encoder")
         if self.perceptual is None:
             self.perceptual = load_perceptual(self.config.perceptual, device)
         self.load_seconds = time.perf_counter() - began
@@ -105,7 +106,7 @@ class Inverter:
 
     def num_steps(self, num: int) -> int:
         """Return the steps, at most, of a search for `num` faces."""
-        tuning = self.tune.tune_steps * num if self.config.method == "tune" else 0
+        tuning = self.tune.tune_steps * num if self.method == "tune" else 0
         return self.projection.steps + tuning
 
     def invert_face(
@@ -134,7 +135,7 @@ class Inverter:
         targets = torch.cat([face.target for _, face in faces])
         codes, origin = self._start(targets, start)
         masks = [self._mask(photo, face) for photo, face in faces] if self.config.mask else []
-        result = METHODS[self.config.method](
+        result = METHODS[self.method](
             Task(
                 self.generator,
                 targets,
@@ -168,7 +169,7 @@ class Inverter:
             origin=ws.cpu(),
             noise=maps,
             generator=self.generator.meta.fingerprint,
-            space=SPACE_OF.get(self.config.method, self.projection.space),
+            space=SPACE_OF.get(self.method, self.projection.space),
             quad=face.quad,
             photo_sha256=photo.sha256,
             report=self._report(row, photo, face, result, image, origin, seconds),
@@ -177,8 +178,8 @@ class Inverter:
         return InvertedFace(face, image, latent)
 
     def _curvature(self) -> dict[str, Tensor] | None:
-        """Return what the encoder knows of the loss's curvature, if there is one."""
-        loaded = find_encoder(self.generator, self.config.encoder)
+        """Return what the encoder knows of the loss's curvature, where the method asks for it."""
+        loaded = find_encoder(self.generator, self.config.encoder) if self.method in WITH_ENCODER else None
         return loaded.curvature if loaded else None
 
     def _mask(self, photo: Photo, face: AlignedFace) -> Tensor:
@@ -201,14 +202,11 @@ class Inverter:
             return start.ws.to(targets).expand(len(targets), -1, -1), "latent"
         if self.config.start not in STARTS:
             raise ConfigError(f"--start '{self.config.start}' is unknown; expected {', '.join(STARTS)}, or a latent")
-        if self.config.start == "w_avg" and self.config.method != "hybrid":
+        if self.config.start == "w_avg" or (self.config.start == "auto" and self.method not in WITH_ENCODER):
             return None, "w_avg"
+        if self.config.start == "encoder":
+            need_encoder(self.generator, self.config.encoder)
         guess = guess_codes(self.generator, targets, self.config.encoder)
-        if guess is None and (self.config.start == "encoder" or self.config.method == "hybrid"):
-            raise ConfigError(
-                f"no encoder for {self.generator.meta.name} is shipped; train one with `invertigo encoder train` and "
-                "name it with --encoder, or use --method project --start w_avg"
-            )
         return guess, "w_avg" if guess is None else "encoder"
 
     def _report(
@@ -229,7 +227,7 @@ class Inverter:
             },
             "generator": meta.name,
             "generator_fingerprint": meta.fingerprint,
-            "method": self.config.method,
+            "method": self.method,
             "start": origin,
             "perceptual": self.perceptual.name if self.perceptual else "none",
             "options": asdict(self.projection),

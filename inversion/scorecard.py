@@ -19,7 +19,7 @@ from inversion.delta import tuned_synthesis
 from inversion.encoder import find_encoder, guess_codes
 from inversion.faces.judges import JUDGES, identity_distance
 from inversion.losses import perceptual_features
-from inversion.methods import METHODS
+from inversion.methods import METHODS, WITH_ENCODER, need_encoder
 from inversion.scores import ms_ssim, num_scales, psnr, ssim
 from inversion.task import Projection, Task
 from stylegan_core.checkpoints.load import load_generator
@@ -124,15 +124,15 @@ def run_method(method: str, task: Task, encoder: str = "") -> Outcome:
         torch.cuda.reset_peak_memory_stats()
         torch.cuda.synchronize()
     began = time.perf_counter()
-    loaded = find_encoder(generator, encoder)
-    if loaded is None and method in ("hybrid", "encoder"):
-        raise ConfigError(f"no encoder for {generator.meta.name}; train one with `invertigo encoder train`")
-    start, curvature = None, loaded.curvature if loaded else None
-    if method in ("project", "hybrid", "tune", "encoder"):
+    if method in ("hybrid", "encoder"):
+        need_encoder(generator, encoder)
+    if method in (*WITH_ENCODER, "encoder"):
+        loaded = find_encoder(generator, encoder)
         start = guess_codes(generator, task.targets, encoder)
+        task = replace(task, start=start, curvature=loaded.curvature if loaded else None)
     if method in EXTRAS:
         task, method = replace(task, config=replace(task.config, steps=0)), "project"
-    result = METHODS[method](replace(task, start=start, curvature=curvature))
+    result = METHODS[method](task)
     noise = {"noise": result.noise} if result.noise else {}
     render = tuned_synthesis(generator, result.deltas[0] if result.deltas else None)
     with torch.no_grad():

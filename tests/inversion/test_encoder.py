@@ -1,5 +1,7 @@
 from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
@@ -13,6 +15,7 @@ from inversion.config import EncoderConfig, InvertConfig, ProjectionConfig
 from inversion.curvature import DAMPING, PROBES_A_STEP, Probing, conditioned, curvature_in_w
 from inversion.encoder import Encoder, EncoderShape, find_encoder, guess_codes, guess_w, save_encoder
 from inversion.invert import Inverter
+from inversion.methods import METHODS
 from inversion.project import project_task
 from inversion.state import run_steps
 from inversion.statistics import w_statistics
@@ -21,7 +24,7 @@ from stylegan_core.assets import asset_path
 from stylegan_core.checkpoints.native import save_generator
 from stylegan_core.console import Console
 from stylegan_core.errors import CheckpointError, ConfigError, DatasetError, LatentMismatchError
-from stylegan_core.images import read_photo
+from stylegan_core.images import Photo, read_photo
 from stylegan_core.networks.stylegan3 import StyleGAN3Generator
 
 FAST = EncoderConfig(samples=64, probes=32, steps=6, batch=4)
@@ -268,11 +271,58 @@ def test_an_interrupted_search_that_knows_the_curvature_goes_on_bit_for_bit(line
 
 
 def test_hybrid_needs_an_encoder_and_says_how_to_get_one(tmp_path):
-    generator = tiny()
-    save_generator(tmp_path / "g.safetensors", generator)
-    inverter = Inverter(InvertConfig(generator=str(tmp_path / "g.safetensors"), method="hybrid"), perceptual=Pooled())
+    save_generator(tmp_path / "g.safetensors", tiny())
+    config = InvertConfig(generator=str(tmp_path / "g.safetensors"), method="hybrid", align=False)
     with pytest.raises(ConfigError, match="encoder train"):
-        inverter._start(torch.zeros(1, 3, 16, 16), None)
+        Inverter(config, perceptual=Pooled())
+    inverter = Inverter(replace(config, method="project", start="encoder"), perceptual=Pooled())
+    with pytest.raises(ConfigError, match="encoder train"):
+        inverter.invert_faces([a_job(inverter)])
+
+
+def a_job(inverter):
+    side = inverter.generator.img_resolution
+    rgb = np.random.default_rng(0).integers(0, 256, (side, side, 3), np.uint8)
+    photo = Photo(rgb, Path("a.png"), "0" * 64)
+    return photo, inverter.align(photo)[0]
+
+
+@pytest.mark.parametrize(
+    ("method", "start", "is_guess", "taken", "rule"),
+    [
+        ("auto", "auto", True, "hybrid", "l-bfgs"),
+        ("hybrid", "w_avg", False, "hybrid", "l-bfgs"),
+        ("project", "auto", False, "project", "adam"),
+        ("project", "encoder", True, "project", "adam"),
+        ("tune", "auto", True, "tune", "l-bfgs"),
+    ],
+)
+def test_a_method_takes_from_the_encoder_what_it_says(faces64, monkeypatch, method, start, is_guess, taken, rule):
+    tasks = []
+
+    def record(task):
+        tasks.append(task)
+        return project_task(task)
+
+    for name in ("project", "hybrid", "tune"):
+        monkeypatch.setitem(METHODS, name, record)
+    config, steps = InvertConfig(method=method, start=start, align=False), ProjectionConfig(steps=0)
+    inverter = Inverter(config, steps, generator=faces64, perceptual=Pooled())
+    job = a_job(inverter)
+    report = inverter.invert_faces([job])[0].latent.report
+    assert report["method"] == taken
+    assert (tasks[0].curvature is not None) == (rule == "l-bfgs")
+    if is_guess:
+        assert torch.equal(tasks[0].start, guess_codes(faces64, job[1].target))
+    else:
+        assert tasks[0].start is None
+
+
+def test_without_an_encoder_auto_is_project_and_one_that_is_named_for_nothing_is_refused(tmp_path, faces64):
+    inverter = Inverter(InvertConfig(), generator=tiny(), perceptual=Pooled())
+    assert inverter.method == "project"
+    with pytest.raises(ConfigError, match="does not use --encoder"):
+        Inverter(InvertConfig(method="project", encoder="e.safetensors"), generator=faces64, perceptual=Pooled())
 
 
 def test_the_command_trains_an_encoder_that_invert_takes(tmp_path, astronaut_file):

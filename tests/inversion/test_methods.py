@@ -27,7 +27,7 @@ GENERATORS = {
 
 
 def test_the_command_line_and_the_table_name_the_same_methods():
-    assert set(NAMES) == set(METHODS)
+    assert set(NAMES) == {"auto", *METHODS}
     assert set(METHOD_STEPS) <= set(METHODS)
 
 
