@@ -42,6 +42,7 @@ CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 GENERATOR = click.option(
     "--generator", default=DEFAULT_GENERATOR, show_default=True, help="checkpoint file, or name of a shipped generator"
 )
+SETTING = ("generator", "encoder", "perceptual", "device")  # of `invert`'s options, where method and faces are given
 DEVICE = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps")
 
 
@@ -300,7 +301,7 @@ def batch_export(out: str, csv: str, console: Console) -> None:
 
 @main.command(context_settings=CONTEXT)
 @options_from(ScorecardConfig, "config")
-@options_from(InvertConfig, "invert")
+@options_from(InvertConfig, "invert", only=SETTING)
 @options_from(TuneConfig, "tune")
 @out_option("scorecard")
 @command_options
@@ -320,7 +321,7 @@ def scorecard(config: ScorecardConfig, invert: InvertConfig, tune: TuneConfig, o
 @click.argument("film")
 @click.option("--transfer", "transfers", multiple=True, help="direction by name or file, as smile or smile:0.8; repeat")
 @options_from(VideoConfig, "config")
-@options_from(InvertConfig, "invert")
+@options_from(InvertConfig, "invert", only=SETTING)
 @options_from(ProjectionConfig, "projection")
 @out_option("video")
 @command_options

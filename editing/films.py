@@ -1,8 +1,8 @@
 """Films and strips of codes."""
 
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from editing.sheets import latent_of_code
 from inversion.delta import blend_deltas
 from inversion.latents import Latent, save_latent
 from stylegan_core.errors import ConfigError
+from stylegan_core.films import write_mp4
 from stylegan_core.generate import class_label, generate_ws, render
 from stylegan_core.images import labelled_row, to_uint8, write_atomic, write_png
 from stylegan_core.seeds import latents_from_seeds, parse_seeds
@@ -111,26 +112,10 @@ def write_gif(path: Path, frames: Sequence[NDArray[np.uint8]], fps: float) -> No
     write_atomic(path, lambda file: images[0].save(file, "GIF", comment=NOTE.encode(), **options))
 
 
-def write_mp4(path: Path, frames: Sequence[NDArray[np.uint8]], fps: float) -> None:
-    """Write frames [H, W, 3] as H.264; needs the extra `video`."""
-    try:
-        import imageio_ffmpeg
-    except ImportError:
-        raise ConfigError("MP4 needs imageio-ffmpeg: pip install 'invertigo[video]', or take --format gif") from None
-    height, width = frames[0].shape[:2]
-    with tempfile.TemporaryDirectory() as folder:
-        film = Path(folder) / "film.mp4"
-        options = ["-metadata", f"comment={NOTE}"]
-        writer = imageio_ffmpeg.write_frames(str(film), (width, height), fps=fps, quality=8, output_params=options)
-        writer.send(None)
-        for frame in frames:
-            writer.send(np.ascontiguousarray(frame))
-        writer.close()
-        data = film.read_bytes()
-    write_atomic(path, lambda file: file.write(data))
-
-
-FORMATS = {"gif": write_gif, "mp4": write_mp4}
+FORMATS: dict[str, Callable[[Path, Sequence[NDArray[np.uint8]], float], None]] = {
+    "gif": write_gif,
+    "mp4": partial(write_mp4, note=NOTE),
+}
 
 
 def _latent(text: str, config: InterpolateConfig, workshop: Workshop) -> Latent:

@@ -1,8 +1,7 @@
 """A film of a face: one pivot for all frames, smooth codes around it, and the frames back in the film."""
 
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from scipy.ndimage import gaussian_filter1d
 from torch import Tensor
 
 from inversion.config import InvertConfig, ProjectionConfig, VideoConfig
-from inversion.encoder import guess_codes
+from inversion.encoder import find_encoder, guess_codes
 from inversion.faces.align import align_face, face_quad
 from inversion.faces.detect import detect_faces
 from inversion.faces.paste import paste_face
@@ -25,20 +24,13 @@ from inversion.state import State, run_steps, task_signature
 from inversion.statistics import w_statistics
 from inversion.task import Task
 from stylegan_core.console import Console
-from stylegan_core.errors import ConfigError, FaceNotFoundError, ImageError
-from stylegan_core.images import SUFFIXES, read_photo, to_uint8, write_png
+from stylegan_core.errors import FaceNotFoundError
+from stylegan_core.films import Film, can_write_mp4, open_film, write_mp4
+from stylegan_core.images import to_uint8, write_png
 
-MAX_FRAMES = 3000
+NOTE = "Edited by a generative network (Invertigo): not an unaltered film."
 BETAS = (0.9, 0.99)
 Change = Callable[[Tensor], Tensor]  # codes [N, num_ws, w_dim] -> edited codes
-
-
-@dataclass(frozen=True)
-class Film:
-    """Frames and their pace."""
-
-    frames: list[NDArray[np.uint8]]  # [H, W, 3] each
-    fps: float
 
 
 def invert_video(
@@ -47,80 +39,35 @@ def invert_video(
 ) -> None:  # fmt: skip
     """Invert the largest face of a film (or of a folder of frames); write its latents and the film with it put back.
 
-    `find_change(generator)` gives the edit; interrupted and run again, it goes on."""
+    `find_change(generator)` gives the edit; interrupted and run again, it goes on. The film is decoded three times over
+    rather than kept: to find the face, to cut it out, and to put it back."""
     inverter = Inverter(invert, projection)
-    change, film = find_change(inverter.generator), read_film(source, config)
-    quads = smooth_quads(follow_face(film.frames, inverter, console), config.smooth_quads)
-    resolution, folder = inverter.generator.img_resolution, Path(out)
-    targets = torch.cat([align_face(frame, quad, resolution) for frame, quad in zip(film.frames, quads, strict=True)])
-    targets = targets.to(inverter.generator.w_avg.device)
-    if inverter.generator.img_channels == 1:
+    generator, folder = inverter.generator, Path(out)
+    change, film = find_change(generator), open_film(source, config.fps, config.frames)
+    quads = smooth_quads(follow_face(film, inverter, console), config.smooth_quads)
+    pairs = zip(film.frames(), quads, strict=True)
+    targets = torch.cat([align_face(frame, quad, generator.img_resolution) for frame, quad in pairs])
+    targets = targets.to(generator.w_avg.device)
+    if generator.img_channels == 1:
         targets = targets.mean(dim=1, keepdim=True)
-    task = Task(inverter.generator, targets, inverter.perceptual, projection, state_file=folder / ".video-state")
+    task = Task(generator, targets, inverter.perceptual, projection, state_file=folder / ".video-state")
     ws = invert_frames(task, config, invert.encoder, console)
-    images = paste_film(film, quads, ws, change, inverter.generator, config.paste)
-    for index, frame in enumerate(images):
-        write_png(folder / "frames" / f"{index:05d}.png", frame, "Edited by a generative network (Invertigo).")
-    meta = inverter.generator.meta
     for index, code in enumerate(ws.cpu().split(1)):
-        latent = Latent(code, code, generator=meta.fingerprint, quad=quads[index], report={"generator": meta.name})
+        report = {"generator": generator.meta.name}
+        latent = Latent(code, code, generator=generator.meta.fingerprint, quad=quads[index], report=report)
         save_latent(folder / "latents" / f"{index:05d}.npz", latent)
-    told = write_film(folder / "video.mp4", images, film.fps)
-    console.say(f"{folder}: {len(images)} frames{told}")
+    told = write_film(folder, film, paste_film(film, quads, ws, change, generator, config.paste))
+    console.say(f"{folder}: {len(quads)} frames{told}")
 
 
-def read_film(source: str, config: VideoConfig) -> Film:
-    """Read the frames of a film through imageio-ffmpeg, or the pictures of a folder in order of name."""
-    path = Path(source)
-    if path.is_dir():
-        files = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
-        frames = [read_photo(file).rgb for file in files[: config.frames or MAX_FRAMES]]
-        fps = config.fps or 25.0
-    elif path.is_file():
-        frames, fps = _decode(path, config.frames or MAX_FRAMES)
-        fps = config.fps or fps
-    else:
-        raise ImageError(f"{source}: no such film or folder; check the path")
-    if not frames or any(frame.shape != frames[0].shape for frame in frames):
-        raise ImageError(f"{source}: no frames, or frames of different sizes; give a film or a folder of its frames")
-    return Film(frames, fps)
-
-
-def _decode(path: Path, most: int) -> tuple[list[NDArray[np.uint8]], float]:
-    reader: Iterator[Any] = _ffmpeg().read_frames(str(path))
-    try:
-        about = next(reader)
-        width, height = about["size"]
-        frames = []
-        for data in reader:
-            frames.append(np.frombuffer(data, np.uint8).reshape(height, width, 3))
-            if len(frames) == most:
-                break
-    except (OSError, StopIteration, KeyError, ValueError) as error:
-        raise ImageError(f"{path}: not a readable film ({' '.join(str(error).split())[:160]})") from error
-    finally:
-        reader.close()  # type: ignore[attr-defined]
-    return frames, float(about.get("fps", 25.0))
-
-
-def _ffmpeg() -> Any:
-    try:
-        import imageio_ffmpeg
-    except ImportError:
-        raise ConfigError(
-            "films need imageio-ffmpeg: pip install 'invertigo[video]', or give a folder of frames"
-        ) from None
-    return imageio_ffmpeg
-
-
-def follow_face(frames: Sequence[NDArray[np.uint8]], inverter: Inverter, console: Console) -> list[NDArray[np.float64]]:
+def follow_face(film: Film, inverter: Inverter, console: Console) -> list[NDArray[np.float64]]:
     """Return the quad [4, 2] of the film's face in each frame: the largest at first, then the one nearest to it.
 
     A frame in which no face is found takes the place of the frame before."""
     quads: list[NDArray[np.float64] | None] = []
     centre: NDArray[np.float64] | None = None
-    with console.progress("faces", len(frames)) as progress:
-        for index, frame in enumerate(frames):
+    with console.progress("faces", film.num_frames) as progress:
+        for index, frame in enumerate(film.frames()):
             found = [face_quad(face.landmarks, inverter.generator.meta.alignment) for face in detect_faces(frame)]
             if found and centre is not None:
                 near = centre
@@ -147,9 +94,10 @@ def invert_frames(task: Task, config: VideoConfig, encoder: str, console: Consol
     assert task.state_file is not None
     middle = task.targets[len(task.targets) // 2 :][:1]
     pivot_file = task.state_file.with_name(f"{task.state_file.name}.pivot")
-    start = guess_codes(task.generator, middle, encoder)
+    start, loaded = guess_codes(task.generator, middle, encoder), find_encoder(task.generator, encoder)
     with console.progress("pivot", task.config.steps) as progress:
         one = replace(task, targets=middle, start=start, state_file=pivot_file, keep_state=True, progress=progress)
+        one = replace(one, curvature=loaded.curvature if loaded else None)
         one = replace(one, config=replace(task.config, optimise_noise=False))
         pivot = project_task(one).ws
     search = _Frames(task, config, pivot)
@@ -218,30 +166,26 @@ class _Frames:
 
 def paste_film(
     film: Film, quads: Sequence[NDArray[np.float64]], ws: Tensor, change: Change, generator: Any, mode: str
-) -> list[NDArray[np.uint8]]:
-    """Render every frame's code before and after `change` and paste the difference into the frame."""
-    pasted = []
-    for frame, quad, code in zip(film.frames, quads, ws.split(1), strict=True):
+) -> Iterator[NDArray[np.uint8]]:
+    """Render every frame's code before and after `change` and paste the difference into the frame, one by one."""
+    for frame, quad, code in zip(film.frames(), quads, ws.split(1), strict=True):
         with torch.no_grad():
             inverted, edited = (generator.synthesis(w, noise_mode="const") for w in (code, change(code)))
         after, before = (image.clamp(-1, 1).expand(-1, 3, -1, -1) for image in (edited, inverted))
-        pasted.append(to_uint8(after)[0] if mode == "none" else paste_face(frame, quad, after, before, mode).rgb)
-    return pasted
+        yield to_uint8(after)[0] if mode == "none" else paste_face(frame, quad, after, before, mode).rgb
 
 
-def write_film(path: Path, frames: Sequence[NDArray[np.uint8]], fps: float) -> str:
-    """Write frames as MP4 where imageio-ffmpeg is installed; return what to add to the report of it."""
-    try:
-        ffmpeg = _ffmpeg()
-    except ConfigError:
-        return f" in {path.parent / 'frames'}; install imageio-ffmpeg for an MP4 as well"
-    height, width = (side - side % 2 for side in frames[0].shape[:2])  # the codec takes even sides only
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        temporary = Path(folder) / path.name
-        writer = ffmpeg.write_frames(str(temporary), (width, height), fps=fps, quality=8, macro_block_size=2)
-        writer.send(None)
-        for frame in frames:
-            writer.send(np.ascontiguousarray(frame[:height, :width]))
-        writer.close()
-        temporary.replace(path)
-    return f", {path}"
+def write_film(folder: Path, film: Film, images: Iterable[NDArray[np.uint8]]) -> str:
+    """Write the images as frames, and as MP4 with the film's sound where imageio-ffmpeg is installed; say what was."""
+
+    def kept() -> Iterator[NDArray[np.uint8]]:
+        for index, image in enumerate(images):
+            write_png(folder / "frames" / f"{index:05d}.png", image, NOTE)
+            yield image
+
+    if not can_write_mp4():
+        for _ in kept():
+            pass
+        return f" in {folder / 'frames'}; install imageio-ffmpeg for an MP4 as well"
+    write_mp4(folder / "video.mp4", kept(), film.fps, NOTE, film.source if film.has_sound else None)
+    return f", {folder / 'video.mp4'}"

@@ -1,6 +1,6 @@
 """Frozen dataclasses as command-line options; imports no torch, so that `--help` is quick."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import MISSING, field, fields
 from typing import Any
 
@@ -12,21 +12,22 @@ def option(default: Any, help: str, **extra: Any) -> Any:
     return field(default=default, metadata={"help": help, **extra})
 
 
-def options_from(config_class: type, name: str, **defaults: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def options_from(
+    config_class: type, name: str, only: Sequence[str] = (), **defaults: Any
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Give a click command one option a field of `config_class`; the command receives the instance as `name`.
 
-    `defaults` replace the fields' own defaults for this command."""
+    `only` names the fields that this command has a use for, if not all; `defaults` replace the fields' own."""
+    chosen = [item for item in fields(config_class) if not only or item.name in only]
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
-        names = [item.name for item in fields(config_class)]
-
         def wrapper(*args: Any, **kwargs: Any) -> Any:
-            kwargs[name] = config_class(**{key: kwargs.pop(key) for key in names})
+            kwargs[name] = config_class(**{item.name: kwargs.pop(item.name) for item in chosen})
             return command(*args, **kwargs)
 
         wrapper.__name__, wrapper.__doc__ = command.__name__, command.__doc__
         wrapper.__click_params__ = list(getattr(command, "__click_params__", []))  # type: ignore[attr-defined]
-        for item in reversed(fields(config_class)):
+        for item in reversed(chosen):
             wrapper = _click_option(item, defaults.get(item.name, item.default))(wrapper)
         return wrapper
 

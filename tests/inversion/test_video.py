@@ -1,3 +1,5 @@
+import subprocess
+
 import numpy as np
 import pytest
 import torch
@@ -10,9 +12,9 @@ import cli
 from inversion.config import ProjectionConfig, VideoConfig
 from inversion.latents import load_latent
 from inversion.task import Task
-from inversion.video import invert_frames, read_film, smooth_quads, write_film
+from inversion.video import invert_frames, smooth_quads, write_film
 from stylegan_core.console import Console
-from stylegan_core.errors import ImageError
+from stylegan_core.films import open_film
 
 QUIET = Console(quiet=True)
 
@@ -79,28 +81,19 @@ def test_quads_are_smoothed_by_a_gaussian_and_left_alone_at_zero():
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # imageio-ffmpeg leaves its pipes open
-def test_a_film_is_written_and_read_back(tmp_path):
-    pytest.importorskip("imageio_ffmpeg")
-    ramp = np.linspace(0, 255, 64, dtype=np.uint8)
-    frames = [np.tile(np.roll(ramp, 4 * t)[None, :, None], (48, 1, 3)) for t in range(5)]
-    write_film(tmp_path / "x.mp4", frames, 10.0)
-    film = read_film(str(tmp_path / "x.mp4"), VideoConfig())
-    assert (len(film.frames), film.fps, film.frames[0].shape) == (5, 10.0, (48, 64, 3))
-    for one, other in zip(frames, film.frames, strict=True):
-        assert np.abs(one.astype(int) - other).mean() < 12
-    assert len(read_film(str(tmp_path / "x.mp4"), VideoConfig(frames=2)).frames) == 2
-
-
-def test_what_is_no_film_is_refused(tmp_path):
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(ImageError, match="no such film"):
-        read_film(str(tmp_path / "missing.mp4"), VideoConfig())
-    with pytest.raises(ImageError, match="no frames"):
-        read_film(str(tmp_path / "empty"), VideoConfig())
-    for side in (16, 32):
-        Image.new("RGB", (side, side)).save(tmp_path / "empty" / f"{side}.png")
-    with pytest.raises(ImageError, match="different sizes"):
-        read_film(str(tmp_path / "empty"), VideoConfig())
+def test_the_film_gets_its_sound_back_and_says_that_it_is_edited(tmp_path):
+    ffmpeg = pytest.importorskip("imageio_ffmpeg")
+    words = ["-f", "lavfi", "-i", "testsrc=duration=1:size=96x96:rate=5", "-f", "lavfi", "-i", "sine=duration=1"]
+    subprocess.run([ffmpeg.get_ffmpeg_exe(), "-loglevel", "error", *words, str(tmp_path / "in.mp4")], check=True)
+    film = open_film(tmp_path / "in.mp4", limit=3)
+    told = write_film(tmp_path / "out", film, film.frames())
+    assert "video.mp4" in told
+    probe = [ffmpeg.get_ffmpeg_exe(), "-i", str(tmp_path / "out" / "video.mp4")]
+    words = subprocess.run(probe, capture_output=True, text=True, check=False).stderr
+    assert "Audio: aac" in words
+    assert "not an unaltered film" in words
+    assert len(list((tmp_path / "out" / "frames").iterdir())) == 3
+    assert len(list(open_film(tmp_path / "out" / "video.mp4").frames())) == 3
 
 
 def test_the_command_puts_the_edited_face_back_and_leaves_the_rest(tmp_path, astronaut):
