@@ -36,7 +36,7 @@ from stylegan_core.networks.stylegan2 import StyleGAN2Generator
 from stylegan_core.networks.stylegan3 import StyleGAN3Generator
 
 HAPPY = EXPRESSIONS.index("happy")
-DIAL = (0.5, 1.0, 1.5, 2.0)
+DIAL = [0.1 * step for step in range(1, 21)]
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ def tune(bench: Bench) -> None:
     """`tune`: fidelity, size, and how much of the smile's change through the plain generator is kept.
 
     The judge goes from no to yes within a small part of the dial, at another place for every face: the change is the
-    mean of those at the strengths `DIAL`."""
+    mean of those at the strengths `DIAL`, so a tuned face that smiles a tenth later loses a twentieth."""
     generator, alignment = bench.inverter.generator, bench.inverter.generator.meta.alignment
     smile = find_direction("smile", generator).vector
     size = 2 * sum(parameter.numel() for parameter in generator.parameters())

@@ -41,7 +41,7 @@ class TuneConfig:
     tune_steps: int = option(400, "steps of the generator's tuning at most")
     tune_lr: float = option(0.015, "peak learning rate of the weights' difference")
     tune_mse: float = option(500.0, "weight of the squared error; --lambda-percept weighs the perceptual distance")
-    tune_psnr: float = option(35.0, "stop once the render is so close to the photo, in dB")
+    tune_psnr: float = option(38.0, "stop once the render is so close to the photo, in dB")
     tune_size: float = option(0.1, "size of the stored difference at most, as a share of the generator's in 16 bit")
     tune_locality: float = option(0.1, "weight of the change elsewhere in W, which keeps the generator what it is")
     tune_edits: float = option(0.5, "weight of edits of the pivot changing what they changed before")

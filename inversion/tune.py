@@ -32,7 +32,8 @@ TUNE_STREAM = 1 << 21  # keeps these random numbers apart from the projection's
 NEARNESS = 0.5  # how far the locality term's codes lie from the pivot on the way to a random w
 STRENGTHS = (-1.0, 2.0)  # of the drawn edits along directions
 DIFFERENCE = 0.5  # size at most of the drawn edits where there are no directions, of the difference of two random w
-VISIBLE = 0.05  # change of a pixel that counts as one, in [-1, 1]
+OVERSHOOT = 1.25  # factor of what a drawn edit is to change, since the fit falls short of it (docs/inversion.md)
+VISIBLE = 0.025  # change of a pixel that counts as one, in [-1, 1]
 REACH = 4  # pixels around a change that belong to it
 
 
@@ -181,10 +182,10 @@ class _Tuning:
     @torch.no_grad()
     def _edited(self) -> tuple[Tensor, Tensor]:
         """Draw an edited pivot; where the edit changes the render it is to stay so, the rest is to be the photo's."""
-        code = self.pivot + self._edit()
-        render = self._render(code)
+        edit = self._edit()
+        render = self._render(self.pivot + OVERSHOOT * edit)
         change = F.avg_pool2d((render - self.render).abs().mean(dim=1, keepdim=True), 2 * REACH + 1, 1, REACH)
-        return code, render + (-change / VISIBLE).exp() * self.missing
+        return self.pivot + edit, render + (-change / VISIBLE).exp() * self.missing
 
     def _edit(self) -> Tensor:
         """Draw one of the generator's directions at some strength, or a part of the difference of two random w."""

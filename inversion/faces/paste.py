@@ -19,6 +19,9 @@ MODES = ("auto", "full", "delta", "warp", "none")
 MASK_CENTRE = (0.5, 0.5)  # of the soft ellipse, in units of the aligned face
 MASK_RADII = (0.47, 0.49)
 MASK_FEATHER = 0.35  # share of the radius over which the mask falls to zero
+FOREIGN = 0.15  # change of a place, in [-1, 1] and not by motion, from which on the photo's detail does not belong there
+NEAR = 3  # pixels, of `FLOW_SIDE`, around it over which the change is averaged
+CELLS = 12  # across a face: light and colour coarser than these stay the photo's
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,8 @@ def paste_face(
 
     `inverted` [1, 3, R, R] is the unedited render. `full` blends the rendered face itself. `delta` adds the difference
     of the renders and so keeps the photo's own detail. `warp` moves the photo's pixels by the motion between the
-    renders first, and adds the difference that motion does not explain. Pixels outside the mask stay bit-identical,
+    renders first, and adds the difference that motion does not explain; where that is large, as where lips close over
+    teeth, the fine detail is the render's. Pixels outside the mask stay bit-identical,
     and so does the whole photo under `delta` and `warp` where the renders are equal."""
     rgb, results = paste_faces(rgb, [FaceEdit(quad, edited, inverted)], mode)
     return results[0]
@@ -187,7 +191,26 @@ def _blend_warp(
     centres = torch.stack(torch.meshgrid(torch.arange(width) + 0.5, torch.arange(height) + 0.5, indexing="xy"), dim=-1)
     source = (centres + offset @ axes) / torch.tensor([width, height]) * 2 - 1
     moved = F.grid_sample(to_tensor(photo), source[None], mode="bicubic", padding_mode="border", align_corners=False)
-    return moved + weight * _resample(unexplained, position, quad_side(quad))
+    side = quad_side(quad)
+    moved = moved + weight * _resample(unexplained, position, side)
+    foreign = weight * _resample(_foreign(unexplained), position, side).clamp(0, 1)
+    return moved - foreign * _fine(moved - _resample(edited, position, side), side)
+
+
+def _foreign(unexplained: Tensor) -> Tensor:
+    """Return in 0..1 how little the photo's detail belongs into the edited face [1, 1, r, r]: teeth, under closed lips.
+
+    `unexplained` [1, 3, r, r] is the change that no motion explains."""
+    change = F.pad(unexplained.abs().mean(dim=1, keepdim=True), [NEAR] * 4, mode="replicate")
+    return 1 - (-(F.avg_pool2d(change, 2 * NEAR + 1, 1) / FOREIGN).square()).exp()
+
+
+def _fine(image: Tensor, side: float) -> Tensor:
+    """Return an image [1, 3, h, w] without what is coarser than a cell; a face has `CELLS` across its `side` pixels."""
+    height, width = image.shape[2:]
+    cells = [max(1, round(CELLS * pixels / side)) for pixels in (height, width)]
+    coarse = F.interpolate(image, size=cells, mode="bilinear", antialias=True, align_corners=False)
+    return image - F.interpolate(coarse, size=(height, width), mode="bicubic", align_corners=False)
 
 
 BLENDS = {"full": _blend_full, "delta": _blend_delta, "warp": _blend_warp}

@@ -122,6 +122,25 @@ def test_warp_moves_the_photo_s_own_detail():
     assert error < 0.6 * np.abs(delta - expected)[centre].mean()
 
 
+def test_warp_drops_the_photo_s_detail_where_the_edit_is_no_motion_and_keeps_its_light():
+    """Stripes that the edit paints over go; the light that falls over them from one side stays."""
+    y, x = np.mgrid[0:256, 0:256]
+    place = (abs(y - 128) < 40) & (abs(x - 128) < 40)
+    stripes, light = 60 * (x // 4 % 2), (x - 128) * 0.2
+    photo = np.repeat((100 + light + place * stripes)[..., None], 3, axis=-1).astype(np.uint8)
+    inverted = torch.full((1, 3, 64, 64), -0.2)
+    edited = inverted.clone()
+    edited[..., 22:42, 22:42] = 0.6
+    result = paste_face(photo, square(0, 0, 256), edited, inverted, "warp").rgb[..., 0].astype(float)
+    delta = paste_face(photo, square(0, 0, 256), edited, inverted, "delta").rgb[..., 0].astype(float)
+    centre = (slice(108, 148), slice(108, 148))
+    roughness = [np.abs(np.diff(image[centre], axis=1)).mean() for image in (delta, result)]
+    assert roughness[1] < 0.25 * roughness[0]
+    assert result[centre][:, -8:].mean() - result[centre][:, :8].mean() > 3
+    beside = (slice(120, 136), slice(50, 60))
+    assert np.abs(result - photo[..., 0])[beside].mean() < 3
+
+
 def test_the_motion_between_equal_renders_is_zero():
     render = torch.rand(1, 3, 32, 32)
     assert motion_between(render, render).abs().max() < 1e-6
