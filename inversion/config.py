@@ -7,6 +7,7 @@ from stylegan_core.options import option
 
 SPACES = ("w+", "w", "z")
 PRECISIONS = ("float32", "float16", "bfloat16")
+OPTIMISERS = ("auto", "adam", "lbfgs")
 METHODS = ("auto", "project", "hybrid", "tune", "reference", "image2stylegan")
 METHOD_STEPS = {"hybrid": 50, "reference": 1000, "image2stylegan": 5000}  # where the command names none
 
@@ -22,7 +23,11 @@ class ProjectionConfig:
     lambda_identity: float = option(0.0, "weight of the squared identity distance (faces)")
     lambda_wplus: float = option(0.1, "weight of the squared spread of W+ around W, in units of the std of W")
     lambda_noise: float = option(1e3, "weight of the noise inputs' autocorrelation")
-    lr: float = option(0.1, "peak learning rate, in units of the std of W")
+    optimiser: str = option(
+        "auto", "adam, lbfgs (no noise inputs), or auto: lbfgs where an encoder knows the loss's curvature",
+        choices=OPTIMISERS,
+    )  # fmt: skip
+    lr: float = option(0.1, "peak learning rate of Adam, in units of the std of W")
     lr_noise: float = option(0.05, "peak learning rate of the noise inputs")
     jitter: float = option(0.02, "initial noise on w, in units of the std of W, annealed to 0 over 75% of the steps")
     optimise_noise: bool = option(True, "optimise noise inputs where the generator has them")

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from inversion.config import PRECISIONS, SPACES, ProjectionConfig
+from inversion.config import OPTIMISERS, PRECISIONS, SPACES, ProjectionConfig
 from inversion.curvature import conditioned, curvature_in_w, expected_step
 from inversion.faces.judges import identity_descriptor
 from inversion.losses import (
@@ -31,6 +31,7 @@ from stylegan_core.seeds import generator_for
 RAMP_UP, RAMP_DOWN = 0.05, 0.25  # shares of the steps over which the learning rate rises and falls
 JITTER_UNTIL = 0.75  # share of the steps after which w is not jittered any more
 CONDITIONED_STRIDE = 3.0  # factor of the learning rate where the curvature is known, in units of the expected step
+UNKNOWN_STRIDE = 30.0  # units of the std of W that L-BFGS takes for the loss's scale where its curvature is not known
 CANDIDATE_STREAM = 1 << 22  # keeps these random numbers apart from the jitter's
 NUM_CANDIDATES = 32  # z that are rendered to choose the start of a search in Z, at least 4 a class up to 128
 BETAS, EPSILON = (0.9, 0.999), 1e-8
@@ -71,6 +72,8 @@ def check_options(generator: Any, targets: Tensor, config: ProjectionConfig) -> 
         raise ConfigError(f"--space '{config.space}' is unknown; expected one of {', '.join(SPACES)}")
     if config.precision not in PRECISIONS:
         raise ConfigError(f"--precision '{config.precision}' is unknown; expected one of {', '.join(PRECISIONS)}")
+    if config.optimiser not in OPTIMISERS:
+        raise ConfigError(f"--optimiser '{config.optimiser}' is unknown; expected one of {', '.join(OPTIMISERS)}")
     if config.steps < 0 or config.lr <= 0 or config.patience < 0:
         raise ConfigError("steps and patience must be 0 or more, and the learning rate above 0")
     if (
@@ -102,16 +105,15 @@ class _Run:
         self.codes, self.labels = _starting_codes(task, self.w_std)
         self.unit = torch.ones_like(self.codes[0, 0]) if config.space == "z" else self.w_std
         self.curvature = _curvature(task)
-        self.base = self.codes.clone()  # with a curvature, `codes` are steps from here in conditioned coordinates
-        if self.curvature:
+        self.noise = _starting_noise(generator, num, task.start_noise) if config.optimise_noise else {}
+        self.newton = _quasi_newton(config, self.codes, bool(self.curvature), bool(self.noise))
+        self.base = self.codes.clone()
+        self.in_steps = bool(self.curvature or self.newton)  # then `codes` are steps from `base`
+        if self.in_steps:
             self.codes = torch.zeros_like(self.codes)
         self.stride = torch.zeros(num).to(self.codes)  # of the conditioned coordinates
-        self.noise = _starting_noise(generator, num, task.start_noise) if config.optimise_noise else {}
         # The same stream for each: a target's jitter must not tell its place in the batch.
         self.streams = [generator_for(config.seed) for _ in range(num)]
-        # With noise inputs in the search, what is best for the code changes under it: Adam copes with that.
-        fixed = bool(self.curvature) and not self.noise
-        self.newton = QuasiNewton(num, self.codes[0].numel(), self.codes) if fixed else None
         self.moments = {name: (torch.zeros_like(p), torch.zeros_like(p)) for name, p in self._parameters().items()}
         with torch.no_grad():
             shown = masked(self.targets, self.masks)
@@ -138,16 +140,19 @@ class _Run:
 
     def _position(self, index: Tensor) -> Tensor:
         """Return the codes [n, L, dim] of the targets `index`."""
-        if not self.curvature:
+        if not self.in_steps:
             return self.codes[index]
-        steps = conditioned(self.codes[index].flatten(1), self.curvature).view_as(self.codes[index])
-        return self.base[index] + steps * self.unit
+        return self.base[index] + self._conditioned(self.codes[index]) * self.unit
 
     def _pulled_back(self, gradient: Tensor) -> Tensor:
         """Turn a gradient by the codes into one by what is optimised, which is what `_position` starts from."""
+        return self._conditioned(gradient * self.unit) if self.in_steps else gradient
+
+    def _conditioned(self, steps: Tensor) -> Tensor:
+        """Scale steps [n, L, dim] so that the loss is round over them, where its curvature is known."""
         if not self.curvature:
-            return gradient
-        return conditioned((gradient * self.unit).flatten(1), self.curvature).view_as(gradient)
+            return steps * UNKNOWN_STRIDE
+        return conditioned(steps.flatten(1), self.curvature).view_as(steps)
 
     def finished(self) -> bool:
         return not self.active
@@ -309,6 +314,17 @@ def _starting_codes(task: Task, w_std: Tensor) -> tuple[Tensor, Tensor | None]:
     if task.config.space == "w":
         ws = ws.mean(dim=1, keepdim=True)
     return ws.detach().clone().to(task.targets), None
+
+
+def _quasi_newton(config: ProjectionConfig, codes: Tensor, has_curvature: bool, has_noise: bool) -> QuasiNewton | None:
+    """Return L-BFGS, or None for Adam.
+
+    With noise inputs in the search, what is best for the code changes under it, which Adam copes with."""
+    if config.optimiser == "lbfgs" and has_noise:
+        raise ConfigError("--optimiser lbfgs searches for codes alone; add --no-optimise-noise, or leave it to adam")
+    if config.optimiser == "lbfgs" or (config.optimiser == "auto" and has_curvature and not has_noise):
+        return QuasiNewton(len(codes), codes[0].numel(), codes)
+    return None
 
 
 def _curvature(task: Task) -> dict[str, Tensor] | None:

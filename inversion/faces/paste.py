@@ -19,7 +19,9 @@ MODES = ("auto", "full", "delta", "warp", "none")
 MASK_CENTRE = (0.5, 0.5)  # of the soft ellipse, in units of the aligned face
 MASK_RADII = (0.47, 0.49)
 MASK_FEATHER = 0.35  # share of the radius over which the mask falls to zero
-FOREIGN = 0.15  # change of a place, in [-1, 1] and not by motion, from which on the photo's detail does not belong there
+FOREIGN = (
+    0.15  # change of a place, in [-1, 1] and not by motion, from which on the photo's detail does not belong there
+)
 NEAR = 3  # pixels, of `FLOW_SIDE`, around it over which the change is averaged
 CELLS = 12  # across a face: light and colour coarser than these stay the photo's
 
