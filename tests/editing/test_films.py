@@ -99,6 +99,7 @@ def test_films_go_through_latents_and_refuse_what_has_no_z(tmp_path):
         assert text in run("interpolate", *words, "--out", tmp_path / "x", code=1).stderr
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # imageio-ffmpeg leaves its pipes open
 def test_mp4_has_the_frames_or_says_what_to_install(tmp_path, monkeypatch):
     ffmpeg = pytest.importorskip("imageio_ffmpeg")
     run("interpolate", 1, 2, "--frames", 12, "--format", "mp4", "--out", tmp_path)
