@@ -100,8 +100,10 @@ class InvertConfig:
     method: str = option("auto", "how the code is found; auto: hybrid with an encoder, else project", choices=METHODS)
     faces: str = option("1", "faces of each photo: all, N (the N largest), or names such as face0,face2")
     align: bool = option(True, "find and align faces; --no-align takes the picture as an aligned face")
-    start: str = option("auto", "starting code: auto (the method's own), encoder, w_avg, or a latent.npz")
-    encoder: str = option("", "encoder file (`invertigo encoder train`) of hybrid and tune; empty: the shipped one")
+    start: str = option(
+        "auto", "starting code: auto (the method's own, or of --encoder), encoder, w_avg, or a latent.npz"
+    )
+    encoder: str = option("", "encoder file (`invertigo encoder train`) to start from; empty: the shipped one")
     mask: str = option("", "picture of the photo's size, white where the face is visible; the rest is not matched")
     batch: int = option(1, "faces searched for at a time; results differ from those of single searches by rounding")
     perceptual: str = option("auto", "perceptual features: auto, vgg, alex, squeeze, squeeze-uncalibrated")

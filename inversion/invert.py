@@ -82,8 +82,6 @@ class Inverter:
         if self.generator is None:
             self.generator = load_generator(self.config.generator, device)
         self.method = choose_method(self.config.method, self.generator, self.config.encoder)
-        if self.config.encoder and self.method not in WITH_ENCODER and self.config.start != "encoder":
-            raise ConfigError(f"--method {self.method} does not use --encoder; take hybrid, or add --start encoder")
         if self.perceptual is None:
             self.perceptual = load_perceptual(self.config.perceptual, device)
         self.load_seconds = time.perf_counter() - began
@@ -202,7 +200,8 @@ class Inverter:
             return start.ws.to(targets).expand(len(targets), -1, -1), "latent"
         if self.config.start not in STARTS:
             raise ConfigError(f"--start '{self.config.start}' is unknown; expected {', '.join(STARTS)}, or a latent")
-        if self.config.start == "w_avg" or (self.config.start == "auto" and self.method not in WITH_ENCODER):
+        without = self.method not in WITH_ENCODER and not self.config.encoder
+        if self.config.start == "w_avg" or (self.config.start == "auto" and without):
             return None, "w_avg"
         if self.config.start == "encoder":
             need_encoder(self.generator, self.config.encoder)

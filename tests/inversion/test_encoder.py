@@ -318,11 +318,16 @@ def test_a_method_takes_from_the_encoder_what_it_says(faces64, monkeypatch, meth
         assert tasks[0].start is None
 
 
-def test_without_an_encoder_auto_is_project_and_one_that_is_named_for_nothing_is_refused(tmp_path, faces64):
-    inverter = Inverter(InvertConfig(), generator=tiny(), perceptual=Pooled())
-    assert inverter.method == "project"
-    with pytest.raises(ConfigError, match="does not use --encoder"):
-        Inverter(InvertConfig(method="project", encoder="e.safetensors"), generator=faces64, perceptual=Pooled())
+def test_without_an_encoder_auto_is_project_and_with_one_that_is_named_it_starts_there(tmp_path):
+    generator = tiny()
+    assert Inverter(InvertConfig(), generator=generator, perceptual=Pooled()).method == "project"
+    file = str(tmp_path / "e.safetensors")
+    save_encoder(file, Encoder(EncoderShape(3, 16, generator.num_ws, 4)), generator.meta.fingerprint, {}, {})
+    for method, taken in (("auto", "hybrid"), ("project", "project")):
+        config = InvertConfig(method=method, encoder=file, align=False)
+        inverter = Inverter(config, ProjectionConfig(steps=1), generator=generator, perceptual=Pooled())
+        report = inverter.invert_faces([a_job(inverter)])[0].latent.report
+        assert (report["method"], report["start"]) == (taken, "encoder")
 
 
 def test_the_command_trains_an_encoder_that_invert_takes(tmp_path, astronaut_file):
