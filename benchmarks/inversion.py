@@ -23,7 +23,7 @@ from editing.directions import find_direction
 from editing.discover.pairs import read_pairs
 from inversion.config import InvertConfig, ProjectionConfig, TuneConfig
 from inversion.delta import tuned_synthesis
-from inversion.encoder import find_encoder, guess_codes
+from inversion.encoder import guess_codes, with_encoder
 from inversion.faces.judges import EXPRESSIONS, expression_probabilities, identity_distance
 from inversion.invert import Inverter
 from inversion.losses import perceptual_features
@@ -50,12 +50,9 @@ class Bench:
 
     def task(self, method: str, targets: Tensor, steps: int, **changes: Any) -> Task:
         """A task with what `invert --method` gives it: of the encoder's file all, or nothing."""
-        generator = self.inverter.generator
-        task = Task(generator, targets, self.inverter.perceptual, ProjectionConfig(steps=steps))
+        task = Task(self.inverter.generator, targets, self.inverter.perceptual, ProjectionConfig(steps=steps))
         if method in WITH_ENCODER:
-            encoder = find_encoder(generator, self.encoder)
-            guess = guess_codes(generator, targets, self.encoder)
-            task = replace(task, start=guess, curvature=encoder and encoder.curvature)
+            task = with_encoder(task, self.encoder)
         return replace(task, **changes)
 
     def timed(self, method: str, targets: Tensor, steps: int, **changes: Any) -> tuple[Projection, float]:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from safetensors import safe_open
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from inversion.task import Task
 from stylegan_core.assets import asset_path
 from stylegan_core.checkpoints.native import read_safetensors, write_safetensors
 from stylegan_core.errors import CheckpointError, LatentMismatchError
@@ -123,6 +124,13 @@ def guess_codes(generator: Any, targets: Tensor, encoder: str = "") -> Tensor | 
     with torch.no_grad():
         ws: Tensor = loaded.network(targets)
     return ws
+
+
+def with_encoder(task: Task, encoder: str = "") -> Task:
+    """Return a task that starts from the encoder's guess and knows its curvature, where there is an encoder."""
+    loaded = find_encoder(task.generator, encoder)
+    start = guess_codes(task.generator, task.targets, encoder)
+    return replace(task, start=start, curvature=loaded.curvature if loaded else None)
 
 
 def guess_w(generator: Any, targets: Tensor) -> Tensor:

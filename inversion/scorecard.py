@@ -16,7 +16,7 @@ from torch import Tensor
 
 from inversion.config import METHOD_STEPS, InvertConfig, ProjectionConfig, ScorecardConfig, TuneConfig
 from inversion.delta import tuned_synthesis
-from inversion.encoder import find_encoder, guess_codes
+from inversion.encoder import with_encoder
 from inversion.faces.judges import JUDGES, identity_distance
 from inversion.losses import perceptual_features
 from inversion.methods import METHODS, WITH_ENCODER, need_encoder
@@ -127,9 +127,7 @@ def run_method(method: str, task: Task, encoder: str = "") -> Outcome:
     if method in ("hybrid", "encoder"):
         need_encoder(generator, encoder)
     if method in (*WITH_ENCODER, "encoder"):
-        loaded = find_encoder(generator, encoder)
-        start = guess_codes(generator, task.targets, encoder)
-        task = replace(task, start=start, curvature=loaded.curvature if loaded else None)
+        task = with_encoder(task, encoder)
     if method in EXTRAS:
         task, method = replace(task, config=replace(task.config, steps=0)), "project"
     result = METHODS[method](task)

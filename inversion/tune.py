@@ -32,7 +32,7 @@ TUNE_STREAM = 1 << 21  # keeps these random numbers apart from the projection's
 NEARNESS = 0.5  # how far the locality term's codes lie from the pivot on the way to a random w
 STRENGTHS = (-1.0, 2.0)  # of the drawn edits along directions
 DIFFERENCE = 0.5  # size at most of the drawn edits where there are no directions, of the difference of two random w
-OVERSHOOT = 1.25  # factor of what a drawn edit is to change, since the fit falls short of it (docs/inversion.md)
+OVERSHOOT = 1.25  # factor of what a drawn edit is to change, since the fit falls short of it (docs/architecture.md)
 VISIBLE = 0.025  # change of a pixel that counts as one, in [-1, 1]
 REACH = 4  # pixels around a change that belong to it
 

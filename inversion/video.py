@@ -12,7 +12,7 @@ from scipy.ndimage import gaussian_filter1d
 from torch import Tensor
 
 from inversion.config import InvertConfig, ProjectionConfig, VideoConfig
-from inversion.encoder import find_encoder, guess_codes
+from inversion.encoder import with_encoder
 from inversion.faces.align import align_face, face_quad
 from inversion.faces.detect import detect_faces
 from inversion.faces.paste import paste_face
@@ -94,12 +94,10 @@ def invert_frames(task: Task, config: VideoConfig, encoder: str, console: Consol
     assert task.state_file is not None
     middle = task.targets[len(task.targets) // 2 :][:1]
     pivot_file = task.state_file.with_name(f"{task.state_file.name}.pivot")
-    start, loaded = guess_codes(task.generator, middle, encoder), find_encoder(task.generator, encoder)
+    codes_alone = replace(task.config, optimise_noise=False)
     with console.progress("pivot", task.config.steps) as progress:
-        one = replace(task, targets=middle, start=start, state_file=pivot_file, keep_state=True, progress=progress)
-        one = replace(one, curvature=loaded.curvature if loaded else None)
-        one = replace(one, config=replace(task.config, optimise_noise=False))
-        pivot = project_task(one).ws
+        one = replace(task, targets=middle, config=codes_alone, state_file=pivot_file, keep_state=True)
+        pivot = project_task(with_encoder(replace(one, progress=progress), encoder)).ws
     search = _Frames(task, config, pivot)
     total = config.passes * search.num_chunks
     with console.progress("frames", total) as progress:

@@ -1,17 +1,18 @@
 """Films, frame by frame: read through imageio-ffmpeg or from a folder of pictures, written as H.264."""
 
+import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stylegan_core.errors import ConfigError, ImageError, OutputError
-from stylegan_core.images import SUFFIXES, read_photo
+from stylegan_core.errors import ConfigError, ImageError
+from stylegan_core.images import SUFFIXES, read_photo, write_atomic
 
 MAX_FRAMES = 3000
 FOLDER_FPS = 25.0  # of a folder of pictures, which does not say
@@ -64,11 +65,11 @@ def open_film(source: str | Path, fps: float = 0.0, limit: int = 0) -> Film:
         reader = _ffmpeg().read_frames(str(path))
         about = next(reader)
         reader.close()
-        num_frames, _ = _ffmpeg().count_frames_and_secs(str(path))
-    except (OSError, StopIteration, RuntimeError) as error:
+    except (OSError, StopIteration) as error:
         raise _unreadable(path, error) from error
     own = float(about.get("fps") or FOLDER_FPS)
     has_sound = bool(about.get("audio_codec")) and fps in (0.0, own)  # at another pace it would not fit
+    num_frames = round(own * float(about.get("duration") or 0))
     return Film(path, fps or own, min(limit, num_frames), has_sound, limit)
 
 
@@ -79,15 +80,15 @@ def write_mp4(
 
     Frames are taken one by one. A side of odd length loses a pixel, since the codec takes even ones only."""
     path = Path(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+
+    def write(file: BinaryIO) -> None:
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-            temporary = Path(folder) / path.name
-            _encode(temporary, frames, fps, note, sound)
-            temporary.replace(path)
-    except OSError as error:
-        reason = " ".join(str(error).split())[:160]
-        raise OutputError(f"{path}: cannot be written ({reason}); choose another --out or free some space") from error
+            encoded = Path(folder) / path.name
+            _encode(encoded, frames, fps, note, sound)
+            with encoded.open("rb") as film:
+                shutil.copyfileobj(film, file)
+
+    write_atomic(path, write)
 
 
 def _encode(path: Path, frames: Iterable[NDArray[np.uint8]], fps: float, note: str, sound: Path | None) -> None:

@@ -18,8 +18,12 @@ def motion_between(inverted: Tensor, edited: Tensor) -> Tensor:
     before, after = (_luminance(image) for image in (inverted, edited))
     rows, columns = optical_flow_tvl1(after, before, attachment=ATTACHMENT)
     flow = torch.from_numpy(np.stack([columns, rows]) / FLOW_SIDE).float()
-    margin = SMOOTHING // 2
-    return F.avg_pool2d(F.pad(flow[None], [margin] * 4, mode="replicate"), SMOOTHING, stride=1)[0]
+    return box_filter(flow[None], SMOOTHING)[0]
+
+
+def box_filter(image: Tensor, side: int) -> Tensor:
+    """Return the mean of the `side` x `side` pixels (odd) around each of an image [1, C, R, R], its border repeated."""
+    return F.avg_pool2d(F.pad(image, [side // 2] * 4, mode="replicate"), side, stride=1)
 
 
 def move_pixels(image: Tensor, flow: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from inversion.faces.align import quad_side
-from inversion.faces.flow import FLOW_SIDE, motion_between, move_pixels, resize
+from inversion.faces.flow import FLOW_SIDE, box_filter, motion_between, move_pixels, resize
 from stylegan_core.errors import ConfigError
 from stylegan_core.images import to_tensor, to_uint8
 
@@ -19,10 +19,8 @@ MODES = ("auto", "full", "delta", "warp", "none")
 MASK_CENTRE = (0.5, 0.5)  # of the soft ellipse, in units of the aligned face
 MASK_RADII = (0.47, 0.49)
 MASK_FEATHER = 0.35  # share of the radius over which the mask falls to zero
-FOREIGN = (
-    0.15  # change of a place, in [-1, 1] and not by motion, from which on the photo's detail does not belong there
-)
-NEAR = 3  # pixels, of `FLOW_SIDE`, around it over which the change is averaged
+FOREIGN = 0.15  # change, in [-1, 1] and not by motion, of a place to which the photo's detail no longer belongs
+PLACE = 7  # side in pixels, of `FLOW_SIDE`, of the square over which the change is averaged
 CELLS = 12  # across a face: light and colour coarser than these stay the photo's
 
 
@@ -65,8 +63,8 @@ def paste_face(
     `inverted` [1, 3, R, R] is the unedited render. `full` blends the rendered face itself. `delta` adds the difference
     of the renders and so keeps the photo's own detail. `warp` moves the photo's pixels by the motion between the
     renders first, and adds the difference that motion does not explain; where that is large, as where lips close over
-    teeth, the fine detail is the render's. Pixels outside the mask stay bit-identical,
-    and so does the whole photo under `delta` and `warp` where the renders are equal."""
+    teeth, the fine detail is the render's. Pixels outside the mask stay bit-identical, and so does the whole photo
+    under `delta` and `warp` where the renders are equal."""
     rgb, results = paste_faces(rgb, [FaceEdit(quad, edited, inverted)], mode)
     return results[0]
 
@@ -203,8 +201,8 @@ def _foreign(unexplained: Tensor) -> Tensor:
     """Return in 0..1 how little the photo's detail belongs into the edited face [1, 1, r, r]: teeth, under closed lips.
 
     `unexplained` [1, 3, r, r] is the change that no motion explains."""
-    change = F.pad(unexplained.abs().mean(dim=1, keepdim=True), [NEAR] * 4, mode="replicate")
-    return 1 - (-(F.avg_pool2d(change, 2 * NEAR + 1, 1) / FOREIGN).square()).exp()
+    change = box_filter(unexplained.abs().mean(dim=1, keepdim=True), PLACE)
+    return 1 - (-(change / FOREIGN).square()).exp()
 
 
 def _fine(image: Tensor, side: float) -> Tensor:
