@@ -13,7 +13,7 @@ from inversion.batch.runner import MANIFEST, in_use, run
 from stylegan_core.checkpoints.load import load_generator
 from stylegan_core.console import Console
 from stylegan_core.errors import OutputError
-from stylegan_core.images import write_text
+from stylegan_core.files import write_text
 from stylegan_core.locking import locked
 
 

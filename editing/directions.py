@@ -14,7 +14,7 @@ from inversion.latents import read_npz
 from stylegan_core.assets import asset_path
 from stylegan_core.checkpoints.load import load_generator
 from stylegan_core.errors import LatentError, LatentMismatchError
-from stylegan_core.images import write_atomic
+from stylegan_core.files import write_atomic
 
 
 @dataclass(frozen=True)

@@ -21,9 +21,10 @@ from editing.sheets import latent_of_code
 from inversion.delta import blend_deltas
 from inversion.latents import Latent, save_latent
 from stylegan_core.errors import ConfigError
+from stylegan_core.files import write_atomic
 from stylegan_core.films import write_mp4
 from stylegan_core.generate import class_label, generate_ws, render
-from stylegan_core.images import labelled_row, to_uint8, write_atomic, write_png
+from stylegan_core.images import labelled_row, to_uint8, write_png
 from stylegan_core.seeds import latents_from_seeds, parse_seeds
 
 NOTE = "Synthetic images made by a generative network (Invertigo); not a photograph."

@@ -19,7 +19,8 @@ from inversion.faces.paste import FaceEdit, PasteResult, paste_faces
 from inversion.invert import DIFFERENCE_GAIN, difference_picture
 from inversion.latents import Latent, save_latent
 from stylegan_core.errors import ImageError
-from stylegan_core.images import Photo, labelled_row, read_bytes, read_photo, to_uint8, write_png, write_text
+from stylegan_core.files import read_bytes, write_text
+from stylegan_core.images import Photo, labelled_row, read_photo, to_uint8, write_png
 
 NOTE = "Edited by a generative network (Invertigo): not an unaltered photograph."
 

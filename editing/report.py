@@ -18,7 +18,8 @@ from inversion.faces.align import align_face
 from inversion.latents import load_latent
 from stylegan_core.console import Console
 from stylegan_core.errors import ToolkitError
-from stylegan_core.images import read_photo, to_uint8, write_atomic
+from stylegan_core.files import write_atomic
+from stylegan_core.images import read_photo, to_uint8
 
 SIDE = 96  # pixels of a thumbnail
 QUALITY = 82

@@ -27,7 +27,8 @@ from stylegan_core.console import Console
 from stylegan_core.devices import fit_threads, pick_device
 from stylegan_core.errors import ConfigError
 from stylegan_core.features.perceptual import PerceptualDistance, load_perceptual
-from stylegan_core.images import Photo, labelled_row, read_photo, to_uint8, write_png, write_text
+from stylegan_core.files import write_text
+from stylegan_core.images import Photo, labelled_row, read_photo, to_uint8, write_png
 
 STARTS = ("auto", "encoder", "w_avg")
 SPACE_OF = {"reference": "w", "image2stylegan": "w+"}  # of methods that take no --space

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from inversion.delta import Delta, check_delta, pack_delta, unpack_delta
 from stylegan_core.errors import LatentError, LatentMismatchError
-from stylegan_core.images import write_atomic
+from stylegan_core.files import write_atomic
 
 MAX_BYTES = 512 << 20  # of all arrays together, unpacked
 MAX_WS, MAX_W_DIM = 128, 16_384

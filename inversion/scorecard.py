@@ -27,7 +27,8 @@ from stylegan_core.console import Console
 from stylegan_core.devices import pick_device
 from stylegan_core.errors import ConfigError
 from stylegan_core.features.perceptual import PerceptualDistance, load_perceptual
-from stylegan_core.images import labelled_grid, to_uint8, write_png, write_text
+from stylegan_core.files import write_text
+from stylegan_core.images import labelled_grid, to_uint8, write_png
 from stylegan_core.metrics.evaluate import collect
 from stylegan_core.metrics.extractors import get_extractor
 from stylegan_core.metrics.frechet import frechet_distance

@@ -47,3 +47,8 @@ class DatasetError(ToolkitError):
 
 class TrainingError(ToolkitError):
     """A training run that cannot start or go on."""
+
+
+def one_line(error: BaseException) -> str:
+    """Give an error's text as one line of at most 200 characters; its type's name where it has none."""
+    return " ".join(str(error).split())[:200] or type(error).__name__

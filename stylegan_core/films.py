@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stylegan_core.errors import ConfigError, ImageError
-from stylegan_core.images import SUFFIXES, read_photo, write_atomic
+from stylegan_core.files import write_atomic
+from stylegan_core.images import SUFFIXES, read_photo
 
 MAX_FRAMES = 3000
 FOLDER_FPS = 25.0  # of a folder of pictures, which does not say

@@ -2,13 +2,10 @@
 
 import hashlib
 import io
-import os
-import tempfile
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -16,10 +13,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont, ImageOps, PngImagePlugin, UnidentifiedImageError
 from torch import Tensor
 
-from stylegan_core.errors import ImageError, OutputError
+from stylegan_core.errors import ImageError, one_line
+from stylegan_core.files import MAX_FILE_BYTES, read_bytes, write_atomic
 
 MAX_PIXELS = 150_000_000  # larger photos are refused before they are decoded
-MAX_FILE_BYTES = 1 << 30
 MIN_SIDE = 8
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm")
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
@@ -51,7 +48,7 @@ def decode_photo(data: bytes, path: Path, max_pixels: int = MAX_PIXELS) -> Photo
     try:
         image = _decode(data, path, max_pixels)
     except (OSError, ValueError, SyntaxError, EOFError, TypeError, IndexError, KeyError) as error:
-        raise ImageError(f"{path}: not a readable image ({_one_line(error)}); give a JPEG, PNG or WebP file") from error
+        raise ImageError(f"{path}: not a readable image ({_reason(error)}); give a JPEG, PNG or WebP file") from error
     icc = image.info.get("icc_profile") if image.mode in ("RGB", "RGBA", "L", "LA") else None
     alpha = None
     if "A" in image.getbands() or "transparency" in image.info:
@@ -61,20 +58,6 @@ def decode_photo(data: bytes, path: Path, max_pixels: int = MAX_PIXELS) -> Photo
     rgb = np.asarray(_to_8_bit(image).convert("RGB"))
     grayscale = grayscale or bool((rgb[..., :1] == rgb).all())
     return Photo(rgb, path, hashlib.sha256(data).hexdigest(), alpha, grayscale, icc)
-
-
-def read_bytes(path: Path, max_bytes: int = MAX_FILE_BYTES) -> bytes:
-    """Read a regular file of at most `max_bytes`; raises `ImageError`."""
-    try:
-        if not path.exists():
-            raise ImageError(f"{path}: no such file; check the path")
-        if not path.is_file():
-            raise ImageError(f"{path}: not a file; give the path of an image")
-        if path.stat().st_size > max_bytes:
-            raise ImageError(f"{path}: {path.stat().st_size:,} bytes, more than the {max_bytes:,} that are read")
-        return path.read_bytes()
-    except (OSError, ValueError) as error:
-        raise ImageError(f"{path}: cannot be read ({_one_line(error)}); check its permissions") from error
 
 
 def _decode(data: bytes, path: Path, max_pixels: int) -> Image.Image:
@@ -107,10 +90,8 @@ def _to_8_bit(image: Image.Image) -> Image.Image:
     return image
 
 
-def _one_line(error: BaseException) -> str:
-    if isinstance(error, UnidentifiedImageError):
-        return "its first bytes are of no image format"
-    return " ".join(str(error).split())[:200] or type(error).__name__
+def _reason(error: BaseException) -> str:
+    return "its first bytes are of no image format" if isinstance(error, UnidentifiedImageError) else one_line(error)
 
 
 def to_tensor(rgb: NDArray[np.uint8]) -> Tensor:
@@ -127,35 +108,6 @@ def to_uint8(images: Tensor) -> NDArray[np.uint8]:
         images = images.repeat(1, 3, 1, 1)
     scaled = (images[:, :3].nan_to_num(0.0) * 127.5 + 127.5).round().clamp(0, 255)
     return scaled.to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
-
-
-def write_atomic(path: str | Path, write: Callable[[BinaryIO], object]) -> None:
-    """Call `write(file)` on a temporary file beside `path`, then rename it; raises `OutputError`.
-
-    A failure of any kind leaves `path` as it was and no temporary file behind."""
-    path = Path(path)
-    temporary = ""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".tmp")
-        with os.fdopen(handle, "wb") as file:
-            write(file)
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
-        os.replace(temporary, path)
-        temporary = ""
-    except OSError as error:
-        reason = error.strerror or _one_line(error)
-        raise OutputError(f"{path}: cannot be written ({reason}); choose another --out or free some space") from error
-    finally:
-        if temporary:
-            Path(temporary).unlink(missing_ok=True)
-
-
-def write_text(path: str | Path, text: str) -> None:
-    """Write UTF-8 text atomically."""
-    write_atomic(path, lambda file: file.write(text.encode()))
 
 
 def write_png(

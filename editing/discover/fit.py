@@ -27,7 +27,7 @@ from stylegan_core.checkpoints.load import load_generator
 from stylegan_core.console import Console
 from stylegan_core.devices import pick_device
 from stylegan_core.errors import ConfigError
-from stylegan_core.images import write_atomic
+from stylegan_core.files import write_atomic
 
 TINY = 1e-30  # probabilities below it count as it
 REFINE_FROM = 3.0  # length, in standard deviations of W, at which a refinement starts

@@ -11,7 +11,8 @@ from editing.render import NOTE, write_photo
 from editing.studio.session import SECOND, Session
 from inversion.latents import save_latent
 from stylegan_core.errors import ConfigError
-from stylegan_core.images import to_uint8, write_png, write_text
+from stylegan_core.files import write_text
+from stylegan_core.images import to_uint8, write_png
 
 
 def export(session: Session, what: str) -> Path:

@@ -25,7 +25,8 @@ from inversion.latents import Latent, save_latent
 from stylegan_core.checkpoints.load import load_generator
 from stylegan_core.devices import pick_device
 from stylegan_core.errors import ConfigError
-from stylegan_core.images import Photo, decode_photo, read_bytes, to_uint8
+from stylegan_core.files import read_bytes
+from stylegan_core.images import Photo, decode_photo, to_uint8
 
 MAX_PIXELS = 60_000_000  # of a photo in the page
 SECOND = "second.npz"  # the second photo's code, beside the recipe

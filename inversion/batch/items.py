@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from stylegan_core.images import MAX_FILE_BYTES, MAX_PIXELS
+from stylegan_core.files import MAX_FILE_BYTES
+from stylegan_core.images import MAX_PIXELS
 
 WORK = ".work"  # below the output folder: items are written there, then moved to their place
 

@@ -12,7 +12,7 @@ from stylegan_core.checkpoints.load import find_checkpoint, load_checkpoint
 from stylegan_core.checkpoints.native import Description, save_snapshot, write_safetensors
 from stylegan_core.checkpoints.rosinality import filter_kernel, to_rosinality
 from stylegan_core.errors import CheckpointError, OutputError
-from stylegan_core.images import write_atomic
+from stylegan_core.files import write_atomic
 from stylegan_core.networks.configs import StyleGAN2Config, StyleGAN3Config
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from stylegan_core.checkpoints.assemble import Checkpoint, assemble, fingerprint
 from stylegan_core.checkpoints.nvidia import load_plain
 from stylegan_core.errors import CheckpointError, ConfigError
-from stylegan_core.images import write_atomic
+from stylegan_core.files import write_atomic
 from stylegan_core.networks.configs import config_from_dict, config_to_dict
 from stylegan_core.networks.protocol import Alignment, CheckpointMeta
 

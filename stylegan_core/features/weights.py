@@ -11,7 +11,7 @@ import torch
 from tqdm import tqdm
 
 from stylegan_core.errors import WeightsUnavailableError
-from stylegan_core.images import write_atomic
+from stylegan_core.files import write_atomic
 
 
 @dataclass(frozen=True)

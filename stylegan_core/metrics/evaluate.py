@@ -13,7 +13,7 @@ from stylegan_core.checkpoints import load_generator
 from stylegan_core.devices import pick_device
 from stylegan_core.errors import ConfigError
 from stylegan_core.features.perceptual import load_perceptual
-from stylegan_core.images import write_text
+from stylegan_core.files import write_text
 from stylegan_core.metrics.config import SCORES, EvaluateConfig
 from stylegan_core.metrics.extractors import Extractor, get_extractor
 from stylegan_core.metrics.frechet import FeatureStatistics, frechet_distance

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from stylegan_core.errors import ConfigError
-from stylegan_core.images import to_uint8, write_png, write_text
+from stylegan_core.files import write_text
+from stylegan_core.images import to_uint8, write_png
 from stylegan_core.seeds import generator_for
 
 LOG_FILE = "log.jsonl"
