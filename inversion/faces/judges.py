@@ -21,6 +21,7 @@ FACE_REGION = (0.252, 0.3142, 0.748, 0.8102)  # left, top, right, bottom in unit
 EYE_TO_MOUTH = 1 / 3.6  # in units of the FFHQ quad's side, where the face's height sets that side
 
 Weights = dict[str, Tensor]
+Region = tuple[float, float, float, float]  # left, top, right, bottom
 
 
 @dataclass(frozen=True)
@@ -110,9 +111,9 @@ def judge_crop(faces: Tensor, alignment: Alignment, size: int) -> Tensor:
     return crop.clamp(-1, 1) * 127.5 + 127.5 - torch.tensor(MEAN_RGB, device=faces.device)[:, None, None]
 
 
-def judge_region(alignment: Alignment) -> tuple[float, float, float, float]:
-    """Return the judges' region (left, top, right, bottom) in units of a face aligned by `alignment`."""
-    left, top, right, bottom = FACE_REGION
+def judge_region(alignment: Alignment, region: Region = FACE_REGION) -> Region:
+    """Return a region (left, top, right, bottom) of the FFHQ quad in units of a face aligned by `alignment`."""
+    left, top, right, bottom = region
     centre = 0.5 + alignment.crop_shift * EYE_TO_MOUTH
     vertical = [0.5 + (edge - centre) / alignment.crop_scale for edge in (top, bottom)]
     horizontal = [0.5 + (edge - 0.5) / alignment.crop_scale for edge in (left, right)]

@@ -75,5 +75,13 @@ def fingerprint(state: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
+def synthesis_fingerprint(state: Mapping[str, Tensor]) -> str:
+    """Return the SHA-256 (hex) of a generator's synthesis weights alone, from a state dict under our names.
+
+    The mapping network, the mean of W and the noise inputs, which tools store or estimate differently, do not count."""
+    kept = {n: t for n, t in state.items() if n.startswith("synthesis.") and not n.endswith("noise_const")}
+    return fingerprint(kept)
+
+
 def _some(names: list[str], most: int = 4) -> str:
     return ", ".join(names[:most]) + (", ..." if len(names) > most else "")

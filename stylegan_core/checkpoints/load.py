@@ -1,6 +1,7 @@
 """The one door for checkpoints: find the file, recognise its format, load it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from stylegan_core.assets import asset_path
 from stylegan_core.checkpoints.assemble import Checkpoint
-from stylegan_core.checkpoints.native import load_safetensors
+from stylegan_core.checkpoints.native import load_safetensors, read_safetensors
 from stylegan_core.checkpoints.nvidia import is_nvidia, load_nvidia, load_plain
 from stylegan_core.checkpoints.rosinality import decoder_state, is_rosinality, load_psp, load_rosinality
 from stylegan_core.checkpoints.tensorflow import find_tensorflow, load_tensorflow
@@ -30,9 +31,25 @@ def load_generator(path_or_name: str | Path, device: str | torch.device = "cpu")
 def load_checkpoint(path_or_name: str | Path) -> Checkpoint:
     """Load all of a checkpoint on the CPU: generator, discriminator where there is one, and what is known of them."""
     path = find_checkpoint(path_or_name)
-    try:
+    with _named(path):
         kind = sniff(path)
         return load_safetensors(path) if kind == "safetensors" else interpret(path, READERS[kind](path))
+
+
+def read_content(path: Path) -> Any:
+    """Return what a pickle or torch file holds as plain values, nothing of it executed; raises `CheckpointError`."""
+    with _named(path):
+        kind = sniff(path)
+        if kind == "safetensors":
+            return read_safetensors(path)[0]
+        return READERS[kind](path)
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Let every failure to make sense of a file be a `CheckpointError` that names it."""
+    try:
+        yield
     except CheckpointError as error:
         if str(error).startswith(str(path)):
             raise

@@ -1,7 +1,7 @@
 """Checkpoints of rosinality's stylegan2-pytorch, and of pSp and e4e, whose decoder is that network."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +89,7 @@ def is_rosinality(state: Mapping[str, Any]) -> bool:
 
 def load_rosinality(path: Path, content: Mapping[str, Any], state: Mapping[str, Tensor]) -> Checkpoint:
     """Build the generator `state` (and `d`, where it is there) of a rosinality file with the given `content`."""
-    generator = _generator(state, content.get("latent_avg"))
+    generator = generator_weights(state, content.get("latent_avg"))
     d_state, discriminator = content.get("d"), None
     if isinstance(d_state, Mapping) and "final_linear.1.weight" in d_state:
         discriminator = _discriminator({k: v for k, v in d_state.items() if isinstance(v, Tensor)})
@@ -106,11 +106,16 @@ def decoder_state(content: Any) -> dict[str, Tensor] | None:
 
 
 def load_psp(path: Path, content: Mapping[str, Any], state: Mapping[str, Tensor]) -> Checkpoint:
-    """Build the decoder of a pSp or e4e file; its encoder is left aside."""
-    return finish(path, "psp", _generator(state, content.get("latent_avg")))
+    """Build the decoder of a pSp, e4e or ReStyle file, which remembers the file where there is an encoder in it."""
+    checkpoint = finish(path, "psp", generator_weights(state, content.get("latent_avg")))
+    if any(str(name).startswith("encoder.") for name in content["state_dict"]):
+        meta = replace(checkpoint.meta, encoder=str(path.resolve()))
+        checkpoint.generator.meta = meta
+        return replace(checkpoint, meta=meta)
+    return checkpoint
 
 
-def _generator(state: Mapping[str, Tensor], latent_avg: Any) -> Weights:
+def generator_weights(state: Mapping[str, Tensor], latent_avg: Any = None) -> Weights:
     """Rename a rosinality generator; its widths come from the shapes."""
     num_layers = len([name for name in state if name.startswith("style.") and name.endswith(".weight")])
     num_blocks = len([name for name in state if name.startswith("to_rgbs.") and name.endswith(".conv.weight")])

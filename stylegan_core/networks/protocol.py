@@ -25,6 +25,7 @@ class CheckpointMeta:
     alignment: Alignment = Alignment()
     licence: str = ""  # licence note found in the file
     training: dict[str, Any] = field(default_factory=dict)  # kimg, data, augment_p where known
+    encoder: str = ""  # file of the encoder that came with it (pSp, e4e, ReStyle); empty: none
 
 
 class Generator(Protocol):
