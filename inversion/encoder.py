@@ -1,7 +1,7 @@
 """Guess starting codes from faces: the linear encoder that ships, or one trained for any generator."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -12,8 +12,10 @@ from safetensors import safe_open
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from inversion.encoders.guess import FieldGuess
 from inversion.task import Task
 from stylegan_core.assets import asset_path
+from stylegan_core.checkpoints.load import sniff
 from stylegan_core.checkpoints.native import read_safetensors, write_safetensors
 from stylegan_core.errors import CheckpointError, LatentMismatchError
 from stylegan_core.features.perceptual import UNCALIBRATED, PerceptualDistance, load_perceptual
@@ -109,21 +111,22 @@ def resized(images: Tensor, side: int) -> Tensor:
 class LoadedEncoder:
     """An encoder, and the curvature of the loss around its guesses where the file has it."""
 
-    network: Encoder
+    network: Encoder | None  # None where it is one of the field's
     curvature: dict[str, Tensor]  # `directions` [K, num_ws * w_dim] and `values` [K]; or empty
     report: dict[str, Any]
+    guess_ws: Callable[[Tensor], Tensor]  # targets [N, C, R, R] in [-1, 1] -> [N, num_ws, w_dim]
+    guess_w: Callable[[Tensor], Tensor]  # -> [N, w_dim]
 
 
 def guess_codes(generator: Any, targets: Tensor, encoder: str = "") -> Tensor | None:
     """Return starting codes [N, num_ws, w_dim] for targets [N, C, R, R] in [-1, 1].
 
-    `encoder` names a file; without one it is the encoder shipped for this generator (by fingerprint), if any."""
+    `encoder` names a file; without one it is the encoder that came with this generator, if any."""
     loaded = find_encoder(generator, encoder)
     if loaded is None:
         return None
     with torch.no_grad():
-        ws: Tensor = loaded.network(targets)
-    return ws
+        return loaded.guess_ws(targets)
 
 
 def with_encoder(task: Task, encoder: str = "") -> Task:
@@ -134,21 +137,26 @@ def with_encoder(task: Task, encoder: str = "") -> Task:
 
 
 def guess_w(generator: Any, targets: Tensor) -> Tensor:
-    """Return the shipped linear encoder's codes w [N, w_dim], which stay in W, for targets [N, C, R, R] in [-1, 1].
+    """Return codes w [N, w_dim], which stay in W, for targets [N, C, R, R] in [-1, 1].
 
+    They are the shipped linear encoder's, or the mean over layers of one of the field that came with the generator.
     Raises `LatentMismatchError` where none ships for this generator."""
     loaded = find_encoder(generator)
     if loaded is None:
         raise LatentMismatchError(f"no encoder ships for {generator.meta.name}; train one: `invertigo encoder train`")
     with torch.no_grad():
-        return loaded.network.linear(targets)
+        return loaded.guess_w(targets)
 
 
 def find_encoder(generator: Any, encoder: str = "") -> LoadedEncoder | None:
-    """Return the encoder in the file `encoder`, or the one shipped for this generator; None where there is none.
+    """Return the encoder in the file `encoder`, or the one that came with this generator; None where there is none.
 
-    Raises `LatentMismatchError` for one that was trained for another generator."""
+    Those are ours by the generator's fingerprint, and pSp's, e4e's or ReStyle's in the generator's own file. Raises
+    `LatentMismatchError` for one that was trained for another generator."""
     fingerprint = generator.meta.fingerprint
+    file = Path(encoder or generator.meta.encoder)
+    if file.is_file() and sniff(file) != "safetensors":
+        return field_encoder(generator, file)
     paths = (Path(encoder),) if encoder else shipped_encoders().get(fingerprint, ())
     if not paths:
         return None
@@ -219,4 +227,11 @@ def load_encoder(
     except (KeyError, ValueError, TypeError, RuntimeError, AttributeError) as error:
         raise CheckpointError(f"{paths[0]}: not an encoder ({' '.join(str(error).split())[:160]})") from error
     network.eval().requires_grad_(False).to(device)
-    return LoadedEncoder(network, {n: t.float().to(device) for n, t in curvature.items()}, report), fingerprints
+    curvature = {name: tensor.float().to(device) for name, tensor in curvature.items()}
+    return LoadedEncoder(network, curvature, report, network, network.linear), fingerprints
+
+
+def field_encoder(generator: Any, path: Path) -> LoadedEncoder:
+    """Return the encoder of a pSp, e4e or ReStyle file for its generator; raises `LatentMismatchError`."""
+    guess = FieldGuess(generator, path)
+    return LoadedEncoder(None, {}, guess.report, guess, lambda targets: guess(targets).mean(dim=1))

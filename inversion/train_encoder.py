@@ -73,11 +73,9 @@ def check_encoder_options(config: EncoderConfig, data: ImageDataset | None) -> N
 
 def start_encoder(generator: Any, config: EncoderConfig) -> Encoder:
     """Return an encoder whose linear part is the shipped one's, or a ridge regression on samples."""
-    shipped = find_encoder(generator)
-    if shipped is not None:
-        linear_side = shipped.network.shape.linear_side
-    else:
-        linear_side = min(LINEAR_SIDE, generator.img_resolution)
+    found = find_encoder(generator)
+    shipped = found.network if found else None
+    linear_side = shipped.shape.linear_side if shipped is not None else min(LINEAR_SIDE, generator.img_resolution)
     torch_state = torch.get_rng_state()
     torch.manual_seed(config.seed)  # the layers' own initialisation draws from the global stream, which is put back
     hidden = HIDDEN if config.steps else 0
@@ -86,7 +84,7 @@ def start_encoder(generator: Any, config: EncoderConfig) -> Encoder:
     torch.set_rng_state(torch_state)
     network.w_std.copy_(w_statistics(generator)[1])
     if shipped is not None:
-        matrices = shipped.network.mean, shipped.network.projection, shipped.network.shift
+        matrices = shipped.mean, shipped.projection, shipped.shift
     else:
         matrices = fit_linear(generator, linear_side, config)
     for buffer, matrix in zip((network.mean, network.projection, network.shift), matrices, strict=True):

@@ -97,7 +97,7 @@ def backbone_shape(state: Mapping[str, Tensor]) -> BackboneShape:
     """Read the backbone's shape from its weights; raises `CheckpointError` for another network's."""
     try:
         stem, in_channels = state["input_layer.0.weight"].shape[:2]
-        outputs = []
+        outputs: list[int] = []
         while (first := state.get(f"body.{len(outputs)}.res_layer.1.weight")) is not None:
             outputs.append(first.shape[0])
             if len(outputs) > MAX_UNITS or max(first.shape) > MAX_CHANNELS:

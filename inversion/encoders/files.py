@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +33,10 @@ class Kind:
 
 
 KINDS = {
-    "GradualStyleEncoder": Kind("pSp", lambda *parts: PyramidEncoder(*parts, progressive=False)),
-    "Encoder4Editing": Kind("e4e", lambda *parts: PyramidEncoder(*parts, progressive=True)),
-    "BackboneEncoder": Kind("ReStyle-pSp", lambda *parts: FlatEncoder(*parts, progressive=False), True),
-    "ProgressiveBackboneEncoder": Kind("ReStyle-e4e", lambda *parts: FlatEncoder(*parts, progressive=True), True),
+    "GradualStyleEncoder": Kind("pSp", partial(PyramidEncoder, progressive=False)),
+    "Encoder4Editing": Kind("e4e", partial(PyramidEncoder, progressive=True)),
+    "BackboneEncoder": Kind("ReStyle-pSp", partial(FlatEncoder, progressive=False), True),
+    "ProgressiveBackboneEncoder": Kind("ReStyle-e4e", partial(FlatEncoder, progressive=True), True),
     "BackboneEncoderUsingLastLayerIntoW": Kind("pSp-W", lambda shape, w_dim, _: MeanEncoder(shape, w_dim)),
 }
 ALIASES = {"SingleStyleCodeEncoder": "BackboneEncoderUsingLastLayerIntoW"}  # e4e's name for it
@@ -99,6 +100,7 @@ def options_of(content: Mapping[str, Any]) -> dict[str, Any]:
 
 def encoder_type(options: Mapping[str, Any], weights: Mapping[str, Tensor], path: Path) -> str:
     """Return the key in `KINDS` of a file's encoder: what its options name, as far as the weights agree."""
+    fitting: tuple[str, ...]
     if "latlayer1.weight" in weights:
         fitting = ("GradualStyleEncoder", "Encoder4Editing")
     elif "styles.0.linear.weight" in weights:

@@ -1,6 +1,5 @@
 """Codes for aligned faces, by an encoder of the field and the generator it was trained with."""
 
-from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from torch.nn import functional as F
 
 from inversion.encoders.files import EncoderFile, load_encoder_file
 from stylegan_core.checkpoints.assemble import synthesis_fingerprint
-from stylegan_core.errors import LatentMismatchError
+from stylegan_core.errors import CheckpointError, LatentMismatchError
 from stylegan_core.networks.protocol import Alignment
 
 SIDE = 256  # pixels of the encoders' input
@@ -21,13 +20,22 @@ TOLERANCE = 1e-3  # of the alignment's numbers
 _fingerprints: dict[str, str] = {}  # of synthesis weights, by the generator's fingerprint
 
 
-def field_encoder(generator: Any, path: Path) -> Callable[[Tensor], Tensor]:
-    """Return a function from targets [N, C, R, R] in [-1, 1] to ws [N, num_ws, w_dim] for `generator`.
+class FieldGuess:
+    """Targets [N, C, R, R] in [-1, 1] -> ws [N, num_ws, w_dim], by the encoder in a file, for a generator.
 
     Raises `LatentMismatchError` where the encoder was trained with another decoder, size of code, or crop."""
-    encoder = _load(path, generator.w_avg.device, path.stat().st_mtime_ns)
-    check_encoder(encoder, generator)
-    return lambda targets: guess(encoder, generator, targets)
+
+    def __init__(self, generator: Any, path: Path) -> None:
+        if not path.is_file():
+            raise CheckpointError(f"{path}: no such file; check the path of the encoder")
+        self.generator = generator
+        self.encoder = _load(path, generator.w_avg.device, path.stat().st_mtime_ns)
+        self.report = {"encoder": self.encoder.title, "file": path.name, "rounds": self.encoder.rounds}
+        check_encoder(self.encoder, generator)
+
+    def __call__(self, targets: Tensor) -> Tensor:
+        """Return ws [N, num_ws, w_dim]."""
+        return guess(self.encoder, self.generator, targets)
 
 
 def guess(encoder: EncoderFile, generator: Any, targets: Tensor) -> Tensor:
