@@ -36,19 +36,23 @@ class Judge:
 
 def expression_probabilities(faces: Tensor, alignment: Alignment) -> Tensor:
     """Return probabilities [N, 7] in the order of `EXPRESSIONS` for aligned faces [N, 3, R, R] in [-1, 1]."""
-    weights = _weights("face_expression_model", faces.device)
-    x = judge_crop(faces, alignment, 112) / 255
+    weights = load_weights("face_expression_model", faces.device)
+    return dense_features(judge_crop(faces, alignment, 112) / 255, weights).softmax(dim=1)
+
+
+def dense_features(x: Tensor, weights: Weights) -> Tensor:
+    """Run the expression and the landmark network up to their last layer, on [N, 3, 112, 112]."""
     for index in range(4):
         x = _dense_block(x, weights, f"dense{index}")
     pooled = F.avg_pool2d(x, 7, 2).flatten(1)
-    return (pooled @ weights["fc/weights"] + weights["fc/bias"]).softmax(dim=1)
+    return pooled @ weights["fc/weights"] + weights["fc/bias"]
 
 
 def identity_descriptor(faces: Tensor, alignment: Alignment) -> Tensor:
     """Return dlib-style descriptors [N, 128] of aligned faces [N, 3, R, R] in [-1, 1].
 
     The Euclidean distance of two is about .25 for one person's photos and .67 for two people's."""
-    weights = _weights("face_recognition_model", faces.device)
+    weights = load_weights("face_recognition_model", faces.device)
     x = judge_crop(faces, alignment, 150) / 256
     x = F.relu(_scaled_conv(x, weights, "conv32_down", stride=2, padding=0))
     x = F.max_pool2d(x, 3, 2)
@@ -65,7 +69,7 @@ def identity_distance(faces: Tensor, others: Tensor, alignment: Alignment) -> Te
 
 def age_and_gender(faces: Tensor, alignment: Alignment) -> tuple[Tensor, Tensor]:
     """Return ages [N] in years and probabilities [N] of `male` for aligned faces [N, 3, R, R] in [-1, 1]."""
-    weights = _weights("age_gender_model", faces.device)
+    weights = load_weights("age_gender_model", faces.device)
     x = judge_crop(faces, alignment, 112) / 255
     x = F.relu(_same(x, weights["entry_flow/conv_in/filters"], weights["entry_flow/conv_in/bias"], stride=2))
     x = _reduction_block(x, weights, "entry_flow/reduction_block_0", activate_first=False)
@@ -108,7 +112,12 @@ def judge_crop(faces: Tensor, alignment: Alignment, size: int) -> Tensor:
     left, top, right, bottom = (math.floor(edge * resolution + 1e-6) for edge in judge_region(alignment))
     crop = faces[:, :, max(top, 0) : bottom, max(left, 0) : right]
     crop = F.interpolate(crop, size=(size, size), mode="bilinear", antialias=True, align_corners=False)
-    return crop.clamp(-1, 1) * 127.5 + 127.5 - torch.tensor(MEAN_RGB, device=faces.device)[:, None, None]
+    return network_input(crop)
+
+
+def network_input(crops: Tensor) -> Tensor:
+    """Return crops [N, 3, r, r] in [-1, 1] as the networks take them: 0..255 less the mean."""
+    return crops.clamp(-1, 1) * 127.5 + 127.5 - torch.tensor(MEAN_RGB, device=crops.device)[:, None, None]
 
 
 def judge_region(alignment: Alignment, region: Region = FACE_REGION) -> Region:
@@ -121,7 +130,8 @@ def judge_region(alignment: Alignment, region: Region = FACE_REGION) -> Region:
 
 
 @lru_cache(maxsize=8)
-def _weights(name: str, device: torch.device) -> Weights:
+def load_weights(name: str, device: torch.device) -> Weights:
+    """Load a network of the assets in 32 bit."""
     state = load_file(asset_path(f"{name}.safetensors"), device=str(device))
     return {key: value.float() for key, value in state.items()}
 
