@@ -22,7 +22,6 @@ from editing.config import (
     TransferConfig,
 )
 from inversion.config import (
-    METHOD_STEPS,
     EncoderConfig,
     InvertConfig,
     ProjectionConfig,
@@ -30,6 +29,7 @@ from inversion.config import (
     TuneConfig,
     VideoConfig,
 )
+from inversion.methods import default_steps
 from stylegan_core.assets import DEFAULT_GENERATOR
 from stylegan_core.console import Console, end_on_interrupt_while_loading
 from stylegan_core.errors import ToolkitError
@@ -82,7 +82,7 @@ def out_option(default: str) -> Callable[..., Any]:
 def method_steps(invert: InvertConfig, projection: ProjectionConfig) -> ProjectionConfig:
     """Give the method its own number of steps where the command line names none."""
     default = click.get_current_context().get_parameter_source("steps") is click.core.ParameterSource.DEFAULT
-    return replace(projection, steps=METHOD_STEPS.get(invert.method, projection.steps)) if default else projection
+    return replace(projection, steps=default_steps(invert.method)) if default else projection
 
 
 def workshop(console: Console, out: str, edit: EditConfig, invert: InvertConfig, projection: ProjectionConfig) -> Any:

@@ -27,7 +27,7 @@ from inversion.encoder import guess_codes, with_encoder
 from inversion.faces.judges import EXPRESSIONS, expression_probabilities, identity_distance
 from inversion.invert import Inverter
 from inversion.losses import perceptual_features
-from inversion.methods import METHODS, WITH_ENCODER
+from inversion.methods import METHODS
 from inversion.scores import psnr
 from inversion.task import Projection, Task
 from stylegan_core.networks.configs import StyleGAN2Config, StyleGAN3Config
@@ -51,14 +51,14 @@ class Bench:
     def task(self, method: str, targets: Tensor, steps: int, **changes: Any) -> Task:
         """A task with what `invert --method` gives it: of the encoder's file all, or nothing."""
         task = Task(self.inverter.generator, targets, self.inverter.perceptual, ProjectionConfig(steps=steps))
-        if method in WITH_ENCODER:
+        if METHODS[method].uses_encoder:
             task = with_encoder(task, self.encoder)
         return replace(task, **changes)
 
     def timed(self, method: str, targets: Tensor, steps: int, **changes: Any) -> tuple[Projection, float]:
         """Run a method and time it."""
         began = time.perf_counter()
-        result = METHODS[method](self.task(method, targets, steps, **changes))
+        result = METHODS[method].search(self.task(method, targets, steps, **changes))
         return result, time.perf_counter() - began
 
 
@@ -105,11 +105,13 @@ def hybrid(bench: Bench) -> None:
     """`hybrid` in 50 steps beside `project` in 300, and what either makes of more; the encoder's guess alone."""
     generator, targets = bench.inverter.generator, bench.targets
     guess = guess_codes(generator, targets, bench.encoder)
-    lbfgs = ProjectionConfig(steps=300, optimiser="lbfgs")
+    lbfgs = ProjectionConfig(steps=300, optimizer="lbfgs")
     began = time.perf_counter()
     for target in targets:
         guess_codes(generator, target[None], bench.encoder)
-    report("encoder alone", bench, METHODS["hybrid"](bench.task("hybrid", targets, 0)), time.perf_counter() - began)
+    report(
+        "encoder alone", bench, METHODS["hybrid"].search(bench.task("hybrid", targets, 0)), time.perf_counter() - began
+    )
     report("hybrid 50", bench, *bench.timed("hybrid", targets, 50))
     report("project 300", bench, *bench.timed("project", targets, 300))
     report("  by L-BFGS", bench, *bench.timed("project", targets, 300, config=lbfgs))
@@ -182,7 +184,7 @@ def recover(bench: Bench) -> None:
         network.synthesis.register_forward_hook(lambda module, inputs, output, scale=scale: output * scale)
         config = ProjectionConfig(steps=100, space="w")
         began = time.perf_counter()
-        result = METHODS["project"](Task(network, target * scale, bench.inverter.perceptual, config))
+        result = METHODS["project"].search(Task(network, target * scale, bench.inverter.perceptual, config))
         seconds = time.perf_counter() - began
         with torch.no_grad():
             mean = network.synthesis(network.w_avg.expand(1, network.num_ws, -1))

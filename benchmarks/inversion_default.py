@@ -28,15 +28,11 @@ from inversion.encoder import find_encoder, guess_codes
 from inversion.faces.judges import EXPRESSIONS, expression_probabilities, identity_distance
 from inversion.invert import Inverter
 from inversion.project import project_task
+from inversion.scores import psnr
 from inversion.task import Task
 from stylegan_core.images import read_photo
 
 HAPPY = EXPRESSIONS.index("happy")
-
-
-def psnr(images: Tensor, targets: Tensor) -> Tensor:
-    """PSNR in dB, [N], of images clipped to [-1, 1]."""
-    return 10 * torch.log10(4 / (images.clamp(-1, 1) - targets).square().mean(dim=(1, 2, 3)))
 
 
 def happy(inverter: Inverter, images: Tensor) -> Tensor:

@@ -16,8 +16,9 @@ from editing.layers import parse_layers
 from editing.steps import KINDS, SEARCH_KEYS
 from editing.steps import EditStep as EditStep
 from inversion.batch.items import Limits
-from inversion.config import METHOD_STEPS, InvertConfig, ProjectionConfig, TuneConfig
+from inversion.config import InvertConfig, ProjectionConfig, TuneConfig
 from inversion.latents import MAX_WS
+from inversion.methods import default_steps
 from stylegan_core.errors import ConfigError
 from stylegan_core.options import option
 
@@ -74,6 +75,7 @@ TABLES: dict[str, tuple[type, ...]] = {
     "limits": (Limits,),
 }
 ELSEWHERE = {"batch": "the photos that share a search are --batch-size"}  # options that a recipe does not take
+RENAMED = {"optimiser": "optimizer"}
 ABOVE_ZERO = ("lr", "max_pixels", "max_bytes", "max_seconds", "max_faces", "max_strength")
 ANY_SIGN = ("strength", "truncate", "cutoff", "target", "seed")  # other numbers are 0 or more
 FACES = re.compile(r"all|[1-9]\d*|face\d+(\s*,\s*face\d+)*")
@@ -105,14 +107,14 @@ def parse_recipe(text: str, source: str = "recipe") -> Recipe:
         elif (table == "edit") != isinstance(value, list) or not all(isinstance(entry, dict) for entry in entries):
             mistakes.append((_line(lines, table), f"write it as {'[[edit]]' if table == 'edit' else f'[{table}]'}"))
         else:
+            entries = [_new_names(entry) for entry in entries]
             parts[table] = entries
             for index, entry in enumerate(entries):
                 mistakes += [(_line(lines, table, index, key), reason) for key, reason in _mistakes(table, entry)]
     if mistakes:
         raise ConfigError(f"{source}: " + "; ".join(f"line {line}: {reason}" for line, reason in sorted(mistakes)))
     invert = dict(parts.get("invert", [{}])[0])
-    if (method := invert.get("method")) in METHOD_STEPS:
-        invert.setdefault("steps", METHOD_STEPS[method])
+    invert.setdefault("steps", default_steps(invert.get("method", "auto")))
     return Recipe(
         invert=_make(InvertConfig, invert),
         projection=_make(ProjectionConfig, invert),
@@ -239,6 +241,11 @@ def _line(lines: Lines, table: str, index: int = 0, key: str = "") -> int:
     """Return the line of a key, else that of its table, however that is written."""
     places = ((table, index, key), ("", 0, f"{table}.{key}"), (table, index, ""), ("", 0, table))
     return next((lines[place] for place in places if place in lines), 1)
+
+
+def _new_names(entry: dict[str, Any]) -> dict[str, Any]:
+    """Return the entries of a table with the present names of options that had another."""
+    return {RENAMED.get(key, key): value for key, value in entry.items()}
 
 
 def _lines_of_keys(text: str) -> Lines:

@@ -2,37 +2,38 @@
 
 from dataclasses import dataclass
 
+from inversion.methods import METHOD_NAMES, USUAL_STEPS
 from stylegan_core.assets import DEFAULT_GENERATOR
-from stylegan_core.options import option
+from stylegan_core.options import Checked, option
 
 SPACES = ("w+", "w", "z")
 PRECISIONS = ("float32", "float16", "bfloat16")
-OPTIMISERS = ("auto", "adam", "lbfgs")
-METHODS = ("auto", "project", "hybrid", "tune", "reference", "image2stylegan")
-METHOD_STEPS = {"hybrid": 50, "reference": 1000, "image2stylegan": 5000}  # where the command names none
+OPTIMIZERS = ("auto", "adam", "lbfgs")
 
 
 @dataclass(frozen=True)
-class ProjectionConfig:
+class ProjectionConfig(Checked):
     """What `project` minimises and how."""
 
     space: str = option("w+", "latent space of the code", choices=SPACES)
-    steps: int = option(200, "optimiser steps at most; 0 keeps the starting code")
-    lambda_percept: float = option(1.0, "weight of the perceptual distance")
-    lambda_mse: float = option(50.0, "weight of the squared error a value, ||G(w) - I||^2 / N")
-    lambda_identity: float = option(0.0, "weight of the squared identity distance (faces)")
-    lambda_wplus: float = option(0.1, "weight of the squared spread of W+ around W, in units of the std of W")
-    lambda_noise: float = option(1e3, "weight of the noise inputs' autocorrelation")
-    optimiser: str = option(
+    steps: int = option(USUAL_STEPS, "optimizer steps at most; 0 keeps the starting code", least=0)
+    lambda_percept: float = option(1.0, "weight of the perceptual distance", least=0)
+    lambda_mse: float = option(50.0, "weight of the squared error a value, ||G(w) - I||^2 / N", least=0)
+    lambda_identity: float = option(0.0, "weight of the squared identity distance (faces)", least=0)
+    lambda_wplus: float = option(0.1, "weight of the squared spread of W+ around W, in units of the std of W", least=0)
+    lambda_noise: float = option(1e3, "weight of the noise inputs' autocorrelation", least=0)
+    optimizer: str = option(
         "auto", "adam, lbfgs (no noise inputs), or auto: lbfgs where an encoder knows the loss's curvature",
-        choices=OPTIMISERS,
+        choices=OPTIMIZERS, aliases=("--optimiser",),
     )  # fmt: skip
-    lr: float = option(0.1, "peak learning rate of Adam, in units of the std of W")
-    lr_noise: float = option(0.05, "peak learning rate of the noise inputs")
-    jitter: float = option(0.02, "initial noise on w, in units of the std of W, annealed to 0 over 75% of the steps")
+    lr: float = option(0.1, "peak learning rate of Adam, in units of the std of W", above=0)
+    lr_noise: float = option(0.05, "peak learning rate of the noise inputs", above=0)
+    jitter: float = option(
+        0.02, "initial noise on w, in units of the std of W, annealed to 0 over 75% of the steps", least=0
+    )
     optimise_noise: bool = option(True, "optimise noise inputs where the generator has them")
-    patience: int = option(50, "stop when the loss has not improved by --settled for so many steps; 0: never")
-    settled: float = option(0.002, "relative improvement that counts as one")
+    patience: int = option(50, "stop when the loss has not improved by --settled for so many steps; 0: never", least=0)
+    settled: float = option(0.002, "relative improvement that counts as one", least=0)
     seed: int = option(0, "seed of the jitter")
     precision: str = option(
         "float32", "of rendering and features while searching; codes stay 32 bit", choices=PRECISIONS
@@ -40,64 +41,72 @@ class ProjectionConfig:
 
 
 @dataclass(frozen=True)
-class TuneConfig:
+class TuneConfig(Checked):
     """How `tune` bends the generator to a face."""
 
-    tune_steps: int = option(400, "steps of the generator's tuning at most")
-    tune_lr: float = option(0.015, "peak learning rate of the weights' difference")
-    tune_mse: float = option(500.0, "weight of the squared error; --lambda-percept weighs the perceptual distance")
+    tune_steps: int = option(400, "steps of the generator's tuning at most", least=0)
+    tune_lr: float = option(0.015, "peak learning rate of the weights' difference", above=0)
+    tune_mse: float = option(
+        500.0, "weight of the squared error; --lambda-percept weighs the perceptual distance", least=0
+    )
     tune_psnr: float = option(38.0, "stop once the render is so close to the photo, in dB")
-    tune_size: float = option(0.1, "size of the stored difference at most, as a share of the generator's in 16 bit")
-    tune_locality: float = option(0.1, "weight of the change elsewhere in W, which keeps the generator what it is")
-    tune_edits: float = option(0.5, "weight of edits of the pivot changing what they changed before")
+    tune_size: float = option(
+        0.1, "size of the stored difference at most, as a share of the generator's in 16 bit", above=0, most=1
+    )
+    tune_locality: float = option(
+        0.1, "weight of the change elsewhere in W, which keeps the generator what it is", least=0
+    )
+    tune_edits: float = option(0.5, "weight of edits of the pivot changing what they changed before", least=0)
 
 
 @dataclass(frozen=True)
-class EncoderConfig:
+class EncoderConfig(Checked):
     """How an encoder is trained for a generator."""
 
     data: str = option("", "folder or zip of aligned images; empty: the generator's own samples alone")
     exclude: str = option("", "persons of the data's attributes.csv that are left out, comma-separated")
-    samples: int = option(4096, "generator samples for the closed-form part")
-    probes: int = option(1024, "backward passes that measure the loss's curvature, for --method hybrid")
-    steps: int = option(2000, "training steps of the network on top; 0: closed form only")
-    batch: int = option(8, "images a step, half of them samples where there is data")
-    lr: float = option(1e-3, "peak learning rate")
-    spread: float = option(0.1, "weight of the squared spread of W+ around W, in units of the std of W")
-    holdout: int = option(64, "images at the end of the data that are only scored")
+    samples: int = option(4096, "generator samples for the closed-form part", least=16)
+    probes: int = option(1024, "backward passes that measure the loss's curvature, for --method hybrid", least=0)
+    steps: int = option(2000, "training steps of the network on top; 0: closed form only", least=0)
+    batch: int = option(8, "images a step, half of them samples where there is data", least=1)
+    lr: float = option(1e-3, "peak learning rate", above=0)
+    spread: float = option(0.1, "weight of the squared spread of W+ around W, in units of the std of W", least=0)
+    holdout: int = option(64, "images at the end of the data that are only scored", least=0)
     seed: int = option(0, "seed of samples and order")
 
 
 @dataclass(frozen=True)
-class ScorecardConfig:
+class ScorecardConfig(Checked):
     """What a scorecard compares, and on which images."""
 
     data: str = option("", "folder or zip of aligned images")
     methods: str = option("project,hybrid,tune,reference", "methods to compare; METHOD:STEPS for other than its own")
-    images: int = option(8, "images at the end of the data, by name, that are scored")
+    images: int = option(8, "images at the end of the data, by name, that are scored", least=1)
     edits: str = option("smile,age,gender", "directions that judge the editability, where the generator has them")
     strength: float = option(1.0, "strength of those directions")
 
 
 @dataclass(frozen=True)
-class VideoConfig:
+class VideoConfig(Checked):
     """How a film is inverted and put together again."""
 
-    frames: int = option(0, "frames at most; 0: all, up to 3,000")
-    fps: float = option(0.0, "frames a second; 0: the film's own, or 25")
-    passes: int = option(60, "steps for each frame after the shared pivot is found")
-    chunk: int = option(8, "neighbouring frames optimised at a time")
-    temporal: float = option(0.5, "weight of the squared change from frame to frame, in units of the std of W")
-    smooth_quads: float = option(1.5, "smoothing of the face's place over time, in frames")
+    frames: int = option(0, "frames at most; 0: all, up to 3,000", least=0)
+    fps: float = option(0.0, "frames a second; 0: the film's own, or 25", least=0)
+    passes: int = option(60, "steps for each frame after the shared pivot is found", least=0)
+    chunk: int = option(8, "neighbouring frames optimised at a time", least=1)
+    temporal: float = option(0.5, "weight of the squared change from frame to frame, in units of the std of W", least=0)
+    smooth_quads: float = option(1.5, "smoothing of the face's place over time, in frames", least=0)
     paste: str = option("auto", "how the face goes back: auto, full, delta, warp, or none (the face alone)")
 
 
 @dataclass(frozen=True)
-class InvertConfig:
+class InvertConfig(Checked):
     """Which generator, which faces, and where to start."""
 
     generator: str = option(DEFAULT_GENERATOR, "checkpoint file, or name of an embedded generator")
-    method: str = option("auto", "how the code is found; auto: hybrid with an encoder, else project", choices=METHODS)
+    method: str = option(
+        "auto", "how the code is found; auto: hybrid with an encoder, else project", choices=METHOD_NAMES
+    )
     faces: str = option("1", "faces of each photo: all, N (the N largest), or names such as face0,face2")
     align: bool = option(True, "find and align faces; --no-align takes the picture as an aligned face")
     start: str = option(
@@ -105,6 +114,8 @@ class InvertConfig:
     )
     encoder: str = option("", "encoder file (`invertigo encoder train`) to start from; empty: the shipped one")
     mask: str = option("", "picture of the photo's size, white where the face is visible; the rest is not matched")
-    batch: int = option(1, "faces searched for at a time; results differ from those of single searches by rounding")
+    batch: int = option(
+        1, "faces searched for at a time; results differ from those of single searches by rounding", least=1
+    )
     perceptual: str = option("auto", "perceptual features: auto, vgg, alex, squeeze, squeeze-uncalibrated")
     device: str = option("auto", "auto, cpu, cuda or mps")

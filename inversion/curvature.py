@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 
 from inversion.config import ProjectionConfig
-from inversion.losses import perceptual_features
+from inversion.objective import Objective, Weights
 from inversion.state import State, pack_streams, unpack_streams
 from inversion.statistics import class_labels, sample_z, w_statistics
 from stylegan_core.features.perceptual import PerceptualDistance
+from stylegan_core.networks.protocol import Generator
 from stylegan_core.seeds import generator_for
 
 MOST = 1024  # directions that are kept
@@ -28,16 +29,17 @@ class Probing:
     """The measurement, in steps of `PROBES_A_STEP` probes (inversion/state.py runs and saves it)."""
 
     def __init__(
-        self, generator: Any, perceptual: PerceptualDistance | None, config: ProjectionConfig, seed: int = 0
+        self, generator: Generator, perceptual: PerceptualDistance | None, config: ProjectionConfig, seed: int = 0
     ) -> None:
-        self.generator, self.perceptual, self.config = generator, perceptual, config
+        self.generator = generator
+        self.objective = Objective(generator.synthesis, Weights.of(config), perceptual)
         self.stream, self.w_std = generator_for(seed, PROBE_STREAM), w_statistics(generator)[1]
         self.rows = torch.zeros(0, generator.num_ws * generator.w_dim)  # rows^T rows is the sum over all probes
         self.num = 0
 
     def step(self, step: int) -> float:
         """Take some probes; return the mean of their squared length, an estimate of the trace."""
-        gradients = _probe(self.generator, self.perceptual, self.config, self.w_std, self.stream).cpu()
+        gradients = _probe(self.objective, self.generator, self.w_std, self.stream).cpu()
         self.rows = torch.cat([self.rows, gradients])
         self.num += len(gradients)
         if len(self.rows) >= 3 * self.rows.shape[1]:  # as many as there are coordinates say the same
@@ -71,13 +73,7 @@ def _square_root(rows: Tensor) -> Tensor:
     return (values.clamp_min(0).sqrt()[:, None] * vectors.T).to(rows)
 
 
-def _probe(
-    generator: Any,
-    perceptual: PerceptualDistance | None,
-    config: ProjectionConfig,
-    w_std: Tensor,
-    stream: torch.Generator,
-) -> Tensor:
+def _probe(objective: Objective, generator: Generator, w_std: Tensor, stream: torch.Generator) -> Tensor:
     """Return J^T v [PROBES_A_STEP, num_ws * w_dim] at random codes, some in W and some as far from it as photos are."""
     z = sample_z(generator, PROBES_A_STEP, stream)
     with torch.no_grad():
@@ -86,11 +82,8 @@ def _probe(
     ws = ws + spread.to(ws) * w_std
     ws = ws.detach().requires_grad_(True)
     images = generator.synthesis(ws, noise_mode="const")
-    total = _against_noise(images, 2 * config.lambda_mse / images[0].numel(), stream)
-    if perceptual is not None and config.lambda_percept:
-        for level in perceptual_features(perceptual, images):
-            total = total + _against_noise(level, 2 * config.lambda_percept / level[0, 0].numel(), stream)
-    (gradient,) = torch.autograd.grad(total, ws)
+    parts = [_against_noise(values, 2 * weight, stream) for values, weight in objective.residuals(images)]
+    (gradient,) = torch.autograd.grad(torch.stack(parts).sum(), ws)
     return (gradient * w_std).flatten(1)
 
 

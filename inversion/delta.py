@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from stylegan_core.errors import ConfigError, LatentError, LatentMismatchError
+from stylegan_core.networks.protocol import Generator
 
 MAX_TENSORS = 4096
 FEW = 4  # a matrix with fewer rows is kept whole (the image layers')
@@ -29,7 +30,7 @@ class Delta:
         return sum(tensor.numel() * 2 for part in self.parts.values() for tensor in part)
 
 
-def synthesis_parameters(generator: Any) -> dict[str, Tensor]:
+def synthesis_parameters(generator: Generator) -> dict[str, Tensor]:
     """Return the parameters of the generator's synthesis network; raises `ConfigError` where it is none."""
     if not isinstance(generator.synthesis, nn.Module):
         raise ConfigError(f"{generator.meta.name} has no parameters to tune; use --method project")
@@ -61,16 +62,17 @@ def blend_deltas(deltas: Sequence[Delta | None], shares: Sequence[float]) -> Del
     return Delta(parts) if parts else None
 
 
-def tuned_synthesis(generator: Any, delta: Delta | None) -> Callable[..., Tensor]:
+def tuned_synthesis(generator: Generator, delta: Delta | None) -> Callable[..., Tensor]:
     """Return the generator's synthesis with `delta` added to its weights; the generator itself stays as it is."""
     if delta is None:
         synthesis: Callable[..., Tensor] = generator.synthesis
         return synthesis
+    network: Any = generator.synthesis  # a module, as `synthesis_parameters` makes sure
     with torch.no_grad():
         weights = expand(delta.parts, synthesis_parameters(generator))
 
     def render(*args: Any, **kwargs: Any) -> Tensor:
-        return torch.func.functional_call(generator.synthesis, weights, args, kwargs)
+        return torch.func.functional_call(network, weights, args, kwargs)
 
     return render
 
@@ -130,7 +132,7 @@ def unpack_delta(arrays: Mapping[str, NDArray[Any]], source: str) -> Delta | Non
     return Delta(parts)
 
 
-def check_delta(delta: Delta, generator: Any, source: str) -> None:
+def check_delta(delta: Delta, generator: Generator, source: str) -> None:
     """Refuse a delta whose names or shapes do not fit the generator; raises `LatentMismatchError`."""
     parameters = synthesis_parameters(generator)
     for name, part in delta.parts.items():

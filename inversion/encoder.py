@@ -13,12 +13,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from inversion.encoders.guess import FieldGuess
+from inversion.methods import METHOD_NAMES, METHODS
 from inversion.task import Task
 from stylegan_core.assets import asset_path
 from stylegan_core.checkpoints.load import sniff
 from stylegan_core.checkpoints.native import read_safetensors, write_safetensors
-from stylegan_core.errors import CheckpointError, LatentMismatchError
+from stylegan_core.errors import CheckpointError, ConfigError, LatentMismatchError
 from stylegan_core.features.perceptual import UNCALIBRATED, PerceptualDistance, load_perceptual
+from stylegan_core.networks.protocol import Generator
 
 FORMAT = "invertigo-encoder-2"  # 1 had another network
 MAX_NUMBER = 1 << 16  # of any size in a file's header
@@ -107,6 +109,28 @@ def resized(images: Tensor, side: int) -> Tensor:
     return F.interpolate(images, size=(side, side), mode="bilinear", antialias=True, align_corners=False)
 
 
+def choose_method(name: str, generator: Generator, encoder: str = "") -> str:
+    """Return the name of the method that `name` stands for, `auto` being `hybrid` where an encoder is known.
+
+    Raises `ConfigError` for an unknown name, and for a method that needs an encoder where there is none."""
+    if name == "auto":
+        return "hybrid" if find_encoder(generator, encoder) else "project"
+    if name not in METHODS:
+        raise ConfigError(f"--method '{name}' is unknown; expected one of {', '.join(METHOD_NAMES)}")
+    if METHODS[name].needs_encoder:
+        need_encoder(generator, encoder)
+    return name
+
+
+def need_encoder(generator: Generator, encoder: str = "") -> None:
+    """Raise `ConfigError` where there is no encoder for a generator."""
+    if find_encoder(generator, encoder) is None:
+        raise ConfigError(
+            f"no encoder for {generator.meta.name} is shipped; train one with `invertigo encoder train` and "
+            "name it with --encoder, or use --method project"
+        )
+
+
 @dataclass(frozen=True)
 class LoadedEncoder:
     """An encoder, and the curvature of the loss around its guesses where the file has it."""
@@ -118,7 +142,7 @@ class LoadedEncoder:
     guess_w: Callable[[Tensor], Tensor]  # -> [N, w_dim]
 
 
-def guess_codes(generator: Any, targets: Tensor, encoder: str = "") -> Tensor | None:
+def guess_codes(generator: Generator, targets: Tensor, encoder: str = "") -> Tensor | None:
     """Return starting codes [N, num_ws, w_dim] for targets [N, C, R, R] in [-1, 1].
 
     `encoder` names a file; without one it is the encoder that came with this generator, if any."""
@@ -136,7 +160,7 @@ def with_encoder(task: Task, encoder: str = "") -> Task:
     return replace(task, start=start, curvature=loaded.curvature if loaded else None)
 
 
-def guess_w(generator: Any, targets: Tensor) -> Tensor:
+def guess_w(generator: Generator, targets: Tensor) -> Tensor:
     """Return codes w [N, w_dim], which stay in W, for targets [N, C, R, R] in [-1, 1].
 
     They are the shipped linear encoder's, or the mean over layers of one of the field that came with the generator.
@@ -148,7 +172,7 @@ def guess_w(generator: Any, targets: Tensor) -> Tensor:
         return loaded.guess_w(targets)
 
 
-def find_encoder(generator: Any, encoder: str = "") -> LoadedEncoder | None:
+def find_encoder(generator: Generator, encoder: str = "") -> LoadedEncoder | None:
     """Return the encoder in the file `encoder`, or the one that came with this generator; None where there is none.
 
     Those are ours by the generator's fingerprint, and pSp's, e4e's or ReStyle's in the generator's own file. Raises
@@ -231,7 +255,7 @@ def load_encoder(
     return LoadedEncoder(network, curvature, report, network, network.linear), fingerprints
 
 
-def field_encoder(generator: Any, path: Path) -> LoadedEncoder:
+def field_encoder(generator: Generator, path: Path) -> LoadedEncoder:
     """Return the encoder of a pSp, e4e or ReStyle file for its generator; raises `LatentMismatchError`."""
     guess = FieldGuess(generator, path)
     return LoadedEncoder(None, {}, guess.report, guess, lambda targets: guess(targets).mean(dim=1))

@@ -14,13 +14,14 @@ from torch import Tensor
 
 from inversion.config import InvertConfig, ProjectionConfig, TuneConfig
 from inversion.delta import Delta, tuned_synthesis
-from inversion.encoder import find_encoder, guess_codes
+from inversion.encoder import choose_method, find_encoder, guess_codes, need_encoder
 from inversion.faces.align import align_face, face_quad, quad_side, whole_image_quad
 from inversion.faces.detect import choose_faces, detect_faces
 from inversion.faces.judges import identity_distance
 from inversion.latents import Latent, check_generator, load_latent, save_latent
 from inversion.losses import mean_squared_error, perceptual_features
-from inversion.methods import METHODS, WITH_ENCODER, choose_method, need_encoder
+from inversion.methods import METHODS
+from inversion.scores import psnr
 from inversion.task import Preview, Progress, Projection, Task
 from stylegan_core.checkpoints.load import load_generator
 from stylegan_core.console import Console
@@ -29,9 +30,9 @@ from stylegan_core.errors import ConfigError
 from stylegan_core.features.perceptual import PerceptualDistance, load_perceptual
 from stylegan_core.files import write_text
 from stylegan_core.images import Photo, labelled_row, read_photo, to_uint8, write_png
+from stylegan_core.networks.protocol import Generator
 
 STARTS = ("auto", "encoder", "w_avg")
-SPACE_OF = {"reference": "w", "image2stylegan": "w+"}  # of methods that take no --space
 DEFAULT_TUNE = TuneConfig()
 STATE_FILE = ".inversion-state.safetensors"  # in a face's folder, while its search is under way
 DIFFERENCE_GAIN = 4  # of the difference shown in comparison.png
@@ -57,8 +58,8 @@ class InvertedFace:
 
 
 @dataclass(frozen=True)
-class Job:
-    """A face that waits for its inversion."""
+class WaitingFace:
+    """A face that waits for its inversion, and where it goes."""
 
     path: str  # of the photo, as it was given
     folder: Path  # to write into
@@ -72,7 +73,7 @@ class Inverter:
 
     config: InvertConfig = InvertConfig()
     projection: ProjectionConfig = ProjectionConfig()
-    generator: Any = None
+    generator: Generator = None  # type: ignore[assignment]
     perceptual: PerceptualDistance | None = None
     tune: TuneConfig = TuneConfig()
     load_seconds: float = field(default=0.0, init=False)
@@ -134,7 +135,7 @@ class Inverter:
         targets = torch.cat([face.target for _, face in faces])
         codes, origin = self._start(targets, start)
         masks = [self._mask(photo, face) for photo, face in faces] if self.config.mask else []
-        result = METHODS[self.method](
+        result = METHODS[self.method].search(
             Task(
                 self.generator,
                 targets,
@@ -168,7 +169,7 @@ class Inverter:
             origin=ws.cpu(),
             noise=maps,
             generator=self.generator.meta.fingerprint,
-            space=SPACE_OF.get(self.method, self.projection.space),
+            space=METHODS[self.method].space or self.projection.space,
             quad=face.quad,
             photo_sha256=photo.sha256,
             report=self._report(row, photo, face, result, image, origin, seconds),
@@ -178,7 +179,7 @@ class Inverter:
 
     def _curvature(self) -> dict[str, Tensor] | None:
         """Return what the encoder knows of the loss's curvature, where the method asks for it."""
-        loaded = find_encoder(self.generator, self.config.encoder) if self.method in WITH_ENCODER else None
+        loaded = find_encoder(self.generator, self.config.encoder) if METHODS[self.method].uses_encoder else None
         return loaded.curvature if loaded else None
 
     def _mask(self, photo: Photo, face: AlignedFace) -> Tensor:
@@ -201,7 +202,7 @@ class Inverter:
             return start.ws.to(targets).expand(len(targets), -1, -1), "latent"
         if self.config.start not in STARTS:
             raise ConfigError(f"--start '{self.config.start}' is unknown; expected {', '.join(STARTS)}, or a latent")
-        without = self.method not in WITH_ENCODER and not self.config.encoder
+        without = not METHODS[self.method].uses_encoder and not self.config.encoder
         if self.config.start == "w_avg" or (self.config.start == "auto" and without):
             return None, "w_avg"
         if self.config.start == "encoder":
@@ -250,8 +251,7 @@ class Inverter:
     def scores(self, image: Tensor, target: Tensor) -> dict[str, float]:
         """Compare a render with its target, both [1, C, R, R] in [-1, 1]: PSNR in dB of images clipped to [-1, 1]."""
         image = image.clamp(-1, 1)
-        mse = float(mean_squared_error(image, target))
-        scores = {"mse": mse, "psnr": 10 * float(np.log10(4 / max(mse, 1e-12)))}
+        scores = {"mse": float(mean_squared_error(image, target)), "psnr": float(psnr(image, target))}
         with torch.no_grad():
             if self.perceptual:
                 features = perceptual_features(self.perceptual, torch.cat([image, target]))
@@ -262,7 +262,7 @@ class Inverter:
         return scores
 
 
-def read_start(text: str, generator: Any) -> Latent | None:
+def read_start(text: str, generator: Generator) -> Latent | None:
     """Read `--start FILE` as a latent of this generator; None for the names in `STARTS`."""
     if text in STARTS:
         return None
@@ -318,20 +318,20 @@ def invert_files(
     inverter = Inverter(config, projection, tune=tune)
     fit_threads(inverter.generator.img_resolution)
     start = read_start(config.start, inverter.generator)
-    waiting: list[Job] = []
+    waiting: list[WaitingFace] = []
     for path, name in zip(paths, output_names(paths), strict=True):
         with console.guard(path):
             photo = read_photo(path)
             for face in inverter.align(photo):
-                waiting.append(Job(path, Path(out) / name / f"face{face.index}", photo, face))
+                waiting.append(WaitingFace(path, Path(out) / name / f"face{face.index}", photo, face))
         while len(waiting) >= config.batch:
-            invert_jobs(inverter, waiting[: config.batch], start, console)
+            invert_waiting(inverter, waiting[: config.batch], start, console)
             waiting = waiting[config.batch :]
     if waiting:
-        invert_jobs(inverter, waiting, start, console)
+        invert_waiting(inverter, waiting, start, console)
 
 
-def invert_jobs(inverter: Inverter, jobs: Sequence[Job], start: Latent | None, console: Console) -> None:
+def invert_waiting(inverter: Inverter, jobs: Sequence[WaitingFace], start: Latent | None, console: Console) -> None:
     """Invert some faces in one search and write them."""
     first = jobs[0].folder
     label = f"{first.parent.name} {first.name}" + (f" and {len(jobs) - 1} more" if len(jobs) > 1 else "")

@@ -15,6 +15,7 @@ from torch import Tensor
 from inversion.delta import Delta, check_delta, pack_delta, unpack_delta
 from stylegan_core.errors import LatentError, LatentMismatchError
 from stylegan_core.files import write_atomic
+from stylegan_core.networks.protocol import Generator
 
 MAX_BYTES = 512 << 20  # of all arrays together, unpacked
 MAX_WS, MAX_W_DIM = 128, 16_384
@@ -80,7 +81,7 @@ def load_latent(path: str | Path) -> Latent:
     )
 
 
-def check_generator(latent: Latent, generator: Any, source: str) -> None:
+def check_generator(latent: Latent, generator: Generator, source: str) -> None:
     """Refuse a latent of another generator; raises `LatentMismatchError` that names both.
 
     A file of another tool carries no fingerprint and is judged by its shape."""

@@ -1,42 +1,64 @@
-"""The methods of inversion by name."""
+"""The methods of inversion, and all that is known of each; torch is imported only when one searches."""
 
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from inversion.encoder import find_encoder
-from inversion.project import project_task
-from inversion.reference import image2stylegan, reference
-from inversion.task import Projection, Task
-from inversion.tune import tune
-from stylegan_core.errors import ConfigError
+if TYPE_CHECKING:
+    from inversion.task import Projection, Task
 
-METHODS: dict[str, Callable[[Task], Projection]] = {
-    "project": project_task,
-    "hybrid": project_task,  # from an encoder's guess, in the coordinates of its curvature
-    "tune": tune,
-    "reference": reference,
-    "image2stylegan": image2stylegan,
+USUAL_STEPS = 200
+
+
+def _project(task: "Task") -> "Projection":
+    from inversion.project import project_task
+
+    return project_task(task)
+
+
+def _tune(task: "Task") -> "Projection":
+    from inversion.tune import tune
+
+    return tune(task)
+
+
+def _reference(task: "Task") -> "Projection":
+    from inversion.reference import reference
+
+    return reference(task)
+
+
+def _image2stylegan(task: "Task") -> "Projection":
+    from inversion.reference import image2stylegan
+
+    return image2stylegan(task)
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to find codes."""
+
+    name: str
+    search: Callable[["Task"], "Projection"]
+    steps: int = USUAL_STEPS  # of the search, where none are asked for
+    space: str = ""  # of the codes, where the method's description fixes it; empty: that of --space
+    uses_encoder: bool = False  # starts from an encoder's guess and knows its curvature, where there is an encoder
+    needs_encoder: bool = False  # is nothing without
+
+
+METHODS: dict[str, Method] = {
+    method.name: method
+    for method in (
+        Method("project", _project),
+        Method("hybrid", _project, steps=50, uses_encoder=True, needs_encoder=True),
+        Method("tune", _tune, uses_encoder=True),
+        Method("reference", _reference, steps=1000, space="w"),
+        Method("image2stylegan", _image2stylegan, steps=5000, space="w+"),
+    )
 }
-WITH_ENCODER = ("hybrid", "tune")  # start from an encoder's guess and know its curvature; tune does without as well
+METHOD_NAMES = ("auto", *METHODS)
 
 
-def choose_method(name: str, generator: Any, encoder: str = "") -> str:
-    """Return the name of the method that `name` stands for, `auto` being `hybrid` where an encoder is known.
-
-    Raises `ConfigError` for an unknown name, and for `hybrid` without an encoder."""
-    if name == "auto":
-        return "hybrid" if find_encoder(generator, encoder) else "project"
-    if name not in METHODS:
-        raise ConfigError(f"--method '{name}' is unknown; expected one of auto, {', '.join(METHODS)}")
-    if name == "hybrid":
-        need_encoder(generator, encoder)
-    return name
-
-
-def need_encoder(generator: Any, encoder: str = "") -> None:
-    """Raise `ConfigError` where there is no encoder for a generator."""
-    if find_encoder(generator, encoder) is None:
-        raise ConfigError(
-            f"no encoder for {generator.meta.name} is shipped; train one with `invertigo encoder train` and "
-            "name it with --encoder, or use --method project"
-        )
+def default_steps(name: str) -> int:
+    """Return the steps of a method where none are asked for; `auto` takes the usual ones, whatever it turns out as."""
+    return METHODS[name].steps if name in METHODS else USUAL_STEPS

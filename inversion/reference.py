@@ -7,9 +7,11 @@ import math
 import torch
 from torch import Tensor
 
-from inversion.losses import mean_squared_error, noise_autocorrelation, perceptual_features, standardise_noise
-from inversion.project import check_targets, learning_rate_schedule
-from inversion.state import State, pack_streams, run_search, unpack_streams
+from inversion.adam import EPSILON, learning_rate_schedule
+from inversion.losses import standardise_noise
+from inversion.objective import Objective, Weights, total
+from inversion.project import check_targets
+from inversion.state import State, pack_optimizer, pack_streams, run_search, unpack_optimizer, unpack_streams
 from inversion.statistics import sample_w
 from inversion.task import Projection, Task
 from stylegan_core.devices import reduced_precision
@@ -17,7 +19,7 @@ from stylegan_core.errors import ConfigError
 from stylegan_core.seeds import generator_for
 
 NUM_W_SAMPLES = 10_000  # for w_avg and w_std
-LR, BETAS, EPSILON = 0.1, (0.9, 0.999), 1e-8
+LR, BETAS = 0.1, (0.9, 0.999)
 JITTER = 0.05  # initial noise on w, in units of w_std
 JITTER_UNTIL = 0.75  # share of the steps after which there is none
 LAMBDA_NOISE = 1e5
@@ -42,10 +44,11 @@ def image2stylegan(task: Task) -> Projection:
     return _run(_Image2StyleGAN(task), task, "image2stylegan")
 
 
-class _Search:
+class _Baseline:
     """Adam on the codes of N targets, independent of each other."""
 
     lr = LR
+    weights = Weights(perceptual=1.0, noise=LAMBDA_NOISE)
 
     def __init__(self, task: Task) -> None:
         check_targets(task.generator, task.targets)
@@ -53,21 +56,22 @@ class _Search:
             raise ConfigError("the baselines minimise a perceptual distance; give one with --perceptual")
         if task.masks is not None:
             raise ConfigError("the baselines know no masks; use --method project, hybrid or tune")
-        self.task, self.perceptual = task, task.perceptual
+        self.task = task
+        self.objective = Objective(task.generator.synthesis, self.weights, task.perceptual)
+        self.target = self.objective.target(task.targets)
         self.w, self.noise = self._start()
         parameters = [tensor.requires_grad_(True) for tensor in (self.w, *self.noise.values())]
         self.optimizer = torch.optim.Adam(parameters, lr=self.lr, betas=BETAS, eps=EPSILON)
         self.streams = [generator_for(task.config.seed) for _ in task.targets]
         self.history: list[dict[str, list[float]]] = [{} for _ in task.targets]
-        with torch.no_grad():
-            self.features = perceptual_features(self.perceptual, task.targets)
 
     def step(self, step: int) -> float:
         for group in self.optimizer.param_groups:
             group["lr"] = self.lr * self._rate(step)
         with reduced_precision(self.w.device, self.task.config.precision):
-            terms = self._terms(step)
-        loss = torch.stack(list(terms.values())).sum(dim=0)  # [N]
+            ws = self._codes(step).expand(-1, self.task.generator.num_ws, -1)
+            terms = self.objective.terms(ws, self.target, self.noise)
+        loss = total(terms)  # [N]
         self.optimizer.zero_grad(set_to_none=True)
         loss.sum().backward()
         self.optimizer.step()
@@ -84,9 +88,8 @@ class _Search:
         return self.w.detach().expand(-1, self.task.generator.num_ws, -1)
 
     def state(self) -> State:
-        tensors = {"w": self.w, **{f"noise.{name}": level for name, level in self.noise.items()}}
-        for index, values in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"adam.{index}.{key}": value for key, value in values.items()}
+        noise = {f"noise.{name}": level for name, level in self.noise.items()}
+        tensors = {"w": self.w, **noise, **pack_optimizer(self.optimizer)}
         return {**tensors, "streams": pack_streams(self.streams)}, {"history": self.history}
 
     def restore(self, tensors: dict[str, Tensor], facts: dict[str, list[dict[str, list[float]]]]) -> None:
@@ -94,13 +97,7 @@ class _Search:
             self.w.copy_(tensors["w"])
             for name, level in self.noise.items():
                 level.copy_(tensors[f"noise.{name}"])
-        state: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in tensors.items():
-            kind, _, rest = name.partition(".")
-            if kind == "adam":
-                index, _, key = rest.partition(".")
-                state.setdefault(int(index), {})[key] = tensor
-        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
+        unpack_optimizer(self.optimizer, tensors)
         unpack_streams(self.streams, tensors["streams"])
         self.history = facts["history"]
 
@@ -110,14 +107,12 @@ class _Search:
     def _rate(self, step: int) -> float:
         return 1.0
 
-    def _terms(self, step: int) -> dict[str, Tensor]:
-        raise NotImplementedError
-
-    def _distance(self, images: Tensor) -> Tensor:
-        return self.perceptual.between(perceptual_features(self.perceptual, images), self.features)
+    def _codes(self, step: int) -> Tensor:
+        """Return the codes [N, 1 or num_ws, w_dim] that are looked at in this step."""
+        return self.w
 
 
-class _Reference(_Search):
+class _Reference(_Baseline):
     def _start(self) -> tuple[Tensor, dict[str, Tensor]]:
         generator, targets = self.task.generator, self.task.targets
         samples = sample_w(generator, NUM_W_SAMPLES, seed=123)  # the description draws them with a fixed seed
@@ -132,32 +127,22 @@ class _Reference(_Search):
     def _rate(self, step: int) -> float:
         return learning_rate_schedule(step, self.task.config.steps)
 
-    def _terms(self, step: int) -> dict[str, Tensor]:
+    def _codes(self, step: int) -> Tensor:
         share = max(0.0, 1 - step / max(1, self.task.config.steps) / JITTER_UNTIL) ** 2
         draws = torch.stack([torch.randn(self.w.shape[1:], generator=stream) for stream in self.streams])
-        w = self.w + draws.to(self.w) * (self.w_std * JITTER * share)
-        generator = self.task.generator
-        noise = {"noise": self.noise} if self.noise else {}
-        images = generator.synthesis(w.expand(-1, generator.num_ws, -1), noise_mode="const", **noise)
-        terms = {"perceptual": self._distance(images)}
-        if self.noise:
-            terms["noise"] = LAMBDA_NOISE * noise_autocorrelation(self.noise.values())
-        return terms
+        return self.w + draws.to(self.w) * (self.w_std * JITTER * share)
 
 
-class _Image2StyleGAN(_Search):
+class _Image2StyleGAN(_Baseline):
     lr = I2S_LR
+    weights = Weights(mse=1.0, perceptual=1.0)
 
     def _start(self) -> tuple[Tensor, dict[str, Tensor]]:
         generator = self.task.generator
         return generator.w_avg.expand(len(self.task.targets), generator.num_ws, -1).clone(), {}
 
-    def _terms(self, step: int) -> dict[str, Tensor]:
-        images = self.task.generator.synthesis(self.w, noise_mode="const")
-        return {"perceptual": self._distance(images), "mse": mean_squared_error(images, self.task.targets)}
 
-
-def _run(search: _Search, task: Task, kind: str) -> Projection:
+def _run(search: _Baseline, task: Task, kind: str) -> Projection:
     steps = task.config.steps
     run_search(search, task, steps, kind)
     num = len(task.targets)

@@ -14,12 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from inversion.config import METHOD_STEPS, InvertConfig, ProjectionConfig, ScorecardConfig, TuneConfig
+from inversion.config import InvertConfig, ProjectionConfig, ScorecardConfig, TuneConfig
 from inversion.delta import tuned_synthesis
-from inversion.encoder import with_encoder
+from inversion.encoder import need_encoder, with_encoder
 from inversion.faces.judges import JUDGES, identity_distance
 from inversion.losses import perceptual_features
-from inversion.methods import METHODS, WITH_ENCODER, need_encoder
+from inversion.methods import METHODS, default_steps
 from inversion.scores import ms_ssim, num_scales, psnr, ssim
 from inversion.task import Projection, Task
 from stylegan_core.checkpoints.load import load_generator
@@ -32,6 +32,7 @@ from stylegan_core.images import labelled_grid, to_uint8, write_png
 from stylegan_core.metrics.evaluate import collect
 from stylegan_core.metrics.extractors import get_extractor
 from stylegan_core.metrics.frechet import frechet_distance
+from stylegan_core.networks.protocol import Generator
 from stylegan_core.training.dataset import ImageDataset
 
 SHOWN = 6  # images in the picture
@@ -60,10 +61,11 @@ class Outcome:
 
 def write_scorecard(
     out: str, config: ScorecardConfig, invert: InvertConfig, tune: TuneConfig,
-    find_edits: Callable[[Any], Sequence[Edit]], console: Console, projection: ProjectionConfig = ProjectionConfig(),
+    find_edits: Callable[[Generator], Sequence[Edit]], console: Console,
+    projection: ProjectionConfig = ProjectionConfig(),
 ) -> None:  # fmt: skip
     """Score methods on aligned images; write scorecard.csv, .md, .json and .png into `out`."""
-    methods = parse_methods(config.methods, projection)
+    methods = parse_methods(config.methods)
     device = pick_device(invert.device)
     generator, perceptual = load_generator(invert.generator, device), load_perceptual(invert.perceptual, device)
     targets = read_targets(config, generator)
@@ -91,7 +93,7 @@ def write_scorecard(
     )
 
 
-def parse_methods(text: str, projection: ProjectionConfig) -> list[tuple[str, str, int]]:
+def parse_methods(text: str) -> list[tuple[str, str, int]]:
     """Read `project:300,hybrid,...` as (label, method, steps); raises `ConfigError`."""
     methods = []
     for part in text.split(","):
@@ -100,12 +102,12 @@ def parse_methods(text: str, projection: ProjectionConfig) -> list[tuple[str, st
             raise ConfigError(f"--methods '{name}' is unknown; expected some of {', '.join((*METHODS, *EXTRAS))}")
         if colon and not number.isdigit():
             raise ConfigError(f"--methods '{part.strip()}': '{number}' is no number of steps; write it as project:300")
-        steps = int(number) if colon else METHOD_STEPS.get(name, projection.steps)
+        steps = int(number) if colon else default_steps(name)
         methods.append((part.strip(), name, steps))
     return methods
 
 
-def read_targets(config: ScorecardConfig, generator: Any) -> Tensor:
+def read_targets(config: ScorecardConfig, generator: Generator) -> Tensor:
     """Read the last `config.images` images at the generator's resolution, [N, C, R, R] in [-1, 1]."""
     if not config.data:
         raise ConfigError("a scorecard needs images; give --data FOLDER or a zip of aligned faces")
@@ -125,13 +127,14 @@ def run_method(method: str, task: Task, encoder: str = "") -> Outcome:
         torch.cuda.reset_peak_memory_stats()
         torch.cuda.synchronize()
     began = time.perf_counter()
-    if method in ("hybrid", "encoder"):
+    known = METHODS.get(method)
+    if known.needs_encoder if known else method == "encoder":
         need_encoder(generator, encoder)
-    if method in (*WITH_ENCODER, "encoder"):
+    if known.uses_encoder if known else method == "encoder":
         task = with_encoder(task, encoder)
-    if method in EXTRAS:
-        task, method = replace(task, config=replace(task.config, steps=0)), "project"
-    result = METHODS[method](task)
+    if known is None:  # one of EXTRAS: no search
+        known, task = METHODS["project"], replace(task, config=replace(task.config, steps=0))
+    result = known.search(task)
     noise = {"noise": result.noise} if result.noise else {}
     render = tuned_synthesis(generator, result.deltas[0] if result.deltas else None)
     with torch.no_grad():
@@ -144,7 +147,7 @@ def run_method(method: str, task: Task, encoder: str = "") -> Outcome:
 
 
 def score_outcomes(
-    outcomes: Sequence[Outcome], targets: Tensor, generator: Any, perceptual: PerceptualDistance,
+    outcomes: Sequence[Outcome], targets: Tensor, generator: Generator, perceptual: PerceptualDistance,
     edits: Sequence[Edit], config: ScorecardConfig,
 ) -> dict[str, float]:  # fmt: skip
     """Return the means of all scores over the images."""
@@ -175,7 +178,7 @@ def score_outcomes(
     return scores
 
 
-def edit_effect(outcome: Outcome, edit: Edit, strength: float, generator: Any) -> dict[str, float]:
+def edit_effect(outcome: Outcome, edit: Edit, strength: float, generator: Generator) -> dict[str, float]:
     """Return what an edit does to one inversion: the judge's change, the identity distance, the background's change.
 
     The background is the image's rim, a tenth of its side wide; its change is the mean absolute one in [0, 2]."""
@@ -195,7 +198,7 @@ def edit_effect(outcome: Outcome, edit: Edit, strength: float, generator: Any) -
 
 
 def protocol_of(
-    config: ScorecardConfig, generator: Any, perceptual: PerceptualDistance, projection: ProjectionConfig,
+    config: ScorecardConfig, generator: Generator, perceptual: PerceptualDistance, projection: ProjectionConfig,
     targets: Tensor, edits: Sequence[Edit],
 ) -> dict[str, Any]:  # fmt: skip
     """Say how the numbers came about."""

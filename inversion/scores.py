@@ -4,15 +4,19 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from inversion.losses import masked_squared_error
+
 WINDOW, SIGMA = 11, 1.5  # of the Gaussian window, in pixels (Wang et al. 2004)
 K1, K2 = 0.01, 0.03
 RANGE = 2.0  # of images in [-1, 1]
 SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # Wang et al. 2003
 
 
-def psnr(images: Tensor, targets: Tensor) -> Tensor:
-    """Return the peak signal-to-noise ratio in dB of images [N, C, H, W], clipped to [-1, 1]."""
-    error = (images.clamp(-1, 1) - targets.clamp(-1, 1)).square().mean(dim=(1, 2, 3))
+def psnr(images: Tensor, targets: Tensor, masks: Tensor | None = None) -> Tensor:
+    """Return the peak signal-to-noise ratio in dB, [N], of images [N, C, H, W], clipped to [-1, 1].
+
+    Only what `masks` [N, 1, H, W] in [0, 1] show counts (None: everything)."""
+    error = masked_squared_error(images.clamp(-1, 1), targets.clamp(-1, 1), masks)
     return 10 * (RANGE**2 / error.clamp_min(1e-12)).log10()
 
 

@@ -16,12 +16,13 @@ from stylegan_core.checkpoints.native import read_safetensors, write_safetensors
 from stylegan_core.errors import CheckpointError
 
 SAVE_EVERY = 5.0  # seconds
+STATE_FORMAT = 2  # of the state files; those of another are not gone on with
 
 State = tuple[dict[str, Tensor], dict[str, Any]]  # tensors, and JSON values
 
 
-class Search(Protocol):
-    """A search that advances in steps and can tell, and take back, all of its state."""
+class Resumable(Protocol):
+    """Work that advances in steps and can tell, and take back, all of its state."""
 
     def step(self, step: int) -> float:
         """Take one step and return the mean loss."""
@@ -36,7 +37,7 @@ class Search(Protocol):
         """Take over what `state` returned."""
 
 
-class CodeSearch(Search, Protocol):
+class CodeSearch(Resumable, Protocol):
     """A search for codes, which can be looked at on the way."""
 
     def ws_so_far(self) -> Tensor:
@@ -53,7 +54,7 @@ def run_search(search: CodeSearch, task: Task, total: int, kind: str) -> None:
 
 
 def run_steps(
-    search: Search, total: int, progress: Progress | None = None, path: Path | None = None, signature: str = ""
+    search: Resumable, total: int, progress: Progress | None = None, path: Path | None = None, signature: str = ""
 ) -> None:
     """Take steps up to `total`, going on from the state in `path` if its signature is this one.
 
@@ -95,6 +96,7 @@ def _showing(search: CodeSearch, progress: Progress | None, preview: Preview) ->
 def task_signature(task: Task, kind: str) -> str:
     """Return a SHA-256 (hex) of all that decides a search's outcome: generator, pictures, start and options."""
     about = {
+        "format": STATE_FORMAT,
         "kind": kind,
         "generator": task.generator.meta.fingerprint,
         "perceptual": task.perceptual.name if task.perceptual else "",
@@ -122,13 +124,29 @@ def unpack_streams(streams: list[torch.Generator], states: Tensor) -> None:
         stream.set_state(state.clone())
 
 
-def _save(search: Search, path: Path, signature: str, done: int) -> None:
+def pack_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Return an optimizer's moments by name."""
+    states = optimizer.state_dict()["state"].items()
+    return {f"adam.{index}.{key}": value for index, values in states for key, value in values.items()}
+
+
+def unpack_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    """Bring an optimizer to the moments that `pack_optimizer` returned, which are among `tensors`."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        if name.startswith("adam."):
+            _, index, key = name.split(".")
+            state.setdefault(int(index), {})[key] = tensor
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+
+
+def _save(search: Resumable, path: Path, signature: str, done: int) -> None:
     tensors, facts = search.state()
     header = {"signature": signature, "done": str(done), "facts": json.dumps(facts)}
     write_safetensors(path, {name: tensor.detach().cpu() for name, tensor in tensors.items()}, header)
 
 
-def _load(search: Search, path: Path, signature: str) -> int:
+def _load(search: Resumable, path: Path, signature: str) -> int:
     """Restore the search from `path` if it holds this very task; return the steps already taken."""
     if not path.is_file():
         return 0

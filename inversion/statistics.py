@@ -1,29 +1,28 @@
 """The spread of W, which sets the scale of steps, jitter and regularisers."""
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
+from stylegan_core.networks.protocol import Generator
 from stylegan_core.seeds import generator_for
 
 NUM_SAMPLES = 4096
 FLOOR = 1e-3  # of the mean deviation: no dimension counts as fixed
 
 
-def class_labels(generator: Any, num: int, device: torch.device) -> Tensor | None:
+def class_labels(generator: Generator, num: int, device: torch.device) -> Tensor | None:
     """Return one-hot labels [num, c_dim] that go round the classes, or None for an unconditional generator."""
     if not generator.c_dim:
         return None
     return torch.nn.functional.one_hot(torch.arange(num, device=device) % generator.c_dim, generator.c_dim).float()
 
 
-def sample_z(generator: Any, num: int, stream: torch.Generator) -> Tensor:
+def sample_z(generator: Generator, num: int, stream: torch.Generator) -> Tensor:
     """Draw z [num, z_dim] ~ N(0, I) on the generator's device."""
     return torch.randn(num, generator.z_dim, generator=stream).to(generator.w_avg.device)
 
 
-def random_ws(generator: Any, num: int, stream: torch.Generator) -> Tensor:
+def random_ws(generator: Generator, num: int, stream: torch.Generator) -> Tensor:
     """Draw codes in W, [num, num_ws, w_dim], of random classes where the generator has classes."""
     z, labels = sample_z(generator, num, stream), None
     every = class_labels(generator, generator.c_dim, z.device)
@@ -34,7 +33,7 @@ def random_ws(generator: Any, num: int, stream: torch.Generator) -> Tensor:
     return ws
 
 
-def sample_w(generator: Any, num: int, seed: int = 0) -> Tensor:
+def sample_w(generator: Generator, num: int, seed: int = 0) -> Tensor:
     """Draw w [num, w_dim] (of all classes in turn)."""
     z = sample_z(generator, num, generator_for(seed))
     with torch.no_grad():
@@ -42,14 +41,14 @@ def sample_w(generator: Any, num: int, seed: int = 0) -> Tensor:
     return w
 
 
-def w_statistics(generator: Any, seed: int = 0, num: int = NUM_SAMPLES) -> tuple[Tensor, Tensor]:
+def w_statistics(generator: Generator, seed: int = 0, num: int = NUM_SAMPLES) -> tuple[Tensor, Tensor]:
     """Return mean and standard deviation of W, [w_dim] each, over `num` samples (of all classes in turn)."""
     w = sample_w(generator, num, seed)
     deviation = w.std(dim=0)
     return w.mean(dim=0), deviation.clamp_min(FLOOR * float(deviation.mean()) + 1e-8)
 
 
-def nearest_z(generator: Any, w: Tensor, w_std: Tensor, seed: int) -> tuple[Tensor, Tensor | None]:
+def nearest_z(generator: Generator, w: Tensor, w_std: Tensor, seed: int) -> tuple[Tensor, Tensor | None]:
     """Return, of `NUM_SAMPLES` z, those whose w are nearest to `w` [N, w_dim], [N, z_dim], and their labels.
 
     Distances are in units of `w_std`."""

@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
 from inversion.config import ProjectionConfig, TuneConfig
 from inversion.delta import Delta
 from stylegan_core.features.perceptual import PerceptualDistance
+from stylegan_core.networks.protocol import Generator
 
 Progress = Callable[[int, float], None]
 Preview = Callable[[int, Tensor], None]
@@ -19,7 +19,7 @@ Preview = Callable[[int, Tensor], None]
 class Task:
     """Targets and how to search for their codes."""
 
-    generator: Any
+    generator: Generator
     targets: Tensor  # [N, C, R, R] in [-1, 1]
     perceptual: PerceptualDistance | None = None  # None leaves the perceptual term out
     config: ProjectionConfig = ProjectionConfig()

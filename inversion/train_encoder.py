@@ -4,7 +4,7 @@ import hashlib
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +12,20 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from inversion.adam import learning_rate_schedule
 from inversion.config import EncoderConfig, ProjectionConfig
 from inversion.curvature import PROBES_A_STEP, Probing, conditioned
 from inversion.encoder import Encoder, EncoderShape, find_encoder, resized, save_encoder
-from inversion.losses import mean_squared_error, perceptual_features, wplus_spread
-from inversion.project import learning_rate_schedule
-from inversion.state import State, pack_streams, run_steps, unpack_streams
+from inversion.objective import Objective, Weights, total
+from inversion.scores import psnr
+from inversion.state import State, pack_optimizer, pack_streams, run_steps, unpack_optimizer, unpack_streams
 from inversion.statistics import random_ws, sample_w, w_statistics
 from stylegan_core.checkpoints.load import load_generator
 from stylegan_core.console import Console
 from stylegan_core.devices import pick_device
 from stylegan_core.errors import ConfigError
 from stylegan_core.features.perceptual import PerceptualDistance, load_perceptual
+from stylegan_core.networks.protocol import Generator
 from stylegan_core.seeds import generator_for
 from stylegan_core.training.dataset import ImageDataset
 
@@ -62,16 +64,14 @@ def train_encoder(
 
 
 def check_encoder_options(config: EncoderConfig, data: ImageDataset | None) -> None:
-    """Refuse options that make no sense; raises `ConfigError`."""
-    if config.samples < 16 or config.steps < 0 or config.batch < 1 or config.lr <= 0 or config.probes < 0:
-        raise ConfigError("an encoder needs 16 samples or more, and steps, probes and learning rate that make sense")
+    """Refuse options that do not fit the data; raises `ConfigError`."""
     if data is not None and config.batch < 2:
         raise ConfigError("--batch 1 leaves no place for images beside the generator's samples; give 2 or more")
     if data is not None and not 0 <= config.holdout < data.num_images:
         raise ConfigError(f"--holdout {config.holdout} leaves none of the {data.num_images} images; keep some")
 
 
-def start_encoder(generator: Any, config: EncoderConfig) -> Encoder:
+def start_encoder(generator: Generator, config: EncoderConfig) -> Encoder:
     """Return an encoder whose linear part is the shipped one's, or a ridge regression on samples."""
     found = find_encoder(generator)
     shipped = found.network if found else None
@@ -92,7 +92,7 @@ def start_encoder(generator: Any, config: EncoderConfig) -> Encoder:
     return network
 
 
-def fit_linear(generator: Any, side: int, config: EncoderConfig) -> tuple[Tensor, Tensor, Tensor]:
+def fit_linear(generator: Generator, side: int, config: EncoderConfig) -> tuple[Tensor, Tensor, Tensor]:
     """Regress w on the generator's samples at `side` pixels; return mean [C side^2], projection, and shift [w_dim].
 
     Ridge regression in closed form; its strength is the one of `RIDGES` that does best on a tenth held out."""
@@ -127,7 +127,7 @@ def ridge(x: Tensor, y: Tensor, strengths: Sequence[float]) -> tuple[Tensor, Ten
 
 
 def curvature_of(
-    generator: Any, perceptual: PerceptualDistance, config: EncoderConfig, state: Path, console: Console
+    generator: Generator, perceptual: PerceptualDistance, config: EncoderConfig, state: Path, console: Console
 ) -> dict[str, Tensor]:
     """Measure the curvature of `project`'s loss over the generator's W+."""
     search = Probing(generator, perceptual, ProjectionConfig(), config.seed)
@@ -138,7 +138,7 @@ def curvature_of(
     return search.curvature()
 
 
-def _signature(generator: Any, perceptual: PerceptualDistance, options: dict[str, Any]) -> str:
+def _signature(generator: Generator, perceptual: PerceptualDistance, options: dict[str, Any]) -> str:
     about = {**options, "generator": generator.meta.fingerprint, "perceptual": perceptual.name}
     return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
 
@@ -168,7 +168,7 @@ class _Training:
 
     def __init__(
         self,
-        generator: Any,
+        generator: Generator,
         perceptual: PerceptualDistance,
         network: Encoder,
         curvature: dict[str, Tensor],
@@ -177,7 +177,8 @@ class _Training:
     ) -> None:
         self.generator, self.perceptual, self.network = generator, perceptual, network
         self.curvature, self.data, self.config = curvature, data, config
-        self.projection = ProjectionConfig()
+        weights = replace(Weights.of(ProjectionConfig()), wplus=config.spread)
+        self.objective = Objective(generator.synthesis, weights, perceptual, network.w_std)
         self.parameters = list(network.parameters())
         self.optimizer = torch.optim.Adam(self.parameters or [torch.zeros(1)], lr=config.lr, betas=BETAS)
         self.stream = generator_for(config.seed, ORDER_STREAM)
@@ -190,14 +191,10 @@ class _Training:
         if num_samples < self.config.batch:
             images = torch.cat([images, self._real(self.config.batch - num_samples)])
         ws = self.network.placed(images, self._conditioned(self.network.raw_offsets(images) * OUTPUT_SCALE))
-        renders = self.generator.synthesis(ws, noise_mode="const")
-        features = [perceptual_features(self.perceptual, part) for part in (renders, images)]
-        loss = self.projection.lambda_mse * mean_squared_error(renders, images) + self.perceptual.between(*features)
-        loss = (loss + self.config.spread * wplus_spread(ws, self.network.w_std)).mean()
+        loss = total(self.objective.terms(ws, self.objective.target(images))).mean()
         error = (ws[: len(w)].mean(dim=1) - w) / self.network.w_std
-        total = loss + LAMBDA_W * error.square().mean()
         self.optimizer.zero_grad(set_to_none=True)
-        total.backward()
+        (loss + LAMBDA_W * error.square().mean()).backward()
         self.optimizer.step()
         return float(loss.detach())
 
@@ -217,20 +214,13 @@ class _Training:
         return False
 
     def state(self) -> State:
-        tensors = dict(self.network.state_dict())
-        for index, values in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"adam.{index}.{key}": value for key, value in values.items()}
+        tensors = {**self.network.state_dict(), **pack_optimizer(self.optimizer)}
         return {**tensors, "streams": pack_streams([self.stream])}, {}
 
     def restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
         own = self.network.state_dict()
         self.network.load_state_dict({name: tensors[name] for name in own})
-        state: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in tensors.items():
-            if name.startswith("adam."):
-                _, index, key = name.split(".")
-                state.setdefault(int(index), {})[key] = tensor
-        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
+        unpack_optimizer(self.optimizer, tensors)
         unpack_streams([self.stream], tensors["streams"])
 
     def scores(self) -> dict[str, float]:
@@ -246,8 +236,7 @@ class _Training:
     def _psnr(self, images: Tensor) -> float:
         with torch.no_grad():
             renders = [self.generator.synthesis(self.network(part), noise_mode="const") for part in images.split(8)]
-        error = mean_squared_error(torch.cat(renders).clamp(-1, 1), images.clamp(-1, 1))
-        return float((10 * (4 / error.clamp_min(1e-12)).log10()).mean())
+        return float(psnr(torch.cat(renders), images).mean())
 
     def _samples(self, num: int) -> tuple[Tensor, Tensor]:
         """Draw images of the generator and their w."""

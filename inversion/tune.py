@@ -13,17 +13,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from inversion.config import TuneConfig
+from inversion.adam import learning_rate_schedule
 from inversion.delta import Delta, expand, is_whole, matrix_shape, rank_for, synthesis_parameters
 from inversion.latents import read_npz
-from inversion.losses import masked, masked_squared_error, perceptual_features
-from inversion.project import learning_rate_schedule, project_task
-from inversion.state import State, pack_streams, run_search, unpack_streams
+from inversion.losses import masked
+from inversion.objective import Objective, Target, Weights, total
+from inversion.project import project_task
+from inversion.scores import psnr
+from inversion.state import State, pack_optimizer, pack_streams, run_search, unpack_optimizer, unpack_streams
 from inversion.statistics import random_ws
 from inversion.task import Progress, Projection, Task
 from stylegan_core.assets import asset_path
 from stylegan_core.devices import reduced_precision
-from stylegan_core.errors import ConfigError
 from stylegan_core.seeds import generator_for
 
 BETAS, EPSILON = (0.9, 0.99), 1e-8
@@ -39,7 +40,7 @@ REACH = 4  # pixels around a change that belong to it
 
 def tune(task: Task) -> Projection:
     """Project each target, then tune the generator around its code; every target gets its own delta."""
-    check_tuning(task.generator, task.tune)
+    synthesis_parameters(task.generator)  # refuses a generator that has none
     files = [_beside(task, part) for part in ("pivot", *(f"tune{row}" for row in range(len(task.targets))))]
     pivot = project_task(replace(task, state_file=files[0], keep_state=True))
     for row in range(len(task.targets)):
@@ -62,15 +63,6 @@ def tune(task: Task) -> Projection:
         if file:
             file.unlink(missing_ok=True)
     return pivot
-
-
-def check_tuning(generator: Any, config: TuneConfig) -> None:
-    """Refuse options that make no sense, and generators without parameters; raises `ConfigError`."""
-    if config.tune_steps < 0 or config.tune_lr <= 0 or not 0 < config.tune_size <= 1:
-        raise ConfigError("tuning needs 0 steps or more, a learning rate above 0 and a size in (0, 1]")
-    if min(config.tune_mse, config.tune_locality, config.tune_edits) < 0:
-        raise ConfigError("loss weights must be 0 or more")
-    synthesis_parameters(generator)
 
 
 def _after(progress: Progress | None, done: int) -> Progress | None:
@@ -96,12 +88,12 @@ class _Tuning:
         self.parts, self.unit = _zero_delta(self.parameters, self.rank, self.stream)
         self.flat = [tensor for part in self.parts.values() for tensor in part]
         self.optimizer = torch.optim.Adam(self.flat, lr=task.tune.tune_lr, betas=BETAS, eps=EPSILON)
-        self.perceptual = task.perceptual if self.config.lambda_percept > 0 else None
         self.directions = [direction.to(self.pivot) for direction in shipped_edits(task.generator.meta.fingerprint)]
         self.history: dict[str, list[float]] = {}
+        weights = Weights(mse=task.tune.tune_mse, perceptual=self.config.lambda_percept)
+        self.objective = Objective(task.generator.synthesis, weights, task.perceptual)
+        self.target = self.objective.target(task.targets, task.masks)
         with torch.no_grad():
-            shown = masked(task.targets, task.masks)
-            self.features = perceptual_features(self.perceptual, shown) if self.perceptual else []
             self.render = self._render(self.pivot)  # of the generator as it is
             self.missing = masked(task.targets - self.render, task.masks)
 
@@ -112,32 +104,28 @@ class _Tuning:
         edited = bool(step % 2) and config.tune_edits > 0
         code, wanted = self._edited() if edited else self._elsewhere()
         with reduced_precision(code.device, self.config.precision):
-            there, beside, error = self._losses(code, wanted, weights)
+            image, changed = self._renders(code, weights).split(1)
+            there, beside = self._loss(image, self.target), self._loss(changed, self.objective.target(wanted))
         loss = there + (config.tune_edits if edited else config.tune_locality) * beside
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()
-        psnr = 10 * math.log10(4 / max(error, 1e-12))
+        with torch.no_grad():
+            closeness = psnr(image, self.task.targets, self.task.masks)
         other = "edits" if edited else "locality"
-        for name, value in (("psnr", psnr), ("loss", float(there.detach())), (other, float(beside.detach()))):
-            self.history.setdefault(name, []).append(value)
+        for name, value in (("psnr", closeness), ("loss", there), (other, beside)):
+            self.history.setdefault(name, []).append(float(value.detach()))
         return float(loss.detach())
 
-    def _losses(self, code: Tensor, wanted: Tensor, weights: dict[str, Tensor]) -> tuple[Tensor, Tensor, float]:
-        """Return the losses at the pivot and at `code`, to be rendered as `wanted`, and the pivot's squared error."""
-        with torch.no_grad():
-            wanted_features = perceptual_features(self.perceptual, wanted) if self.perceptual else []
+    def _renders(self, code: Tensor, weights: dict[str, Tensor]) -> Tensor:
+        """Render the pivot and `code` [1, num_ws, w_dim] with other weights, [2, C, R, R]."""
         arguments = {"noise_mode": "const", **self._noise(2)}
-        images = torch.func.functional_call(
-            self.generator.synthesis, weights, (torch.cat([self.pivot, code]),), arguments
-        )
-        image, beside = images[:1], images[1:]
-        masks = self.task.masks
-        error = masked_squared_error(image, self.task.targets, masks)
-        there = self._objective(error, masked(image, masks), self.features)
-        loss = self._objective(masked_squared_error(beside, wanted, None), beside, wanted_features)
-        with torch.no_grad():
-            return there, loss, float(masked_squared_error(image.clamp(-1, 1), self.task.targets, masks))
+        ws = torch.cat([self.pivot, code])
+        network: Any = self.generator.synthesis
+        return torch.func.functional_call(network, weights, (ws,), arguments)
+
+    def _loss(self, image: Tensor, target: Target) -> Tensor:
+        return total(self.objective.compare(image, target)).sum()
 
     def finished(self) -> bool:
         return bool(self.history) and self.history["psnr"][-1] >= self.task.tune.tune_psnr
@@ -151,27 +139,17 @@ class _Tuning:
 
     def state(self) -> State:
         tensors = {f"flat.{index}": tensor for index, tensor in enumerate(self.flat)}
-        for index, values in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"adam.{index}.{key}": value for key, value in values.items()}
-        return {**tensors, "streams": pack_streams([self.stream])}, {"history": self.history}
+        return {**tensors, **pack_optimizer(self.optimizer), "streams": pack_streams([self.stream])}, {
+            "history": self.history
+        }
 
     def restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
-        state: dict[int, dict[str, Tensor]] = {}
         with torch.no_grad():
             for index, tensor in enumerate(self.flat):
                 tensor.copy_(tensors[f"flat.{index}"])
-                keys = [name for name in tensors if name.startswith(f"adam.{index}.")]
-                state[index] = {name.rpartition(".")[2]: tensors[name] for name in keys}
-        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
+        unpack_optimizer(self.optimizer, tensors)
         unpack_streams([self.stream], tensors["streams"])
         self.history = facts["history"]
-
-    def _objective(self, squared_error: Tensor, images: Tensor, features: list[Tensor]) -> Tensor:
-        loss = self.task.tune.tune_mse * squared_error
-        if self.perceptual:
-            distance = self.perceptual.between(perceptual_features(self.perceptual, images), features)
-            loss = loss + self.config.lambda_percept * distance
-        return loss.sum()
 
     @torch.no_grad()
     def _elsewhere(self) -> tuple[Tensor, Tensor]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 from torch import Tensor
 
+from inversion.adam import AdamRows, learning_rate_schedule
 from inversion.config import InvertConfig, ProjectionConfig, VideoConfig
 from inversion.encoder import with_encoder
 from inversion.faces.align import align_face, face_quad
@@ -18,8 +19,8 @@ from inversion.faces.detect import detect_faces
 from inversion.faces.paste import paste_face
 from inversion.invert import Inverter
 from inversion.latents import Latent, save_latent
-from inversion.losses import mean_squared_error, perceptual_features, wplus_spread
-from inversion.project import learning_rate_schedule, project_task
+from inversion.objective import Objective, Weights, total
+from inversion.project import project_task
 from inversion.state import State, run_steps, task_signature
 from inversion.statistics import w_statistics
 from inversion.task import Task
@@ -27,6 +28,7 @@ from stylegan_core.console import Console
 from stylegan_core.errors import FaceNotFoundError
 from stylegan_core.films import Film, can_write_mp4, open_film, write_mp4
 from stylegan_core.images import to_uint8, write_png
+from stylegan_core.networks.protocol import Generator
 
 NOTE = "Edited by a generative network (Invertigo): not an unaltered film."
 BETAS = (0.9, 0.99)
@@ -35,7 +37,7 @@ Change = Callable[[Tensor], Tensor]  # codes [N, num_ws, w_dim] -> edited codes
 
 def invert_video(
     source: str, out: str, config: VideoConfig, invert: InvertConfig, projection: ProjectionConfig,
-    find_change: Callable[[Any], Change], console: Console,
+    find_change: Callable[[Generator], Change], console: Console,
 ) -> None:  # fmt: skip
     """Invert the largest face of a film (or of a folder of frames); write its latents and the film with it put back.
 
@@ -116,7 +118,9 @@ class _Frames:
         self.w_std = w_statistics(task.generator)[1]
         self.num_chunks = -(-len(task.targets) // config.chunk)
         self.steps = torch.zeros(len(task.targets), *pivot.shape[1:]).to(pivot)  # in units of the std of W
-        self.first, self.second = torch.zeros_like(self.steps), torch.zeros_like(self.steps)
+        self.adam = AdamRows(self.steps, BETAS)
+        weights = replace(Weights.of(task.config), identity=0.0, noise=0.0)
+        self.objective = Objective(task.generator.synthesis, weights, task.perceptual, self.w_std)
 
     def codes(self) -> Tensor:
         return self.pivot + self.steps * self.w_std
@@ -126,22 +130,11 @@ class _Frames:
         first = number * self.video.chunk
         rows = slice(first, min(first + self.video.chunk, len(self.steps)))
         chunk = self.steps[rows].clone().requires_grad_(True)
-        ws, targets, config = self.pivot + chunk * self.w_std, self.task.targets[rows], self.task.config
-        images = self.task.generator.synthesis(ws, noise_mode="const")
-        loss = config.lambda_mse * mean_squared_error(images, targets)
-        if self.task.perceptual and config.lambda_percept:
-            pair = [perceptual_features(self.task.perceptual, part) for part in (images, targets)]
-            loss = loss + config.lambda_percept * self.task.perceptual.between(*pair)
-        loss = loss + config.lambda_wplus * wplus_spread(ws, self.w_std)
-        total = loss.sum() + self.video.temporal * self._roughness(chunk, rows)
-        (gradient,) = torch.autograd.grad(total, chunk)
-        lr = config.lr * learning_rate_schedule(turn, self.video.passes)
-        with torch.no_grad():
-            mean, square = self.first[rows], self.second[rows]
-            mean.mul_(BETAS[0]).add_(gradient, alpha=1 - BETAS[0])
-            square.mul_(BETAS[1]).addcmul_(gradient, gradient, value=1 - BETAS[1])
-            unbiased = mean / (1 - BETAS[0] ** (turn + 1)), square / (1 - BETAS[1] ** (turn + 1))
-            self.steps[rows] -= lr * unbiased[0] / (unbiased[1].sqrt() + 1e-8)
+        target = self.objective.target(self.task.targets[rows])
+        loss = total(self.objective.terms(self.pivot + chunk * self.w_std, target))
+        (gradient,) = torch.autograd.grad(loss.sum() + self.video.temporal * self._roughness(chunk, rows), chunk)
+        lr = self.task.config.lr * learning_rate_schedule(turn, self.video.passes)
+        self.adam.advance(rows, gradient, lr, turn)
         return float(loss.detach().mean())
 
     def _roughness(self, chunk: Tensor, rows: slice) -> Tensor:
@@ -155,7 +148,7 @@ class _Frames:
         return False
 
     def state(self) -> State:
-        return {"steps": self.steps, "first": self.first, "second": self.second}, {}
+        return {"steps": self.steps, "first": self.adam.first, "second": self.adam.second}, {}
 
     def restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
         for name, tensor in self.state()[0].items():
@@ -163,7 +156,7 @@ class _Frames:
 
 
 def paste_film(
-    film: Film, quads: Sequence[NDArray[np.float64]], ws: Tensor, change: Change, generator: Any, mode: str
+    film: Film, quads: Sequence[NDArray[np.float64]], ws: Tensor, change: Change, generator: Generator, mode: str
 ) -> Iterator[NDArray[np.uint8]]:
     """Render every frame's code before and after `change` and paste the difference into the frame, one by one."""
     for frame, quad, code in zip(film.frames(), quads, ws.split(1), strict=True):

@@ -1,17 +1,17 @@
 """Images from seeds."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from stylegan_core.errors import ConfigError
+from stylegan_core.networks.protocol import Generator
 from stylegan_core.seeds import latents_from_seeds
 
 
 def generate_ws(
-    generator: Any, seeds: Sequence[int], psi: float = 1.0, cutoff: int | None = None, label: int | None = None
+    generator: Generator, seeds: Sequence[int], psi: float = 1.0, cutoff: int | None = None, label: int | None = None
 ) -> Tensor:
     """Return codes [N, num_ws, w_dim] of seeds; the same seed gives the same code whatever its neighbours.
 
@@ -26,7 +26,7 @@ def generate_ws(
         ])  # fmt: skip
 
 
-def class_label(generator: Any, label: int | None, num: int) -> Tensor | None:
+def class_label(generator: Generator, label: int | None, num: int) -> Tensor | None:
     """Return one-hot labels [num, c_dim], or None for a generator without classes."""
     if not generator.c_dim:
         if label is not None:
@@ -37,7 +37,7 @@ def class_label(generator: Any, label: int | None, num: int) -> Tensor | None:
     return torch.nn.functional.one_hot(torch.tensor([label] * num), generator.c_dim).float()
 
 
-def render(generator: Any, ws: Tensor, batch: int = 8, noise_mode: str = "const") -> Tensor:
+def render(generator: Generator, ws: Tensor, batch: int = 8, noise_mode: str = "const") -> Tensor:
     """Render codes [N, num_ws, w_dim] as images [N, C, R, R] in about [-1, 1], `batch` at a time."""
     with torch.no_grad():
         return torch.cat([generator.synthesis(part, noise_mode=noise_mode) for part in ws.split(batch)])

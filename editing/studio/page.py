@@ -9,7 +9,8 @@ from editing.directions import all_shipped
 from editing.studio.handlers import Handlers
 from editing.studio.parts import Parts
 from editing.studio.sessions import Sessions
-from inversion.config import METHODS, SPACES
+from inversion.config import SPACES
+from inversion.methods import METHOD_NAMES
 from stylegan_core.images import SUFFIXES
 
 TITLE = "Invertigo studio"
@@ -74,7 +75,7 @@ def _photo_tab(sessions: Sessions) -> dict[str, Any]:
         invert = gr.Button("Invert", variant="primary", elem_id="invert")
         cancel = gr.Button("Cancel", elem_id="cancel")
     with gr.Accordion("How to search", open=False):
-        method = gr.Dropdown(list(METHODS), value=config.method, label="Method")
+        method = gr.Dropdown(list(METHOD_NAMES), value=config.method, label="Method")
         space = gr.Dropdown(list(SPACES), value=projection.space, label="Latent space")
         steps = gr.Slider(0, 1000, projection.steps, step=1, label="Steps at most", elem_id="steps")
         seed = gr.Number(projection.seed, precision=0, minimum=0, label="Seed")

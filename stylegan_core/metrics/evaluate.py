@@ -21,6 +21,7 @@ from stylegan_core.metrics.inception_score import InceptionScore
 from stylegan_core.metrics.kernel import kernel_distance_of_subsets
 from stylegan_core.metrics.path_length import perceptual_path_length
 from stylegan_core.metrics.precision_recall import precision_recall
+from stylegan_core.networks.protocol import Generator
 from stylegan_core.seeds import generator_for
 from stylegan_core.training.anchor import at_least_64
 from stylegan_core.training.dataset import ImageDataset
@@ -61,7 +62,7 @@ def collect(images: Iterable[Tensor], extractor: Extractor, keep: bool = False) 
 
 @torch.no_grad()
 def generated(
-    generator: Any, num: int, seed: int, batch: int = 32, psi: float = 1.0, labels: Tensor | None = None
+    generator: Generator, num: int, seed: int, batch: int = 32, psi: float = 1.0, labels: Tensor | None = None
 ) -> Iterator[Tensor]:
     """Draw `num` images [<= batch, C, R, R]; a conditional generator takes its labels from `labels` [M, c_dim]."""
     rng, device = generator_for(seed, 1 << 43), generator.w_avg.device
@@ -124,7 +125,7 @@ def parse_scores(config: EvaluateConfig) -> list[str]:
     return wanted
 
 
-def _compared(generator: Any, wanted: list[str], config: EvaluateConfig, device: torch.device) -> dict[str, Any]:
+def _compared(generator: Generator, wanted: list[str], config: EvaluateConfig, device: torch.device) -> dict[str, Any]:
     """Scores from features of samples and of the data."""
     extractor = get_extractor(config.features, config.weights or None, device)
     if "is" in wanted and not extractor.num_classes:

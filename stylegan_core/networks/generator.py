@@ -5,7 +5,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from stylegan_core.networks.mapping import MappingNetwork
-from stylegan_core.networks.protocol import CheckpointMeta
+from stylegan_core.networks.protocol import CheckpointMeta, FeatureLayer
 
 
 class StyleGenerator(nn.Module):
@@ -41,6 +41,12 @@ class StyleGenerator(nn.Module):
     def noise(self) -> dict[str, Tensor]:
         """The constant noise inputs [H, W] by layer name (`b8.conv0`); empty for a generator without."""
         return {name: layer.noise_const for name, layer in self.synthesis.noise_layers().items()}
+
+    @property
+    def feature_layers(self) -> dict[str, FeatureLayer]:
+        """The layers that synthesis takes hooks for, by name, coarse to fine."""
+        layers: dict[str, FeatureLayer] = self.synthesis.feature_layers()
+        return layers
 
     def forward(
         self,

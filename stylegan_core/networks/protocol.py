@@ -28,9 +28,23 @@ class CheckpointMeta:
     encoder: str = ""  # file of the encoder that came with it (pSp, e4e, ReStyle); empty: none
 
 
+Hook = Callable[[Tensor], Tensor]  # a layer's features [N, C, H, W] -> those that go on
+
+
+@dataclass(frozen=True)
+class FeatureLayer:
+    """A layer of synthesis whose output may be read and changed on its way."""
+
+    channels: int
+    side: int  # of the feature maps in pixels, margins included
+    num_ws: int  # codes that have come in when it is done: it depends on ws[:, :num_ws]
+    margin: float = 0.0  # pixels of `side` on each side that lie outside the image
+
+
 class Generator(Protocol):
     """A StyleGAN-like generator. Images are [N, img_channels, R, R] RGB in about [-1, 1]."""
 
+    meta: CheckpointMeta
     z_dim: int
     c_dim: int
     w_dim: int
@@ -56,7 +70,12 @@ class Generator(Protocol):
         """The constant noise inputs [H, W] by layer name (`b8.conv0`); empty for a generator without."""
 
     @property
-    def synthesis(self) -> Callable[..., Tensor]:
-        """Render ws [N, num_ws, w_dim] as images: `synthesis(ws, noise_mode='const'|'random'|'none', noise=None)`.
+    def feature_layers(self) -> dict[str, FeatureLayer]:
+        """The layers that `synthesis` takes hooks for, coarse to fine (`b8.conv1`); empty where there are none."""
 
-        `noise` replaces constant noise inputs by name, each [H, W] or [N, 1, H, W]."""
+    @property
+    def synthesis(self) -> Callable[..., Tensor]:
+        """Render ws [N, num_ws, w_dim]: `synthesis(ws, noise_mode='const'|'random'|'none', noise=None, hooks=None)`.
+
+        `noise` replaces constant noise inputs by name, each [H, W] or [N, 1, H, W]. `hooks` are functions by the name
+        of a feature layer; what they return goes on in its output's place."""

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from stylegan_core.networks.configs import StyleGAN1Config
 from stylegan_core.networks.generator import StyleGenerator
 from stylegan_core.networks.layers import Conv2d, FullyConnected, normal
-from stylegan_core.networks.stylegan2 import check_noise, check_noise_mode, check_ws
+from stylegan_core.networks.protocol import FeatureLayer, Hook
+from stylegan_core.networks.stylegan2 import check_hooks, check_noise, check_noise_mode, check_ws
 from stylegan_core.ops.activation import LRELU_SLOPE, SQRT2
 from stylegan_core.ops.resample import fast_format, fir2d, make_filter
 
@@ -147,22 +148,35 @@ class SynthesisNetwork(nn.Module):
         layers = {name: module for name, module in self.named_modules() if isinstance(module, StyleLayer)}
         return {name: layer for name, layer in layers.items() if layer.use_noise}
 
+    def feature_layers(self) -> dict[str, FeatureLayer]:
+        """Return the layers that take hooks: the second of each resolution."""
+        layers = {}
+        for i, resolution in enumerate(self.block_resolutions):
+            block: SynthesisBlock = getattr(self, f"b{resolution}")
+            num_ws = min(2 * i + 2, self.num_ws)
+            layers[f"b{resolution}.conv1"] = FeatureLayer(block.conv1.out_channels, resolution, num_ws)
+        return layers
+
     def forward(
         self,
         ws: Tensor,
         noise_mode: str = "const",
         noise: Mapping[str, Tensor] | None = None,
+        hooks: Mapping[str, Hook] | None = None,
         lod: float | None = None,
         full_size: bool = True,
     ) -> Tensor:
         """Render ws at level of detail `lod` (None: the stored one).
 
         Between two levels the new image fades in over the old one, pixels repeated (Progressive GAN, figure 2).
+        `hooks` are functions by the name of a feature layer, which its output goes through.
         `full_size=False` returns the image at the active resolution, not repeated to R."""
         check_ws(ws, self.num_ws, self.w_dim)
         check_noise_mode(noise_mode)
         noise = noise or {}
         check_noise(noise, {name: layer.resolution for name, layer in self.noise_layers().items()}, len(ws))
+        hooks = hooks or {}
+        check_hooks(hooks, [f"b{resolution}.conv1" for resolution in self.block_resolutions])
         top, fade = growth(self.lod.item() if lod is None else lod, self.img_resolution)
         ws = ws.expand(-1, 2 * len(self.block_resolutions), -1)  # a generator without styles has one w
         x: Tensor | None = None
@@ -170,6 +184,8 @@ class SynthesisNetwork(nn.Module):
         for i, resolution in enumerate(self.block_resolutions):
             block: SynthesisBlock = getattr(self, f"b{resolution}")
             x = block(x, ws[:, 2 * i : 2 * i + 2], noise_mode, noise)
+            if hook := hooks.get(f"b{resolution}.conv1"):
+                x = hook(x)
             if resolution == top:
                 break
             if 2 * resolution == top and fade > 0:

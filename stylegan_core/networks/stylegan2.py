@@ -1,7 +1,7 @@
 """The StyleGAN2 generator (Karras et al. 2020), parameter names as in the ADA-PyTorch checkpoints."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +10,7 @@ from stylegan_core.errors import ConfigError, LatentMismatchError
 from stylegan_core.networks.configs import StyleGAN2Config
 from stylegan_core.networks.generator import StyleGenerator
 from stylegan_core.networks.layers import Conv2d, FullyConnected, normal
+from stylegan_core.networks.protocol import FeatureLayer, Hook
 from stylegan_core.ops.activation import SQRT2
 from stylegan_core.ops.frozen import FrozenStyledLayer, styled_layer
 from stylegan_core.ops.modulation import demodulation, modulated_pointwise
@@ -43,6 +44,13 @@ def check_noise(noise: Mapping[str, Tensor], sides: Mapping[str, int], num: int)
         side = sides[name]
         if tuple(value.shape) not in ((side, side), (1, 1, side, side), (num, 1, side, side)):
             raise LatentMismatchError(f"noise {name!r} is {list(value.shape)}; expected [{side}, {side}]")
+
+
+def check_hooks(hooks: Mapping[str, Hook], layers: Collection[str]) -> None:
+    """Refuse hooks for layers that are not there."""
+    for name in hooks:
+        if name not in layers:
+            raise LatentMismatchError(f"no feature layer is called {name!r}; this generator has {', '.join(layers)}")
 
 
 class SynthesisLayer(nn.Module):
@@ -142,8 +150,11 @@ class SynthesisBlock(nn.Module):
         dtype: torch.dtype,
         noise_mode: str,
         noise: Mapping[str, Tensor],
+        hook: Hook | None = None,
     ) -> tuple[Tensor, Tensor | None]:
-        """Return features and image for ws [N, num_conv + num_torgb, w_dim]; convolutions run in `dtype`."""
+        """Return features and image for ws [N, num_conv + num_torgb, w_dim]; convolutions run in `dtype`.
+
+        The features go through `hook` before an image is made of them."""
         replaced = {name: noise.get(f"b{self.resolution}.{name}") for name in ("conv0", "conv1")}
         if x is None:
             x = self.const.to(dtype).expand(len(ws), -1, -1, -1)
@@ -156,6 +167,8 @@ class SynthesisBlock(nn.Module):
         else:
             x = self.conv0(x.to(dtype), ws[:, 0], noise_mode, replaced["conv0"])
             x = self.conv1(x, ws[:, 1], noise_mode, replaced["conv1"])
+        if hook is not None:
+            x = hook(x)
         if img is not None:
             img = upsample2d(img, self.taps)
         if self.num_torgb:
@@ -181,17 +194,37 @@ class SynthesisNetwork(nn.Module):
         layers = {name: module for name, module in self.named_modules() if isinstance(module, SynthesisLayer)}
         return {name: layer for name, layer in layers.items() if layer.use_noise}
 
-    def forward(self, ws: Tensor, noise_mode: str = "const", noise: Mapping[str, Tensor] | None = None) -> Tensor:
-        """Render ws; `noise` replaces constant noise inputs by name, each [H, W] or [N, 1, H, W]."""
+    def feature_layers(self) -> dict[str, FeatureLayer]:
+        """Return the layers that take hooks: the last convolution of each resolution."""
+        layers, num_ws = {}, 0
+        for resolution in self.block_resolutions:
+            block: SynthesisBlock = getattr(self, f"b{resolution}")
+            num_ws += block.num_conv
+            layers[f"b{resolution}.conv1"] = FeatureLayer(block.conv1.weight.shape[0], resolution, num_ws)
+        return layers
+
+    def forward(
+        self,
+        ws: Tensor,
+        noise_mode: str = "const",
+        noise: Mapping[str, Tensor] | None = None,
+        hooks: Mapping[str, Hook] | None = None,
+    ) -> Tensor:
+        """Render ws; `noise` replaces constant noise inputs by name, each [H, W] or [N, 1, H, W].
+
+        `hooks` are functions by the name of a feature layer, which its output goes through."""
         check_ws(ws, self.num_ws, self.w_dim)
         check_noise_mode(noise_mode)
         noise = noise or {}
         check_noise(noise, {name: layer.resolution for name, layer in self.noise_layers().items()}, len(ws))
+        hooks = hooks or {}
+        check_hooks(hooks, [f"b{resolution}.conv1" for resolution in self.block_resolutions])
         x, img, first = None, None, 0
         for resolution in self.block_resolutions:
             block: SynthesisBlock = getattr(self, f"b{resolution}")
             part = ws[:, first : first + block.num_conv + block.num_torgb]
-            x, img = block(x, img, part, self._dtype(resolution, ws), noise_mode, noise)
+            hook = hooks.get(f"b{resolution}.conv1")
+            x, img = block(x, img, part, self._dtype(resolution, ws), noise_mode, noise, hook)
             first += block.num_conv
         assert img is not None
         return img.contiguous()

@@ -12,7 +12,8 @@ from stylegan_core.errors import LatentMismatchError
 from stylegan_core.networks.configs import StyleGAN3Config
 from stylegan_core.networks.generator import StyleGenerator
 from stylegan_core.networks.layers import FullyConnected, normal
-from stylegan_core.networks.stylegan2 import check_ws
+from stylegan_core.networks.protocol import FeatureLayer, Hook
+from stylegan_core.networks.stylegan2 import check_hooks, check_ws
 from stylegan_core.ops.activation import LRELU_SLOPE, SQRT2
 from stylegan_core.ops.alias_free import design_lowpass, filtered_lrelu
 from stylegan_core.ops.modulation import demodulation
@@ -166,6 +167,7 @@ class SynthesisNetwork(nn.Module):
         self.num_ws, self.w_dim, self.output_scale = config.num_ws, config.w_dim, config.output_scale
         self.half_dtype = torch.float16  # or bfloat16: the format of the num_fp16_res highest rates on a GPU
         plans = plan_layers(config)
+        self.plans = plans
         self.input = SynthesisInput(plans[0], config.w_dim)
         self.layer_names = []
         for i, target in enumerate(plans):
@@ -177,22 +179,37 @@ class SynthesisNetwork(nn.Module):
         """Return the layers that take noise: none."""
         return {}
 
+    def feature_layers(self) -> dict[str, FeatureLayer]:
+        """Return the layers that take hooks: all but the image's."""
+        margins = [(plan.size - plan.rate) / 2 for plan in self.plans]
+        return {
+            name: FeatureLayer(plan.channels, plan.size, i + 2, margin)
+            for i, (name, plan, margin) in enumerate(zip(self.layer_names[:-1], self.plans, margins, strict=False))
+        }
+
     def forward(
         self,
         ws: Tensor,
         noise_mode: str = "const",
         noise: Mapping[str, Tensor] | None = None,
+        hooks: Mapping[str, Hook] | None = None,
         update_emas: bool = False,
     ) -> Tensor:
-        """Render ws; there are no noise inputs, so every `noise_mode` gives the same image."""
+        """Render ws; there are no noise inputs, so every `noise_mode` gives the same image.
+
+        `hooks` are functions by the name of a feature layer, which its output goes through."""
         check_ws(ws, self.num_ws, self.w_dim)
         if noise:
             raise LatentMismatchError(f"this generator has no noise inputs, but {len(noise)} came with the latent")
+        hooks = hooks or {}
+        check_hooks(hooks, self.layer_names[:-1])
         x = self.input(ws[:, 0])
         for i, name in enumerate(self.layer_names):
             layer: SynthesisLayer = getattr(self, name)
             dtype = self.half_dtype if ws.is_cuda and layer.use_half else ws.dtype
             x = layer(x, ws[:, i + 1], dtype, update_emas)
+            if hook := hooks.get(name):
+                x = hook(x)
         return x.to(ws.dtype) * self.output_scale
 
 

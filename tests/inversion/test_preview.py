@@ -19,7 +19,7 @@ def test_a_preview_sees_the_codes_of_every_step_and_changes_nothing(name):
         preview=lambda step, ws: seen.append((step, ws.clone())),
         progress=lambda step, loss: loud.append(step),
     )
-    result, expected = METHODS[name](watched), METHODS[name](quiet)
+    result, expected = METHODS[name].search(watched), METHODS[name].search(quiet)
     assert torch.equal(result.ws, expected.ws)
     searching = seen[:6]
     assert [step for step, _ in searching] == loud[:6] == [1, 2, 3, 4, 5, 6]

@@ -46,8 +46,8 @@ def test_projection_into_w_reaches_the_least_squares_answer(linear_generator):
 def test_lbfgs_needs_fewer_steps_where_it_may_be_used(linear_generator, space):
     targets = linear_generator.synthesis(linear_generator.mapping(torch.randn(2, 12)))
     losses = [
-        project(linear_generator, targets, None, replace(PLAIN, space=space, steps=20, optimiser=optimiser)).loss
-        for optimiser in ("adam", "lbfgs")
+        project(linear_generator, targets, None, replace(PLAIN, space=space, steps=20, optimizer=optimizer)).loss
+        for optimizer in ("adam", "lbfgs")
     ]
     assert (losses[1] < 0.01 * losses[0]).all()
 
@@ -56,10 +56,10 @@ def test_lbfgs_is_refused_where_noise_is_optimised_and_a_wrong_name_always():
     noisy = tiny_generator()
     target = torch.zeros(1, 3, 16, 16)
     with pytest.raises(ConfigError, match="--no-optimise-noise"):
-        project(noisy, target, None, replace(PLAIN, optimiser="lbfgs", optimise_noise=True, steps=1))
-    project(noisy, target, None, replace(PLAIN, optimiser="lbfgs", steps=1))
+        project(noisy, target, None, replace(PLAIN, optimizer="lbfgs", optimise_noise=True, steps=1))
+    project(noisy, target, None, replace(PLAIN, optimizer="lbfgs", steps=1))
     with pytest.raises(ConfigError, match="unknown"):
-        project(noisy, target, None, replace(PLAIN, optimiser="newton"))
+        project(noisy, target, None, replace(PLAIN, optimizer="newton"))
 
 
 def test_the_objective_is_the_issue_s_formula():

@@ -63,13 +63,13 @@ def test_small_images_have_fewer_scales_and_equal_images_score_1(side, scales):
 
 
 def test_methods_are_read_with_their_own_steps_or_those_given():
-    found = parse_methods("project, hybrid,reference:7,w_avg", ProjectionConfig(steps=33))
+    found = parse_methods("project, hybrid,reference:7,w_avg")
     assert [(name, steps) for _, name, steps in found] == [
-        ("project", 33), ("hybrid", 50), ("reference", 7), ("w_avg", 33)
+        ("project", 200), ("hybrid", 50), ("reference", 7), ("w_avg", 200)
     ]  # fmt: skip
     for wrong in ("nonsense", "project:x"):
         with pytest.raises(ConfigError):
-            parse_methods(wrong, ProjectionConfig())
+            parse_methods(wrong)
 
 
 def test_the_mean_face_s_row_takes_no_steps_and_an_encoder_must_exist():
