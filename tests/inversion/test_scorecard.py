@@ -12,7 +12,6 @@ from small_generators import a_face, make_task, tiny
 from torch.testing import assert_close
 
 import cli
-from inversion.config import ProjectionConfig
 from inversion.scorecard import Edit, Outcome, edit_effect, parse_methods, run_method, to_csv, to_markdown
 from inversion.scores import SCALE_WEIGHTS, ms_ssim, num_scales, psnr, ssim
 from stylegan_core.errors import ConfigError
