@@ -28,14 +28,23 @@ def assemble(config: Any, state: Mapping[str, Tensor], what: str) -> nn.Module:
     """Build the network of `config` with the weights `state`, in eval mode and without gradients.
 
     `what` names the file and its part in errors. Shapes are compared before any memory is taken for the network, and
-    the tensors become its parameters as they are: nothing is initialised at random."""
+    nothing is initialised at random. Parameters are float32 in memory of their own, whatever the file's, so that a
+    generator renders the same whichever format it came in."""
     with torch.device("meta"):
         network = build_network(config)
     check_state(network.state_dict(), state, what)
-    tensors = {name: state[name].detach().to(torch.float32).contiguous() for name in network.state_dict()}
+    tensors = {name: _plain(state[name]) for name in network.state_dict()}
     check_finite(tensors, what)
     network.load_state_dict(tensors, assign=True)
     return network.eval().requires_grad_(False)
+
+
+def _plain(tensor: Tensor) -> Tensor:
+    """Copy to float32 with the usual strides, in aligned memory.
+
+    The bytes of a file lie at any address, and kernels that are chosen by address or strides round differently.
+    `contiguous` alone would not do: it copies nothing that it can read in order."""
+    return tensor.detach().to(torch.float32).clone(memory_format=torch.contiguous_format)
 
 
 def check_state(expected: Mapping[str, Tensor], state: Mapping[str, Tensor], what: str) -> None:
