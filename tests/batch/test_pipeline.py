@@ -144,7 +144,7 @@ def test_a_full_disk_is_not_a_photo_s_failure(photo, tmp_path, monkeypatch):
     def full(**_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("stylegan_core.images.tempfile.mkstemp", full)
+    monkeypatch.setattr("stylegan_core.files.tempfile.mkstemp", full)
     with pytest.raises(Exception, match="No space left on device") as caught:
         process([Item(1, str(photo), "a")], tmp_path)
     assert editing.pipeline.stops_the_run(caught.value)

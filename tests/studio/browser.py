@@ -76,8 +76,9 @@ def _address(process, log):
 @contextmanager
 def chromium():
     """Open a browser with an empty profile."""
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=WAIT)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS, headless=True)
         try:
@@ -87,7 +88,9 @@ def chromium():
 
 
 class Tab:
-    """What a person does in one tab."""
+    """What a person does in one tab.
+
+    Parts of a page change one after the other, so what it shows is expected (`expect(tab.caption)`), not asked once."""
 
     def __init__(self, browser, address, **context):
         self.requests, self.errors = [], []
@@ -110,8 +113,9 @@ class Tab:
         self.page.locator("#invert").click()
         self.page.get_by_text("now move a slider").wait_for()
 
+    @property
     def caption(self):
-        return self.page.locator("#view .caption").inner_text()
+        return self.page.locator("#view .caption")
 
     def slider(self, name):
         return self.page.get_by_label(f"range slider for {name}", exact=True)
@@ -125,8 +129,9 @@ class Tab:
             "before => document.querySelector('#view .compare img').src !== before", arg=before, polling=50
         )
 
+    @property
     def message(self):
-        return self.page.locator("#message").inner_text()
+        return self.page.locator("#message")
 
     def download(self, link, folder):
         with self.page.expect_download() as waiting:

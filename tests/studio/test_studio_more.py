@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from browser import CHROMIUM, FLAGS, Tab
 from PIL import Image
+from playwright.sync_api import expect
 
 from editing.recipe import load_recipe
 
@@ -25,7 +26,7 @@ def two_faces(astronaut, tmp_path):
 
 def test_both_faces_of_a_photo_are_inverted_and_edited(tab, two_faces, tmp_path):
     tab.load(two_faces)
-    assert tab.caption() == "two.png: 2 faces found"
+    expect(tab.caption).to_have_text("two.png: 2 faces found")
     tab.page.get_by_label("face1").check()
     tab.invert()
     tab.set("smile", -1)
@@ -60,7 +61,7 @@ def test_the_sweep_sets_the_slider_and_the_mix_crosses_over(tab, astronaut_file,
     before = tab.page.locator("#view .compare img").first.get_attribute("src")
     tab.page.get_by_label("set smile to -1.5").click()
     tab.page.wait_for_function("b => document.querySelector('#view .compare img').src !== b", arg=before)
-    assert tab.slider("smile").input_value() == "-1.5"
+    expect(tab.slider("smile")).to_have_value("-1.5")
     tab.page.get_by_role("tab", name="Mix").click()
     tab.page.locator("#second input[type=file]").set_input_files(str(astronaut_file))
     tab.page.get_by_text("second photo: astronaut").wait_for()
@@ -80,11 +81,10 @@ def test_directions_that_do_not_fit_another_checkpoint_are_grey_with_the_reason(
     tab.page.get_by_role("tab", name="Generator").click()
     tab.page.locator("#checkpoint input[type=file]").set_input_files(str(FOREIGN))
     tab.page.get_by_text("the generator is loaded").wait_for()
-    assert "rosinality-32: 32 px" in tab.page.locator("#about").inner_text()
+    expect(tab.page.locator("#about")).to_contain_text("rosinality-32: 32 px")
     tab.page.get_by_role("tab", name="Edit").click()
-    slider = tab.slider("age")
-    assert slider.is_disabled()
-    assert "made for" in tab.page.locator("#panel").inner_text()
+    expect(tab.slider("age")).to_be_disabled()
+    expect(tab.page.locator("#panel")).to_contain_text("made for")
     tab.page.get_by_role("tab", name="Photo").click()
     tab.invert()
 
@@ -94,9 +94,11 @@ def test_nothing_is_wider_than_the_screen(browser, address, astronaut_file, widt
     tab = Tab(browser, address, viewport={"width": width, "height": 800})
     tab.load(astronaut_file)
     tab.invert()
-    assert tab.page.evaluate("document.documentElement.scrollWidth") <= width
+    expect(tab.caption).to_contain_text("pixels changed")
+    tab.page.wait_for_function("width => document.documentElement.scrollWidth <= width", arg=width)
     tab.page.get_by_role("tab", name="Generator").click()
-    assert tab.page.evaluate("document.documentElement.scrollWidth") <= width
+    expect(tab.page.locator("#about")).to_be_visible()
+    tab.page.wait_for_function("width => document.documentElement.scrollWidth <= width", arg=width)
     tab.close()
 
 
