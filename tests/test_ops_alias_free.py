@@ -25,6 +25,14 @@ def test_separable_filters_pass_low_and_stop_high_frequencies() -> None:
     assert 0.4 < response[np.argmin(np.abs(frequencies - 4.0))] < 0.6
 
 
+@pytest.mark.parametrize("width", [0.5, 8.0, 20.0])  # attenuations below 21 dB, below 50 dB, and above
+@pytest.mark.parametrize("num_taps", [6, 13, 24])
+def test_separable_filters_are_scipys(num_taps: int, width: float) -> None:
+    taps = design_lowpass(num_taps, cutoff=4.0, width=width, rate=64.0)
+    expected = scipy.signal.firwin(numtaps=num_taps, cutoff=4.0, width=width, fs=64.0)
+    assert_close(taps, torch.from_numpy(expected).float())
+
+
 def test_radial_filters_are_rotationally_symmetric_and_sum_to_one() -> None:
     taps = design_lowpass(12, cutoff=4.0, width=8.0, rate=32.0, radial=True)
     assert taps is not None

@@ -1,18 +1,14 @@
 """Find faces and their five landmarks with MTCNN."""
 
-import contextlib
-import io
 import math
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from inversion.faces.mtcnn import find_faces
 from stylegan_core.errors import ConfigError, FaceNotFoundError
 
 DETECTION_PIXELS = 2_500_000  # larger photos are shrunk to this area for the search
@@ -37,14 +33,12 @@ def detect_faces(rgb: NDArray[np.uint8]) -> list[Face]:
     scale = max(scale, DETECTION_SIDE / max(height, width))
     size = (max(MIN_FACE, round(width * scale)), max(MIN_FACE, round(height * scale)))
     image = Image.fromarray(rgb).resize(size, Image.Resampling.LANCZOS) if size != (width, height) else rgb
-    boxes, probabilities, landmarks = _mtcnn().detect(image, landmarks=True)
-    if boxes is None:
-        return []
+    boxes, landmarks, probabilities = find_faces(np.asarray(image), MIN_FACE)
     stretch = np.array([width / size[0], height / size[1]])
     faces = [
         Face(np.asarray(box, np.float64) * np.tile(stretch, 2), np.asarray(points, np.float64) * stretch, float(p))
         for box, p, points in zip(boxes, probabilities, landmarks, strict=True)
-        if p is not None and p >= MIN_PROBABILITY
+        if p >= MIN_PROBABILITY
     ]
     return sorted(faces, key=lambda face: (-_area(face), *face.box))
 
@@ -76,12 +70,3 @@ def choose_faces(faces: Sequence[Face], choice: str, source: str) -> dict[int, F
 def _area(face: Face) -> float:
     left, top, right, bottom = face.box
     return float((right - left) * (bottom - top))
-
-
-@lru_cache(maxsize=1)
-def _mtcnn() -> Any:
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore")
-        from facenet_pytorch import MTCNN  # slow to import
-
-        return MTCNN(keep_all=True, min_face_size=MIN_FACE, device="cpu").eval()

@@ -1,10 +1,6 @@
 """The perceptual distance of an image pair: LPIPS with its target's features computed once."""
 
-import contextlib
-import io
-import warnings
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from safetensors.torch import load_file
@@ -13,35 +9,53 @@ from torch.nn import functional as F
 
 from stylegan_core.assets import asset_path
 from stylegan_core.errors import ConfigError
-from stylegan_core.features.weights import TORCHVISION, cached, obtain
+from stylegan_core.features.backbones import LAYERS, build_backbone
+from stylegan_core.features.weights import TORCHVISION, cached, obtain, packaged
 
+SHIFT = (-0.030, -0.088, -0.188)  # with SCALE: ImageNet's mean and deviation in [-1, 1], rounded as LPIPS rounds them
+SCALE = (0.458, 0.448, 0.450)
 UNCALIBRATED = "squeeze-uncalibrated"
 NAMES = ("auto", *TORCHVISION, UNCALIBRATED)
 
 
 class PerceptualDistance(nn.Module):
-    """LPIPS (Zhang et al. 2018) through the `lpips` package, split so that a fixed target is encoded once.
+    """LPIPS (Zhang et al. 2018), split so that a fixed target is encoded once; tests compare it with the package.
 
     `name` says which features these are: a calibrated network's name, or `squeeze-uncalibrated` for the embedded
-    SqueezeNet, whose channels the package's linear heads were not trained for and are therefore averaged unweighted."""
+    SqueezeNet, whose channels LPIPS's linear heads were not trained for and are therefore added unweighted."""
 
-    def __init__(self, name: str, model: Any) -> None:
+    shift: Tensor
+    scale: Tensor
+
+    def __init__(
+        self, name: str, backbone: nn.Sequential, layers: Sequence[int], heads: Sequence[Tensor] | None = None
+    ) -> None:
+        """`layers` are those of `backbone` that are compared; `heads` weigh their channels, [1, C, 1, 1] each."""
         super().__init__()
         self.name = name
-        self.model: Any = model.eval().requires_grad_(False)
+        self.backbone = backbone
+        self.layers = tuple(layers)
+        self.heads = None if heads is None else nn.ParameterList(nn.Parameter(head, False) for head in heads)
+        self.register_buffer("shift", torch.tensor(SHIFT)[:, None, None])
+        self.register_buffer("scale", torch.tensor(SCALE)[:, None, None])
 
     def features(self, images: Tensor) -> list[Tensor]:
         """Encode RGB images [N, 3, H, W] in [-1, 1] as unit-normalised feature maps [N, C, h, w], shallow to deep."""
-        outputs = self.model.net(self.model.scaling_layer(images))
-        return [F.normalize(output, dim=1, eps=1e-10) for output in outputs]
+        x = (images - self.shift) / self.scale
+        found = []
+        for index, layer in enumerate(self.backbone[: self.layers[-1] + 1]):
+            x = layer(x)
+            if index in self.layers:
+                found.append(F.normalize(x, dim=1, eps=1e-10))
+        return found
 
     def between(self, features: Sequence[Tensor], target: Sequence[Tensor]) -> Tensor:
         """Return the distance [N] of two lists of feature maps."""
         layers = []
         for index, (one, other) in enumerate(zip(features, target, strict=True)):
             difference = (one - other).square()
-            weighted = self.model.lins[index](difference) if self.model.lpips else difference.sum(dim=1, keepdim=True)
-            layers.append(weighted.mean(dim=(1, 2, 3)))
+            weighted = difference.sum(dim=1) if self.heads is None else F.conv2d(difference, self.heads[index])
+            layers.append(weighted.flatten(1).mean(dim=1))
         return torch.stack(layers).sum(dim=0)
 
     def forward(self, images: Tensor, target: Tensor) -> Tensor:
@@ -59,30 +73,13 @@ def load_perceptual(name: str = "auto", device: torch.device | str = "cpu") -> P
     if name == "auto":
         name = next((net for net in ("vgg", "alex") if cached(TORCHVISION[net])), UNCALIBRATED)
     if name == UNCALIBRATED:
-        model = _lpips("squeeze", calibrated=False)
-        state = load_file(asset_path("squeezenet1_1_features.safetensors"))
-    else:
-        model = _lpips(name, calibrated=True)
-        state = torch.load(obtain(TORCHVISION[name]), map_location="cpu", weights_only=True)
-    _load_backbone(model.net, state)
-    return PerceptualDistance(name, model).to(device)
+        backbone = build_backbone("squeeze", load_file(asset_path("squeezenet1_1_features.safetensors")))
+        return PerceptualDistance(name, backbone, LAYERS["squeeze"]).to(device)
+    state = torch.load(obtain(TORCHVISION[name]), map_location="cpu", weights_only=True)
+    return PerceptualDistance(name, build_backbone(name, state), LAYERS[name], _heads(name)).to(device)
 
 
-def _lpips(net: str, calibrated: bool) -> Any:
-    import lpips  # slow to import, and only this function needs it
-
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore")  # its torchvision calls are deprecated but correct
-        return lpips.LPIPS(net=net, lpips=calibrated, pnet_rand=True, verbose=False)
-
-
-def _load_backbone(net: nn.Module, state: dict[str, Tensor]) -> None:
-    """Fill lpips' slices, whose parameters carry torchvision's layer index as their name."""
-    own = net.state_dict()
-    by_layer = {name.split(".", 1)[1]: name for name in own}  # '3.squeeze.weight' -> 'slice2.3.squeeze.weight'
-    filled = {}
-    for name, tensor in state.items():
-        prefix, _, layer = name.partition(".")
-        if prefix == "features" and layer in by_layer:
-            filled[by_layer[layer]] = tensor.float()
-    net.load_state_dict(filled, strict=True)
+def _heads(name: str) -> list[Tensor]:
+    """Read the weights of the channels [1, C, 1, 1], layer by layer, that the lpips package carries."""
+    state = torch.load(packaged("lpips", f"weights/v0.1/{name}.pth"), map_location="cpu", weights_only=True)
+    return [state[f"lin{index}.model.1.weight"] for index in range(len(LAYERS[name]))]

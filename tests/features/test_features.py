@@ -1,60 +1,84 @@
 import hashlib
 import http.server
 import threading
-from pathlib import Path
+import warnings
 
 import lpips
 import pytest
 import torch
 from safetensors.torch import load_file
 from torch.testing import assert_close
-from torchvision.models import squeezenet1_1
+from torchvision import models
 
 from stylegan_core.assets import asset_path
 from stylegan_core.errors import ConfigError, WeightsUnavailableError
 from stylegan_core.features import weights
+from stylegan_core.features.backbones import build_backbone
 from stylegan_core.features.perceptual import load_perceptual
-from stylegan_core.features.weights import WeightsFile, obtain
+from stylegan_core.features.weights import WeightsFile, obtain, packaged
 
 
 def images(seed, size=64):
     return torch.rand(2, 3, size, size, generator=torch.Generator().manual_seed(seed)) * 2 - 1
 
 
+def the_package(net, calibrated, state):
+    """The lpips package's own model with a backbone's weights."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # its torchvision calls are deprecated
+        model = lpips.LPIPS(net=net, lpips=calibrated, pnet_rand=True, verbose=False).eval()
+    own = {name.split(".", 1)[1]: name for name in model.net.state_dict()}  # '3.bias' -> 'slice2.3.bias'
+    layers = {name.removeprefix("features."): value.float() for name, value in state.items()}
+    model.net.load_state_dict({own[name]: value for name, value in layers.items() if name in own})
+    return model
+
+
 def test_a_cached_target_gives_what_the_lpips_package_gives():
     perceptual = load_perceptual("squeeze-uncalibrated")
+    package = the_package("squeeze", False, load_file(asset_path("squeezenet1_1_features.safetensors")))
     x, y = images(0), images(1)
     assert perceptual.name == "squeeze-uncalibrated"
-    assert_close(perceptual(x, y), perceptual.model(x, y).flatten())
+    assert_close(perceptual(x, y), package(x, y).flatten())
+    assert_close(perceptual.between(perceptual.features(x), perceptual.features(y)), package(x, y).flatten())
     assert_close(perceptual(x, x), torch.zeros(2), atol=1e-7, rtol=0)
 
 
 def test_the_embedded_backbone_is_torchvision_s_squeezenet_with_the_shipped_weights():
-    net = squeezenet1_1(weights=None).eval()
+    net = models.squeezenet1_1(weights=None).eval()
     state = load_file(asset_path("squeezenet1_1_features.safetensors"))
     net.load_state_dict({**net.state_dict(), **{name: tensor.float() for name, tensor in state.items()}})
-    perceptual, x = load_perceptual("squeeze-uncalibrated"), images(2)
-    deepest = perceptual.model.net(perceptual.model.scaling_layer(x))[-1]
-    normalised = ((x + 1) / 2 - torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)) / torch.tensor(
-        [0.229, 0.224, 0.225]
-    ).view(3, 1, 1)
-    assert_close(deepest, net.features(normalised), atol=2e-3, rtol=1e-3)  # lpips rounds mean and std to 3 digits
+    x = images(2)
+    assert_close(build_backbone("squeeze", state)(x), net.features(x))
 
 
-def test_calibrated_features_use_the_cached_backbone_and_lpips_heads(tmp_path, monkeypatch):
+def test_weights_that_do_not_fit_a_backbone_are_refused():
+    state = load_file(asset_path("squeezenet1_1_features.safetensors"))
+    with pytest.raises(WeightsUnavailableError, match=r"squeeze lack features\.12\.squeeze\.bias"):
+        build_backbone("squeeze", {k: v for k, v in state.items() if k != "features.12.squeeze.bias"})
+    with pytest.raises(WeightsUnavailableError, match="no-such-package"):
+        packaged("no-such-package", "weights.pth")
+
+
+@pytest.mark.parametrize(("net", "model"), [("alex", "alexnet"), ("squeeze", "squeezenet1_1"), ("vgg", "vgg16")])
+def test_calibrated_features_are_those_of_the_lpips_package(net, model, tmp_path, monkeypatch):
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    state = {name: tensor.clone() for name, tensor in squeezenet1_1(weights=None).state_dict().items()}
+    with torch.device("meta"):
+        shapes = getattr(models, model)(weights=None).features.state_dict()
+    random = torch.Generator().manual_seed(0)
+    fan = {name: value[0].numel() if value.ndim == 4 else 100 for name, value in shapes.items()}
+    state = {
+        f"features.{name}": torch.randn(value.shape, generator=random) * (2 / fan[name]) ** 0.5
+        for name, value in shapes.items()
+    }
     (tmp_path / "checkpoints").mkdir()
     file = tmp_path / "checkpoints" / "net.pth"
     torch.save(state, file)
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    monkeypatch.setitem(weights.TORCHVISION, "squeeze", WeightsFile("http://127.0.0.1:1/net.pth", digest, 10**8))
-    perceptual = load_perceptual("squeeze")
-    assert perceptual.name == "squeeze"
-    heads = torch.load(Path(lpips.__file__).parent / "weights/v0.1/squeeze.pth", "cpu", weights_only=True)
-    assert_close(perceptual.model.lin0.model[1].weight, heads["lin0.model.1.weight"])
+    monkeypatch.setitem(weights.TORCHVISION, net, WeightsFile("http://127.0.0.1:1/net.pth", digest, 10**8))
+    perceptual = load_perceptual(net)
+    assert perceptual.name == net
     x, y = images(0), images(1)
-    assert_close(perceptual(x, y), perceptual.model(x, y).flatten())
+    assert_close(perceptual(x, y), the_package(net, True, state)(x, y).flatten(), rtol=1e-4, atol=1e-5)
 
 
 def test_auto_is_the_embedded_network_where_nothing_is_cached(tmp_path, monkeypatch):

@@ -12,6 +12,7 @@ from inversion.faces.judges import (
     identity_distance,
     judge_region,
 )
+from inversion.faces.mtcnn import find_faces
 from inversion.faces.paste import paste_face
 from stylegan_core.errors import ConfigError, FaceNotFoundError
 from stylegan_core.images import to_tensor, to_uint8
@@ -162,6 +163,24 @@ def test_mtcnn_finds_the_astronaut_and_only_her(astronaut):
     left_eye, right_eye = face.landmarks[:2]
     assert 190 < left_eye[0] < right_eye[0] < 260
     assert 80 < left_eye[1] < 130
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # the package's own torch.load
+def test_mtcnn_finds_what_the_facenet_pytorch_package_finds(astronaut):
+    from facenet_pytorch import MTCNN
+
+    half = astronaut[:256, 100:356]
+    several = np.concatenate([half, half[:, ::-1], np.full((256, 40, 3), 128, np.uint8)], axis=1)
+    for photo, least, count in ((astronaut, 20, 1), (several, 40, 2)):
+        boxes, probabilities, landmarks = MTCNN(keep_all=True, min_face_size=least).eval().detect(photo, landmarks=True)
+        found = find_faces(photo, least)
+        order = np.argsort(found[0][:, 0])
+        theirs = np.argsort([box[0] for box in boxes])
+        assert len(order) == len(theirs) == count
+        # A thousandth of a pixel: boxes are sums of float32 whose order differs.
+        assert_close(found[0][order], np.stack(boxes)[theirs].astype(np.float32), atol=1e-3, rtol=0)
+        assert_close(found[1][order], np.stack(landmarks)[theirs].astype(np.float32), atol=1e-3, rtol=0)
+        assert_close(found[2][order], np.asarray(probabilities, np.float32)[theirs], atol=1e-4, rtol=0)
 
 
 def test_landmarks_follow_the_size_of_the_photo(astronaut):

@@ -78,7 +78,7 @@ def test_the_objective_is_the_issue_s_formula():
     found = project(generator, target, Enlarged(), config)
     image = generator.synthesis(generator.w_avg.expand(1, generator.num_ws, -1))
     big = F.interpolate(image, scale_factor=4), F.interpolate(target, scale_factor=4)
-    expected = 0.7 * perceptual.model(*big).flatten() + 3.0 / target[0].numel() * (image - target).square().sum()
+    expected = 0.7 * perceptual(*big) + 3.0 / target[0].numel() * (image - target).square().sum()
     assert_close(found.loss, expected, rtol=1e-4, atol=1e-6)
 
 
