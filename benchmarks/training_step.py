@@ -95,7 +95,7 @@ def phases(stepper: Stepper, batches: list[tuple[Tensor, Tensor]]) -> dict[str, 
         "G": (lambda: stepper._generator_step(batches, 0, True), 1.0),
         "path length": (lambda: stepper._path_length_step(0), 1 / stepper.pl_every),
         "D": (lambda: stepper._discriminator_step(batches, 0, True), 1.0),
-        "R1": (lambda: stepper._r1_step(batches, 0), 1 / stepper.config.r1_every),
+        "R1": (lambda: stepper._r1_step(batches, 0), 1 / stepper.settings.r1_every),
     }
 
 

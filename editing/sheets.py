@@ -58,6 +58,11 @@ def mix_files(
         raise ConfigError("a grid needs at least one --row and one --column, each a latent.npz or a seed")
     generator = load_generator(generator_name, pick_device(device))
     chosen = parse_layers(layers, generator.num_ws)
+    if len(chosen) == generator.num_ws:
+        raise ConfigError(
+            f"layers '{layers}' are all {generator.num_ws} of this generator's, so every row would show the column's "
+            "picture; give fewer layers, or a generator with more styles"
+        )
     row_codes = torch.cat([_code(generator, text) for text in rows])
     column_codes = torch.cat([_code(generator, text) for text in columns])
     grid = mixing_grid(row_codes, column_codes, chosen)  # [R, C, num_ws, w_dim]

@@ -5,26 +5,14 @@
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 from torch.nn.functional import relu, softplus
 
 from stylegan_core.errors import ConfigError
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """The optimiser settings that the objective's own paper trains with."""
-
-    optimizer: str = "adam"  # adam or rmsprop
-    lr: float = 2e-4  # learning rate of both networks
-    betas: tuple[float, float] = (0.5, 0.999)  # Adam's moments
-    num_critic: int = 1  # discriminator steps for one of the generator
-    clip: float | None = None  # weights of the critic are clamped to [-clip, clip]
-    penalty: str | None = None  # key of penalties.PENALTIES
-    penalty_weight: float = 0.0  # factor of that penalty
+from stylegan_core.objective_settings import OBJECTIVE_SETTINGS, ObjectiveSettings
 
 
 @dataclass(frozen=True)
@@ -33,8 +21,16 @@ class Objective:
 
     d: Callable[[Tensor, Tensor], Tensor]
     g: Callable[[Tensor], Tensor]
+    settings: ObjectiveSettings
     critic: str = "logit"  # logit: a score; energy: the reconstruction error of an autoencoder
-    recipe: Recipe = field(default_factory=Recipe)
+    pairs: bool = False  # what counts is real - fake: `g` takes that difference, fake - real
+    boundary: float | None = 0.0  # of D's output between real and generated; None: only differences mean anything
+
+    def real_side(self, real: Tensor, fake: Tensor) -> Tensor | None:
+        """How far real outputs [N] lie on the real side of the boundary, of their pair where `pairs`; None: no such."""
+        if self.pairs:
+            return real - fake
+        return None if self.boundary is None else real - self.boundary
 
 
 def _logistic_d(real: Tensor, fake: Tensor, real_label: float = 1.0) -> Tensor:
@@ -51,8 +47,9 @@ def energy_based(margin: float = 10.0) -> Objective:
     return Objective(
         d=lambda real, fake: real + relu(margin - fake),
         g=lambda fake: fake,
+        settings=OBJECTIVE_SETTINGS["ebgan"],
         critic="energy",
-        recipe=Recipe(lr=1e-3),
+        boundary=None,
     )
 
 
@@ -61,30 +58,40 @@ def boundary_equilibrium(k: float = 0.0) -> Objective:
     return Objective(
         d=lambda real, fake: real - k * fake,
         g=lambda fake: fake,
+        settings=OBJECTIVE_SETTINGS["began"],
         critic="energy",
-        recipe=Recipe(lr=1e-4),
+        boundary=None,
     )
 
 
-_WGAN = Objective(d=lambda real, fake: fake - real, g=lambda fake: -fake)
+def _saturating(fake: Tensor) -> Tensor:
+    return -softplus(fake)  # log(1 - D)
 
+
+def _wasserstein(name: str) -> Objective:
+    settings = OBJECTIVE_SETTINGS[name]
+    return Objective(d=lambda real, fake: fake - real, g=lambda fake: -fake, settings=settings, boundary=None)
+
+
+# D's and G's losses as in the table of Lucic et al. 2018; D = sigmoid of the output where it is a probability.
 OBJECTIVES: dict[str, Objective] = {
-    "minimax": Objective(d=_logistic_d, g=lambda fake: -softplus(fake)),
-    "non-saturating": Objective(d=_logistic_d, g=lambda fake: softplus(-fake)),
-    "least-squares": Objective(d=_least_squares_d, g=lambda fake: (fake - 1).square()),
+    "minimax": Objective(_logistic_d, _saturating, OBJECTIVE_SETTINGS["minimax"]),
+    "non-saturating": Objective(_logistic_d, lambda fake: softplus(-fake), OBJECTIVE_SETTINGS["non-saturating"]),
+    "least-squares": Objective(
+        _least_squares_d, lambda fake: (fake - 1).square(), OBJECTIVE_SETTINGS["least-squares"], boundary=0.5
+    ),
     "hinge": Objective(
-        d=lambda real, fake: relu(1 - real) + relu(1 + fake),
-        g=lambda fake: -fake,
-        recipe=Recipe(betas=(0.0, 0.9)),
+        lambda real, fake: relu(1 - real) + relu(1 + fake), lambda fake: -fake, OBJECTIVE_SETTINGS["hinge"]
     ),
-    "wgan": replace(_WGAN, recipe=Recipe(optimizer="rmsprop", lr=5e-5, num_critic=5, clip=0.01)),
-    "wgan-gp": replace(
-        _WGAN, recipe=Recipe(lr=1e-4, betas=(0.0, 0.9), num_critic=5, penalty="gp", penalty_weight=10.0)
-    ),
-    "dragan": Objective(
-        d=_logistic_d,
-        g=lambda fake: softplus(-fake),
-        recipe=Recipe(penalty="dragan", penalty_weight=10.0),
+    "wgan": _wasserstein("wgan"),
+    "wgan-gp": _wasserstein("wgan-gp"),
+    "dragan": Objective(_logistic_d, _saturating, OBJECTIVE_SETTINGS["dragan"]),
+    "relativistic": Objective(
+        d=lambda real, fake: softplus(fake - real),  # softplus(-(D(x) - D(G(z))))
+        g=lambda difference: softplus(-difference),
+        settings=OBJECTIVE_SETTINGS["relativistic"],
+        pairs=True,
+        boundary=None,
     ),
     "ebgan": energy_based(),
     "began": boundary_equilibrium(),
@@ -98,11 +105,15 @@ _SMOOTHABLE = {
 }
 
 
-def get_objective(name: str, real_label: float = 1.0) -> Objective:
-    """Look up an objective; `real_label` < 1 smooths the target of real samples, and of them alone (Salimans 2016)."""
+def get_objective(name: str, real_label: float = 1.0, g_objective: str | None = None) -> Objective:
+    """Look up an objective; `real_label` < 1 smooths the target of real samples, and of them alone (Salimans 2016).
+
+    `g_objective` names the objective whose generator loss is taken instead, as "non-saturating" for "dragan"."""
     if name not in OBJECTIVES:
         raise ConfigError(f"no objective {name!r}; choose one of {', '.join(OBJECTIVES)}")
     objective = OBJECTIVES[name]
+    if g_objective is not None:
+        objective = _with_generator_of(name, g_objective)
     if real_label == 1.0:
         return objective
     if name not in _SMOOTHABLE:
@@ -110,7 +121,17 @@ def get_objective(name: str, real_label: float = 1.0) -> Objective:
     if not 0.5 < real_label < 1.0:
         raise ConfigError(f"smoothed real label {real_label} makes no sense; use a value between 0.5 and 1, as 0.9")
     smoothed = _SMOOTHABLE[name]
-    return replace(objective, d=lambda real, fake: smoothed(real, fake, real_label))
+    boundary = real_label / 2 if name == "least-squares" else objective.boundary
+    return replace(objective, d=lambda real, fake: smoothed(real, fake, real_label), boundary=boundary)
+
+
+def _with_generator_of(name: str, other: str) -> Objective:
+    objective = OBJECTIVES[name]
+    fitting = [key for key, value in OBJECTIVES.items() if value.critic == objective.critic and not value.pairs]
+    if objective.pairs or other not in fitting:
+        choices = "its own alone" if objective.pairs else f"one of {', '.join(fitting)}"
+        raise ConfigError(f"the generator's loss of {other!r} does not go with {name}; choose {choices}")
+    return replace(objective, g=OBJECTIVES[other].g)
 
 
 class BeganBalance:

@@ -78,7 +78,7 @@ def _click_option(item: Any, default: Any) -> Callable[..., Any]:
     assert default is not MISSING
     flag = flag_of(item)
     settings: dict[str, Any] = {"default": default, "show_default": True, "help": item.metadata["help"]}
-    if isinstance(default, bool):
+    if isinstance(default, bool) or item.metadata.get("type") is bool:
         return click.option(f"{flag}/--no-{flag[2:]}", item.name, **settings)
 
     def check(context: click.Context, parameter: click.Parameter, value: Any) -> Any:

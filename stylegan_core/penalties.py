@@ -34,12 +34,16 @@ def gradient_penalty(critic: Critic, real: Tensor, fake: Tensor, weight: float, 
     return _unit_norm_penalty(critic, real.detach().lerp(fake.detach(), t), weight)
 
 
-def dragan_penalty(critic: Critic, real: Tensor, fake: Tensor, weight: float, rng: torch.Generator) -> Tensor:
-    """weight * (|dD/dx| - 1)^2 at real samples moved by half their standard deviation (Kodali et al. 2017, alg. 1).
+def dragan_penalty(
+    critic: Critic, real: Tensor, fake: Tensor, weight: float, rng: torch.Generator, c: float | None = None
+) -> Tensor:
+    """weight * (|dD/dx| - 1)^2 at real samples moved by N(0, c), c the variance (Kodali et al. 2017, eq. 2).
 
-    `fake` is not looked at: DRAGAN regularises around the data alone."""
-    noise = torch.rand(real.shape, generator=rng).to(real)
-    return _unit_norm_penalty(critic, real.detach() + 0.5 * real.detach().std() * noise, weight)
+    c=None takes half the standard deviation of the batch, the scale of the paper's algorithm 1. `fake` is not looked
+    at: DRAGAN regularises around the data alone."""
+    std = 0.5 * float(real.detach().std()) if c is None else c**0.5
+    noise = torch.randn(real.shape, generator=rng).to(real)
+    return _unit_norm_penalty(critic, real.detach() + std * noise, weight)
 
 
 PENALTIES = {"gp": gradient_penalty, "dragan": dragan_penalty}

@@ -91,9 +91,9 @@ def test_margin_is_where_fakes_stop_mattering():
     assert_close(fake.grad, torch.tensor([-1.0, 0.0]))
 
 
-def test_wgan_recipe_is_the_papers():
-    recipe = OBJECTIVES["wgan"].recipe
-    assert (recipe.optimizer, recipe.lr, recipe.clip, recipe.num_critic) == ("rmsprop", 5e-5, 0.01, 5)
+def test_wgan_settings_is_the_papers():
+    settings = OBJECTIVES["wgan"].settings
+    assert (settings.optimizer, settings.lr, settings.clips, settings.num_critic) == ("rmsprop", 5e-5, True, 5)
 
 
 def test_began_balance_follows_the_update_rule_and_stays_in_range():
@@ -158,3 +158,46 @@ def test_great_circle_between_parallel_and_opposite_vectors_stays_finite():
     assert_close(half.norm(), a.norm())
     assert_close((half * a).sum(), torch.tensor(0.0), atol=1e-6, rtol=0)
     assert_close(great_circle(a, -a, 1.0), -a)
+
+
+REAL, FAKE = torch.tensor([1.5, -0.3, 4.0]), torch.tensor([-2.0, 0.7, 0.1])
+
+
+def plain_table(x, g):
+    """The losses of Lucic et al. 2018, table 1, by numpy: D's and G's for outputs x on real and g on generated."""
+    import numpy as np
+
+    x, g = x.double().numpy(), g.double().numpy()
+    p, q = 1 / (1 + np.exp(-x)), 1 / (1 + np.exp(-g))
+    cross_entropy = -np.log(p).mean() - np.log(1 - q).mean()
+    return {
+        "minimax": (cross_entropy, np.log(1 - q).mean()),
+        "non-saturating": (cross_entropy, -np.log(q).mean()),
+        "wgan": (-x.mean() + g.mean(), -g.mean()),
+        "wgan-gp": (-x.mean() + g.mean(), -g.mean()),
+        "least-squares": (((x - 1) ** 2).mean() + (g**2).mean(), ((g - 1) ** 2).mean()),
+        "dragan": (cross_entropy, np.log(1 - q).mean()),
+        "hinge": (np.maximum(0, 1 - x).mean() + np.maximum(0, 1 + g).mean(), -g.mean()),
+        "began": (x.mean() - 0.3 * g.mean(), g.mean()),
+        "ebgan": (x.mean() + np.maximum(0, 10 - g).mean(), g.mean()),
+        "relativistic": (np.log(1 + np.exp(-(x - g))).mean(), np.log(1 + np.exp(-(g - x))).mean()),
+    }
+
+
+@pytest.mark.parametrize("name", list(OBJECTIVES))
+def test_each_row_of_the_loss_table(name):
+    objective = BeganBalance(k=0.3).objective() if name == "began" else OBJECTIVES[name]
+    d, g = plain_table(REAL, FAKE)[name]
+    assert objective.d(REAL, FAKE).mean().item() == pytest.approx(d, rel=1e-5)
+    judged = FAKE - REAL if objective.pairs else FAKE
+    assert objective.g(judged).mean().item() == pytest.approx(g, rel=1e-5)
+
+
+def test_another_objectives_generator_loss_is_an_option():
+    chosen = get_objective("dragan", g_objective="non-saturating")
+    assert_close(chosen.g(FAKE), OBJECTIVES["non-saturating"].g(FAKE))
+    assert_close(chosen.d(REAL, FAKE), OBJECTIVES["dragan"].d(REAL, FAKE))
+    with pytest.raises(ConfigError, match="does not go with"):
+        get_objective("dragan", g_objective="began")
+    with pytest.raises(ConfigError, match="its own alone"):
+        get_objective("relativistic", g_objective="hinge")

@@ -1,4 +1,5 @@
 import pytest
+import scipy.stats
 import torch
 from torch.autograd import gradcheck, gradgradcheck
 from torch.testing import assert_close
@@ -57,10 +58,12 @@ def test_dragan_perturbs_reals_only(rng):
         seen.append(x.detach())
         return x.sum(1)
 
-    real = torch.randn(500, 1, generator=rng)
-    dragan_penalty(critic, real, torch.full((500, 1), 1e6), 1.0, rng)
-    moved = seen[0] - real
-    assert moved.min() >= 0 and moved.max() <= 0.5 * real.std()
+    real = 3 * torch.randn(4000, 1, generator=rng)
+    dragan_penalty(critic, real, torch.full((4000, 1), 1e6), 1.0, rng, c=0.25)
+    dragan_penalty(critic, real, torch.full((4000, 1), 1e6), 1.0, rng)
+    for points, std in zip(seen, (0.5, 0.5 * float(real.std())), strict=True):
+        noise = (points - real).flatten()
+        assert scipy.stats.kstest((noise / std).numpy(), "norm").pvalue > 1e-3  # N(0, c), not uniform
 
 
 def small_critic(x, first, second):

@@ -1,11 +1,10 @@
 """The controller of the augmentation probability (ADA, section 3)."""
 
-import torch
-from torch import Tensor
-
 
 class AdaptiveProbability:
-    """Moves p so that r_t = E[sign(D(real))] stays at `target`: over it D overfits and p grows, under it p falls."""
+    """Moves p so that r_t stays at `target`: over it D overfits and p grows, under it p falls.
+
+    r_t = E[sign(D(real) - b)] for the objective's boundary b between real and generated, 0 for logits."""
 
     def __init__(self, p: float = 0.0, target: float = 0.6, speed_kimg: float = 500.0, interval: int = 4) -> None:
         self.p = p
@@ -18,7 +17,7 @@ class AdaptiveProbability:
         self.r_t = 0.0
 
     def update(self, sign_sum: float, num: int) -> float:
-        """Take in a batch: the sum of signs of D's logits on `num` real images (over all processes). Return p."""
+        """Take in a batch: the sum of signs of D's outputs about the boundary on `num` real images. Return p."""
         self.sign_sum += sign_sum
         self.num_seen += num
         self.num_batches += 1
@@ -39,8 +38,3 @@ class AdaptiveProbability:
         """Take up the numbers of `state()`."""
         self.p, self.sign_sum, self.r_t = state["p"], state["sign_sum"], state["r_t"]
         self.num_seen, self.num_batches = int(state["num_seen"]), int(state["num_batches"])
-
-
-def sign_sum(logits: Tensor) -> float:
-    """Sum the signs of logits [N]."""
-    return float(torch.sign(logits.detach()).sum())

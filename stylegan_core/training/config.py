@@ -4,72 +4,162 @@ from dataclasses import dataclass
 
 from stylegan_core.options import option
 
+RUN = "Run"
+NETWORKS = "Networks"
+OBJECTIVE = "Objective and balance (defaults are those of the objective's and the networks' papers)"
+REGULARISERS = "Regularisers"
+AUGMENTATION = "Augmentation"
+TRANSFER = "Transfer, small data, small machines"
+REPORTS = "Reports"
+OPTIMIZERS = ("adam", "rmsprop", "sgd")
+
 
 @dataclass(frozen=True)
 class TrainConfig:
     """A training run."""
 
-    data: str = option("", "folder or zip of square images, with dataset.json for labels")
-    out: str = option("training-run", "folder of snapshots; the same command goes on where it stopped")
-    preset: str = option("stylegan2-ada", "generator architecture: see networks.configs.PRESETS")
-    resolution: int | None = option(None, "pixels; images are shrunk to it (None: the images' own)", type=int)
-    kimg: float = option(25000.0, "thousands of real images to show")
-    batch: int = option(16, "images a step, over all processes")
-    accumulate: int = option(1, "parts a process splits its share of the batch into, to save memory")
-    seed: int = option(0, "of weights, data order and all other randomness")
-    device: str = option("auto", "auto, cpu, cuda or mps")
-    objective: str = option("non-saturating", "see objectives.OBJECTIVES")
+    data: str = option("", "folder or zip of square images, with dataset.json for labels", group=RUN)
+    out: str = option("training-run", "folder of snapshots; the same command goes on where it stopped", group=RUN)
+    resolution: int | None = option(
+        None, "pixels; images are shrunk to it (None: the images' own)", type=int, group=RUN
+    )
+    kimg: float = option(25000.0, "thousands of real images to show", group=RUN)
+    batch: int = option(16, "images a step, over all processes", group=RUN)
+    accumulate: int = option(1, "parts a process splits its share of the batch into, to save memory", group=RUN)
+    seed: int = option(0, "of weights, data order and all other randomness", group=RUN)
+    device: str = option("auto", "auto, cpu, cuda or mps", group=RUN)
+    mirror: bool = option(True, "show mirrored images too", group=RUN)
+    labels: bool = option(False, "train on the labels of dataset.json", group=RUN)
+    snapshot_kimg: float = option(50.0, "thousands of images between two snapshots", group=RUN)
+    fp16_res: int = option(0, "so many highest resolutions run in 16 bit, on a GPU", group=RUN)
+    cache_mb: int = option(2000, "decoded images kept in memory", group=RUN)
+
+    preset: str = option("stylegan2-ada", "networks, one of the presets below", group=NETWORKS)
     discriminator: str = option(
-        "stylegan2", "stylegan2, or projected (pretrained features; small data)", choices=("stylegan2", "projected")
+        "stylegan2",
+        "stylegan2: the preset's own; projected: pretrained features, for small data",
+        choices=("stylegan2", "projected"),
+        group=NETWORKS,
     )
-    projected_side: int = option(96, "pixels to which the projected discriminator resizes images")
-    lr_g: float = option(2e-3, "Adam's learning rate of the generator")
-    lr_d: float = option(2e-3, "and of the discriminator")
-    anneal: float = option(0.0, "last share of the run over which learning rates fall to zero")
-    beta1: float = option(0.0, "Adam's first moment")
-    beta2: float = option(0.99, "Adam's second moment")
-    r1_gamma: float | None = option(None, "weight of R1 (None: 0.0002 resolution^2 / batch)", type=float)
-    r1_every: int = option(16, "steps between two R1 steps; 0: never")
-    pl_weight: float = option(2.0, "weight of the path length penalty")
+    projected_side: int = option(96, "pixels to which the projected discriminator resizes images", group=NETWORKS)
+    phase_kimg: float | None = option(
+        None,
+        "progressive growing: length of each fade and each stay (None: 600 for stylegan1 presets)",
+        type=float,
+        group=NETWORKS,
+    )
+    first_resolution: int = option(8, "progressive growing starts at this resolution", group=NETWORKS)
+
+    objective: str = option("non-saturating", "one of the objectives below", group=OBJECTIVE)
+    g_objective: str | None = option(
+        None, "objective whose generator loss is used instead (non-saturating for dragan)", type=str, group=OBJECTIVE
+    )
+    optimizer_g: str | None = option(None, "of the generator", choices=OPTIMIZERS, group=OBJECTIVE)
+    optimizer_d: str | None = option(None, "of the discriminator", choices=OPTIMIZERS, group=OBJECTIVE)
+    lr_g: float | None = option(None, "learning rate of the generator", type=float, group=OBJECTIVE)
+    lr_d: float | None = option(None, "learning rate of the discriminator", type=float, group=OBJECTIVE)
+    beta1: float | None = option(None, "Adam's first moment; SGD's momentum", type=float, group=OBJECTIVE)
+    beta2: float | None = option(None, "Adam's second moment", type=float, group=OBJECTIVE)
+    anneal: float = option(0.0, "last share of the run over which learning rates fall to zero", group=OBJECTIVE)
+    n_critic: int | None = option(None, "discriminator steps for one of the generator", type=int, group=OBJECTIVE)
+    real_label: float = option(1.0, "one-sided smoothing of D's target for real images", group=OBJECTIVE)
+    history: int = option(0, "earlier fakes kept for D; 0: none", group=OBJECTIVE)
+    adaptive_d: float | None = option(None, "D rests while its loss is at or under this", type=float, group=OBJECTIVE)
+    adaptive_g: float | None = option(None, "G rests while its loss is at or under this", type=float, group=OBJECTIVE)
+    ema_kimg: float | None = option(
+        None, "half-life of the averaged weights; 0: no average (None: batch * 10 / 32)", type=float, group=OBJECTIVE
+    )
+    ema_rampup: float = option(
+        0.05, "half-life is at most this share of the images seen; 0: no such limit", group=OBJECTIVE
+    )
+
+    clip: float | None = option(
+        None,
+        "wgan: largest weight of the critic, as it acts (None: 0.01, and one standard deviation of its initial "
+        "weights for a layer of equalised learning rate)",
+        type=float,
+        group=REGULARISERS,
+    )
+    gp_weight: float | None = option(
+        None, "weight of the slope penalty (None: 10 for wgan-gp and dragan)", type=float, group=REGULARISERS
+    )
+    dragan_c: float | None = option(
+        None,
+        "dragan: variance of the noise on real images (None: a quarter of the batch's)",
+        type=float,
+        group=REGULARISERS,
+    )
+    margin: float = option(10.0, "ebgan: energy to which generated images are pushed up", group=REGULARISERS)
+    pull_away: float = option(
+        0.0, "ebgan: weight of the term that pulls the codes of generated images apart", group=REGULARISERS
+    )
+    gamma: float = option(0.5, "began: energy of generated images, in units of that of real ones", group=REGULARISERS)
+    r1_gamma: float | None = option(
+        None, "weight of R1 (None: 0.0002 resolution^2 / batch; relativistic: 1)", type=float, group=REGULARISERS
+    )
+    r1_every: int | None = option(
+        None,
+        "steps between two R1 steps; 0: never (None: 16 for StyleGANs, 1 for relativistic; 0 where the objective has "
+        "another constraint)",
+        type=int,
+        group=REGULARISERS,
+    )
+    r2: bool | None = option(
+        None, "R1 at generated images too (None: with relativistic)", type=bool, group=REGULARISERS
+    )
+    pl_weight: float = option(2.0, "weight of the path length penalty", group=REGULARISERS)
     pl_every: int | None = option(
-        None, "steps between two path length steps; 0: never (None: 4 for StyleGAN2, else 0)", type=int
+        None,
+        "steps between two path length steps; 0: never (None: 4 for StyleGAN2 but stylegan2-cifar, else 0)",
+        type=int,
+        group=REGULARISERS,
     )
-    pl_shrink: int = option(2, "the path length step takes 1/pl_shrink of the batch")
+    pl_shrink: int = option(2, "the path length step takes 1/pl_shrink of the batch", group=REGULARISERS)
     style_mixing: float | None = option(
-        None, "probability that two z make one image (None: what the preset's paper uses)", type=float
+        None,
+        "probability that two z make one image (None: the paper's: 0.9 for stylegan1-f and StyleGAN2, else 0)",
+        type=float,
+        group=REGULARISERS,
     )
-    ema_kimg: float | None = option(None, "half-life of the averaged weights (None: batch * 10 / 32)", type=float)
-    ema_rampup: float = option(0.05, "half-life is at most this share of the images seen; 0: no such limit")
-    augment: str = option("ada", "ada: adaptive; fixed: always augment_p; none", choices=("ada", "fixed", "none"))
-    augment_groups: str = option("bgc", "blit, geometric, colour, filter, corruption, or letters: bgc, bgcfnc")
-    augment_p: float = option(0.0, "probability of each transform: fixed, or where ada starts")
-    ada_target: float = option(0.6, "what the mean sign of D's real logits is held at")
-    ada_kimg: float = option(500.0, "thousands of images for p to go from 0 to 1")
-    mirror: bool = option(True, "show mirrored images too")
-    labels: bool = option(False, "train on the labels of dataset.json")
-    real_label: float = option(1.0, "one-sided smoothing of D's target for real images")
-    history: int = option(0, "earlier fakes kept for D; 0: none")
-    adaptive_d: float | None = option(None, "D rests while its loss is at or under this", type=float)
-    adaptive_g: float | None = option(None, "G rests while its loss is at or under this", type=float)
-    freeze_d: int = option(0, "highest resolutions of D that stay as they are (transfer learning)")
-    freeze_mapping: bool = option(False, "the mapping network stays as it is")
-    init: str = option("", "checkpoint to start from; one of a lower resolution grows (StyleGAN2)")
-    grow_channels: int | None = option(None, "feature maps of what it grows (None: its own rule)", type=int)
+
+    augment: str = option(
+        "auto",
+        "ada: adaptive; fixed: always augment_p; none; auto: ada for StyleGAN2 and 3 where the objective has a "
+        "boundary between real and generated",
+        choices=("auto", "ada", "fixed", "none"),
+        group=AUGMENTATION,
+    )
+    augment_groups: str = option(
+        "bgc", "blit, geometric, colour, filter, corruption, or letters: bgc, bgcfnc", group=AUGMENTATION
+    )
+    augment_p: float = option(0.0, "probability of each transform: fixed, or where ada starts", group=AUGMENTATION)
+    ada_target: float = option(
+        0.6, "what the mean sign of D's real outputs about the boundary is held at", group=AUGMENTATION
+    )
+    ada_kimg: float = option(500.0, "thousands of images for p to go from 0 to 1", group=AUGMENTATION)
+
+    freeze_d: int = option(0, "highest resolutions of D that stay as they are (transfer learning)", group=TRANSFER)
+    freeze_mapping: bool = option(False, "the mapping network stays as it is", group=TRANSFER)
+    init: str = option("", "checkpoint to start from; one of a lower resolution grows (StyleGAN2)", group=TRANSFER)
+    grow_channels: int | None = option(
+        None, "feature maps of what it grows (None: its own rule)", type=int, group=TRANSFER
+    )
     warm_start: str = option(
-        "none", "pca: regression on principal components before the adversarial training", choices=("none", "pca")
+        "none",
+        "pca: regression on principal components before the adversarial training",
+        choices=("none", "pca"),
+        group=TRANSFER,
     )
-    warm_kimg: float = option(40.0, "thousands of images of that regression")
-    anchor: str = option("", "linear encoder of --init, or .npz of codes, that must go on drawing the training images")
-    anchor_weight: float = option(0.5, "weight of that")
-    anchor_every: int = option(2, "steps between two looks at the anchor")
-    reuse_fakes: bool = option(False, "show D the images of G's own step: less work, one step stale")
-    fp16_res: int = option(0, "so many highest resolutions run in 16 bit, on a GPU")
-    phase_kimg: float = option(600.0, "progressive growing (stylegan1 presets): length of each fade and each stay")
-    first_resolution: int = option(8, "progressive growing starts at this resolution")
-    snapshot_kimg: float = option(50.0, "thousands of images between two snapshots")
-    metric_samples: int = option(0, "samples for the Fréchet distance at each snapshot; 0: not measured")
-    tensorboard: bool = option(False, "write TensorBoard scalars")
-    cache_mb: int = option(2000, "decoded images kept in memory")
+    warm_kimg: float = option(40.0, "thousands of images of that regression", group=TRANSFER)
+    anchor: str = option(
+        "", "linear encoder of --init, or .npz of codes, that must go on drawing the training images", group=TRANSFER
+    )
+    anchor_weight: float = option(0.5, "weight of that", group=TRANSFER)
+    anchor_every: int = option(2, "steps between two looks at the anchor", group=TRANSFER)
+    reuse_fakes: bool = option(False, "show D the images of G's own step: less work, one step stale", group=TRANSFER)
+
+    metric_samples: int = option(0, "samples for the Fréchet distance at each snapshot; 0: not measured", group=REPORTS)
+    tensorboard: bool = option(False, "write TensorBoard scalars", group=REPORTS)
 
     @property
     def total_nimg(self) -> int:

@@ -25,6 +25,7 @@ from stylegan_core.training.config import TrainConfig
 from stylegan_core.training.dataset import DataOrder, ImageDataset
 from stylegan_core.training.distributed import World, joined
 from stylegan_core.training.progressive import Growth, growth_at
+from stylegan_core.training.settings import describe
 from stylegan_core.training.start import build_models, check_config
 from stylegan_core.training.state import has_state, load_state, save_state
 from stylegan_core.training.steps import Batches, Stepper, batches_to
@@ -42,12 +43,14 @@ class TrainResult:
     cur_nimg: int
     finished: bool  # False: interrupted
     first: bool = True  # False: another process of the same run reports
+    settings: str = ""  # what it was trained with
 
     @property
     def lines(self) -> list[str]:
         """What to tell the person who runs it."""
         state = "finished" if self.finished else "interrupted; the same command goes on"
-        return [f"{self.snapshot}: {self.cur_nimg / 1000:.3g} kimg, {state}"] if self.first else []
+        lines = [self.settings, f"{self.snapshot}: {self.cur_nimg / 1000:.3g} kimg, {state}"]
+        return lines if self.first else []
 
 
 def train(config: TrainConfig) -> TrainResult:
@@ -91,7 +94,7 @@ class _Run:
         board = None
         if self.config.tensorboard and self.world.rank == 0:
             board = report.tensorboard_writer(self.folder, self.cur_nimg)
-        snapshot = self._snapshot_path()
+        snapshot = self._path("snapshot", ".safetensors")
         bar = tqdm(total=total, initial=self.cur_nimg, unit="img", disable=None if self.world.rank == 0 else True)
         with bar, _interrupts() as interrupted:
             while self.cur_nimg < total:
@@ -112,7 +115,9 @@ class _Run:
                     break
         if board is not None:
             board.close()
-        return TrainResult(snapshot, self.cur_nimg, self.cur_nimg >= total, self.world.rank == 0)
+        self.stepper.verdicts.check(self.config.objective, ending=True)
+        described = describe(self.config, self.stepper.settings)
+        return TrainResult(snapshot, self.cur_nimg, self.cur_nimg >= total, self.world.rank == 0, described)
 
     def _rounded(self, nimg: float) -> int:
         """A count of images as whole batches, at least one."""
@@ -126,7 +131,9 @@ class _Run:
         config = self.config
         growth = None
         if hasattr(self.stepper.models.generator.synthesis, "lod"):
-            growth = growth_at(config, self.data.resolution, self.cur_nimg)
+            growth = growth_at(
+                self.stepper.settings.phase_kimg, config.first_resolution, self.data.resolution, self.cur_nimg
+            )
         batches = batches_to(self._batches(growth), self.device)
         losses = self.stepper.step(batches, self.cur_nimg // config.batch, self.cur_nimg, growth)
         self.cur_nimg += config.batch
@@ -140,12 +147,14 @@ class _Run:
             batches.append((images if growth is None else growth.fade(images), labels))
         return batches
 
-    def _snapshot_path(self) -> Path:
-        return self.folder / f"snapshot-{self.cur_nimg // 1000:06d}.safetensors"
+    def _path(self, kind: str, suffix: str) -> Path:
+        """Name a file by the thousands of images seen, to the image: snapshot-000050, snapshot-000000.048."""
+        rest = f".{self.cur_nimg % 1000:03d}" if self.cur_nimg % 1000 else ""
+        return self.folder / f"{kind}-{self.cur_nimg // 1000:06d}{rest}{suffix}"
 
     def _save(self, log: report.Log | None) -> Path:
         """Write snapshot, samples, curve, and last the state: whatever ends the run, the state has its snapshot."""
-        path = self._snapshot_path()
+        path = self._path("snapshot", ".safetensors")
         if log is not None:
             self.facts |= {"seconds": self._seconds()}
             self._score(log)
@@ -155,9 +164,7 @@ class _Run:
                 networks["D"] = models.discriminator
             save_snapshot(path, networks, Description(self.alignment, training=self._about()))
             labels = torch.from_numpy(self.data.labels)
-            report.write_grid(
-                path.with_name(f"samples-{self.cur_nimg // 1000:06d}.png"), models.average, self.config.seed, labels
-            )
+            report.write_grid(self._path("samples", ".png"), models.average, self.config.seed, labels)
             report.write_curve(self.folder / report.CURVE_FILE, log.lines)
             save_state(self.folder, self.config, self.stepper, self.cur_nimg, self.facts)
         self.world.barrier()
@@ -184,6 +191,7 @@ class _Run:
             "num_images": self.data.num_images,
             "augment_p": self.stepper.adaptive.p,
             "seconds": round(self._seconds()),
+            "settings": describe(config, self.stepper.settings),
             "scores": {name: value for name, value in self.facts.items() if name.startswith("f")},
             "options": {
                 field.name: getattr(config, field.name)

@@ -8,8 +8,6 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate
 
-from stylegan_core.training.config import TrainConfig
-
 
 @dataclass(frozen=True)
 class Growth:
@@ -46,12 +44,12 @@ def _limited(images: Tensor, resolution: int) -> Tensor:
     return interpolate(avg_pool2d(images, factor), scale_factor=factor, mode="nearest")
 
 
-def growth_at(config: TrainConfig, resolution: int, cur_nimg: int) -> Growth:
+def growth_at(phase_kimg: float, first_resolution: int, resolution: int, cur_nimg: int) -> Growth:
     """The growth after `cur_nimg` images: at each resolution `phase_kimg` of fading in, then `phase_kimg` of staying.
 
     The first resolution has nothing to fade in from."""
-    phase = config.phase_kimg * 1000
-    first = min(config.first_resolution, resolution)
+    phase = phase_kimg * 1000
+    first = min(first_resolution, resolution)
     if phase <= 0:
         return Growth(resolution, 1.0)
     num_doublings = int(math.log2(resolution // first))

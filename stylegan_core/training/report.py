@@ -19,7 +19,15 @@ from stylegan_core.seeds import generator_for
 LOG_FILE = "log.jsonl"
 CURVE_FILE = "training-curve.png"
 _COLOURS = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#17becf")
-_PANELS = (("g", "d"), ("real_logits", "fake_logits"), ("augment_p", "r_t"), ("path_length",), ("r1",), ("anchor",))
+_PANELS = (
+    ("g", "d"),
+    ("real_logits", "fake_logits"),
+    ("augment_p", "r_t"),
+    ("k", "convergence"),
+    ("path_length",),
+    ("r1",),
+    ("anchor",),
+)
 
 
 class Log:
@@ -74,19 +82,23 @@ def draw_curve(lines: Sequence[Mapping[str, Any]], size: tuple[int, int] = (720,
     width, height = size
     canvas = Image.new("RGB", (width, height * max(len(panels), 1)), "white")
     draw = ImageDraw.Draw(canvas)
+    x_max = max((line["kimg"] for line in lines), default=1.0) or 1.0  # of all panels, so that moments stand in line
     for index, names in enumerate(panels):
-        _draw_panel(draw, lines, names, (0, index * height, width, (index + 1) * height))
+        _draw_panel(draw, lines, names, (0, index * height, width, (index + 1) * height), x_max)
     return np.asarray(canvas)
 
 
 def _draw_panel(
-    draw: ImageDraw.ImageDraw, lines: Sequence[Mapping[str, Any]], names: Sequence[str], box: tuple[int, int, int, int]
+    draw: ImageDraw.ImageDraw,
+    lines: Sequence[Mapping[str, Any]],
+    names: Sequence[str],
+    box: tuple[int, int, int, int],
+    x_max: float,
 ) -> None:
     font = ImageFont.load_default(size=11)
     left, top, right, bottom = box[0] + 60, box[1] + 22, box[2] - 12, box[3] - 20
     series = {name: [(line["kimg"], line[name]) for line in lines if _finite(line.get(name))] for name in names}
     points = [point for values in series.values() for point in values]
-    x_max = max((x for x, _ in points), default=1.0) or 1.0
     low, high = min((y for _, y in points), default=0.0), max((y for _, y in points), default=1.0)
     span = (high - low) or 1.0
     draw.rectangle((left, top, right, bottom), outline="#bbbbbb")

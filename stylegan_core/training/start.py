@@ -36,16 +36,13 @@ def check_config(config: TrainConfig, world_size: int = 1) -> None:
     choices = {
         "preset": (config.preset, tuple(PRESETS)),
         "discriminator": (config.discriminator, DISCRIMINATORS),
-        "augment": (config.augment, ("ada", "fixed", "none")),
+        "augment": (config.augment, ("auto", "ada", "fixed", "none")),
         "warm_start": (config.warm_start, ("none", "pca")),
     }
     for name, (value, allowed) in choices.items():
         if value not in allowed:
             raise ConfigError(f"{name} is {value!r}; choose one of {', '.join(allowed)}")
-    positive = ("kimg", "batch", "accumulate", "lr_g", "lr_d", "pl_shrink", "snapshot_kimg", "ada_kimg")
-    for name in positive:
-        if not getattr(config, name) > 0:
-            raise ConfigError(f"{name} is {getattr(config, name)}; it must be over 0")
+    _check_ranges(config)
     parts = world_size * config.accumulate
     if config.batch % parts:
         raise ConfigError(
@@ -58,16 +55,47 @@ def check_config(config: TrainConfig, world_size: int = 1) -> None:
         )
     if config.history and world_size * config.accumulate > 1:
         raise ConfigError("a history of fakes needs one process and no accumulation")
-    if not 0 <= config.augment_p <= 1:
-        raise ConfigError(f"augment_p is {config.augment_p}; it must be from 0 to 1")
-    if not 0 <= config.anneal <= 1:
-        raise ConfigError(f"anneal is {config.anneal}; it is a share of the run, from 0 to 1")
     if config.discriminator == "projected" and config.projected_side < 32:
         raise ConfigError(f"projected_side is {config.projected_side}; the pretrained features need 32 pixels or more")
     if get_objective(config.objective, config.real_label).critic != "logit":
         raise ConfigError(f"{config.objective} needs an autoencoder critic; choose an objective with a classifier")
+    if config.pull_away and config.objective != "ebgan":
+        raise ConfigError(f"--pull-away is a term of ebgan; {config.objective} has no codes to pull apart")
+    if config.discriminator == "projected" and config.objective == "wgan":
+        raise ConfigError(
+            "wgan clips its critic's weights, and the projected discriminator's are normalised already; "
+            "choose another objective, as hinge"
+        )
     if config.init and config.warm_start != "none":
         raise ConfigError("--init and --warm-start exclude each other: a network can start from one of them")
+
+
+_POSITIVE = (
+    "kimg",
+    "batch",
+    "accumulate",
+    "lr_g",
+    "lr_d",
+    "pl_shrink",
+    "snapshot_kimg",
+    "ada_kimg",
+    "n_critic",
+    "clip",
+)
+_NOT_NEGATIVE = ("r1_gamma", "r1_every", "pl_every", "pl_weight", "gp_weight", "dragan_c", "ema_kimg", "history")
+_SHARES = ("augment_p", "anneal", "style_mixing", "beta1", "beta2")
+
+
+def _check_ranges(config: TrainConfig) -> None:
+    for names, fits, rule in (
+        (_POSITIVE, lambda value: value > 0, "it must be over 0"),
+        (_NOT_NEGATIVE, lambda value: value >= 0, "it must be 0 or more"),
+        (_SHARES, lambda value: 0 <= value <= 1, "it must be from 0 to 1"),
+    ):
+        for name in names:
+            value = getattr(config, name)
+            if value is not None and not fits(value):
+                raise ConfigError(f"{name} is {value}; {rule}")
 
 
 def build_models(config: TrainConfig, data: ImageDataset, device: torch.device) -> tuple[Models, Alignment]:

@@ -10,37 +10,33 @@ from torch import Tensor
 
 from stylegan_core.checkpoints.native import read_safetensors, write_safetensors
 from stylegan_core.errors import CheckpointError, TrainingError
-from stylegan_core.networks.projected import ProjectedDiscriminator
 from stylegan_core.training.config import FREE_FIELDS, TrainConfig
 from stylegan_core.training.steps import Stepper
 
 STATE_FILE = "training-state.safetensors"
-_FORMAT = "invertigo-training-1"
+_FORMAT = "invertigo-training-2"
 
 
 def save_state(folder: Path, config: TrainConfig, stepper: Stepper, cur_nimg: int, facts: dict[str, Any]) -> None:
     """Write networks, optimisers, counters and `facts` (JSON values); raises `OutputError`, leaving the old file."""
     tensors: dict[str, Tensor] = {}
-    for prefix, state in _network_states(stepper).items():
+    for prefix, state in stepper.networks().items():
         tensors |= {f"{prefix}.{name}": tensor.detach().cpu() for name, tensor in state.items()}
     numbers: dict[str, float] = {}
-    for prefix, optimizer in _optimizers(stepper).items():
+    for prefix, optimizer in stepper.optimizers().items():
         for index, values in optimizer.state_dict()["state"].items():
             for key, value in values.items():
                 if isinstance(value, Tensor):
                     tensors[f"{prefix}.{index}.{key}"] = value.detach().cpu()
                 else:
                     numbers[f"{prefix}.{index}.{key}"] = value
-    if stepper.history is not None and stepper.history.images is not None:
-        tensors["history"] = stepper.history.images.cpu()
+    tensors |= {name: tensor.cpu() for name, tensor in stepper.memory().items()}
     header = {
         "format": _FORMAT,
         "config": json.dumps(dataclasses.asdict(config)),
         "cur_nimg": str(cur_nimg),
         "numbers": json.dumps(numbers),
-        "adaptive": json.dumps(stepper.adaptive.state()),
-        "path_length": repr(stepper.path_length.mean),
-        "last": json.dumps(stepper.last),
+        "stepper": json.dumps(stepper.numbers()),
         "facts": json.dumps(facts),
     }
     write_safetensors(folder / STATE_FILE, tensors, header)
@@ -53,10 +49,10 @@ def load_state(folder: Path, config: TrainConfig, stepper: Stepper) -> tuple[int
     if header.get("format") != _FORMAT:
         raise CheckpointError(f"{path}: not a training state of this program")
     _check_same(path, config, json.loads(header["config"]))
-    for prefix, state in _network_states(stepper).items():
+    for prefix, state in stepper.networks().items():
         _fill(state, {name: tensors.get(f"{prefix}.{name}") for name in state}, path)
     numbers = json.loads(header["numbers"])
-    for prefix, optimizer in _optimizers(stepper).items():
+    for prefix, optimizer in stepper.optimizers().items():
         values: dict[int, dict[str, Any]] = {}
         for source in (tensors, numbers):
             for name, value in source.items():
@@ -65,28 +61,9 @@ def load_state(folder: Path, config: TrainConfig, stepper: Stepper) -> tuple[int
                     values.setdefault(int(index), {})[key] = value
         whole = optimizer.state_dict()
         optimizer.load_state_dict({"state": values, "param_groups": whole["param_groups"]})
-    if stepper.history is not None and "history" in tensors:
-        stepper.history.images = tensors["history"].to(stepper.device)
-    stepper.adaptive.restore(json.loads(header["adaptive"]))
-    stepper.path_length.mean = float(header["path_length"])
-    stepper.last = json.loads(header["last"])
+    stepper.restore(json.loads(header["stepper"]), tensors)
     facts: dict[str, Any] = json.loads(header["facts"])
     return int(header["cur_nimg"]), facts
-
-
-def _network_states(stepper: Stepper) -> dict[str, dict[str, Tensor]]:
-    models = stepper.models
-    discriminator = models.discriminator
-    projected = isinstance(discriminator, ProjectedDiscriminator)
-    return {
-        "G": models.generator.state_dict(),
-        "D": discriminator.trained_state() if projected else discriminator.state_dict(),
-        "G_ema": models.average.state_dict(),
-    }
-
-
-def _optimizers(stepper: Stepper) -> dict[str, torch.optim.Optimizer]:
-    return {"optimizer_g": stepper.optimizer_g, "optimizer_d": stepper.optimizer_d}
 
 
 @torch.no_grad()

@@ -1,8 +1,7 @@
 """One training step: generator, discriminator, their lazy regularisers, and the average."""
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,19 +9,22 @@ import torch
 from torch import Tensor, nn
 
 from stylegan_core.augment import AdaptiveProbability, augment, parse_groups
-from stylegan_core.augment.adaptive import sign_sum
 from stylegan_core.errors import TrainingError
-from stylegan_core.networks.configs import StyleGAN2Config
+from stylegan_core.networks.autoencoder import repelling_regulariser
 from stylegan_core.networks.projected import ProjectedDiscriminator
-from stylegan_core.objectives import AdaptiveSchedule, HistoryBuffer, get_objective
-from stylegan_core.penalties import PENALTIES, PathLengthPenalty, path_lengths, r1_penalty
+from stylegan_core.objectives import AdaptiveSchedule, BeganBalance, HistoryBuffer, Objective
+from stylegan_core.penalties import PathLengthPenalty, dragan_penalty, gradient_penalty, path_lengths, r1_penalty
 from stylegan_core.training import ema
 from stylegan_core.training.anchor import Anchor, load_anchor, squeeze_distance, trunk_distance
 from stylegan_core.training.config import TrainConfig
 from stylegan_core.training.dataset import ImageDataset
 from stylegan_core.training.distributed import World
+from stylegan_core.training.optimizers import clip_weights, make_optimizer, only
 from stylegan_core.training.progressive import Growth
 from stylegan_core.training.randomness import Shard, Stream
+from stylegan_core.training.sampling import draw_images
+from stylegan_core.training.settings import decide, objective_of
+from stylegan_core.training.verdicts import Verdicts
 
 Batches = list[tuple[Tensor, Tensor]]  # for each shard: real images [n, C, R, R] in [-1, 1], labels [n, c_dim]
 
@@ -44,27 +46,26 @@ class Stepper:
     ) -> None:
         self.config, self.models, self.world, self.device = config, models, world, device
         self.labels = torch.from_numpy(data.labels)  # [num_images, c_dim], for generated images to take theirs from
-        self.objective = get_objective(config.objective, config.real_label)
+        self.fixed_objective = objective_of(config)
+        self.settings = decide(config, self.fixed_objective, models.generator.config)
+        self.balance = BeganBalance(config.gamma) if config.objective == "began" else None
         self.groups = parse_groups(config.augment_groups)
         self.adaptive = AdaptiveProbability(config.augment_p, config.ada_target, config.ada_kimg)
         self.path_length = PathLengthPenalty(config.pl_weight)
-        self.pl_every = path_length_every(config, models.generator)
-        of_generator = getattr(models.generator.config, "style_mixing_prob", 0.9)
-        self.style_mixing = of_generator if config.style_mixing is None else config.style_mixing
         self.history = HistoryBuffer(config.history) if config.history else None
         thresholds = [-math.inf if t is None else t for t in (config.adaptive_d, config.adaptive_g)]
         self.schedule = AdaptiveSchedule(*thresholds)
         buffers = models.generator.named_buffers()
         self.magnitudes = [buffer for name, buffer in buffers if name.endswith("magnitude_ema")]
         self.anchor = make_anchor(config, models, data, device)
+        self.verdicts = Verdicts()
         self.fakes: list[tuple[Tensor, Tensor]] = []  # of G's last step, by shard, for `reuse_fakes`
         self.last = {"d": math.inf, "g": math.inf}  # losses of the last step, for the schedule
         self.trained_g = [p for p in models.generator.parameters() if p.requires_grad]
         self.trained_d = [p for p in models.discriminator.parameters() if p.requires_grad]
-        recipe = self.objective.recipe
-        self.critic_steps = recipe.num_critic
-        self.optimizer_g = make_optimizer(self.trained_g, recipe.optimizer, config.lr_g, config, self.pl_every)
-        self.optimizer_d = make_optimizer(self.trained_d, recipe.optimizer, config.lr_d, config, config.r1_every)
+        chosen = self.settings
+        self.optimizer_g = make_optimizer(self.trained_g, chosen.optimizer_g, chosen.lr_g, chosen, chosen.pl_every)
+        self.optimizer_d = make_optimizer(self.trained_d, chosen.optimizer_d, chosen.lr_d, chosen, self.lazy_r1)
         self.rates = [o.param_groups[0]["lr"] for o in (self.optimizer_g, self.optimizer_d)]
 
     @property
@@ -78,30 +79,73 @@ class Stepper:
         rank, size = self.world.rank, self.world.size
         return [Shard(rank + size * part, self.num_shards) for part in range(self.config.accumulate)]
 
+    @property
+    def objective(self) -> Objective:
+        """The losses at this step; BEGAN's move with k_t."""
+        return self.fixed_objective if self.balance is None else self.balance.objective()
+
+    @property
+    def lazy_r1(self) -> int:
+        """Steps between two R1 steps of their own; 0: none, or R1 is part of each step."""
+        return self.settings.r1_every if self.settings.r1_every > 1 else 0
+
+    def networks(self) -> dict[str, dict[str, Tensor]]:
+        """The states that a run needs to go on, by prefix."""
+        discriminator = self.models.discriminator
+        projected = isinstance(discriminator, ProjectedDiscriminator)
+        return {
+            "G": self.models.generator.state_dict(),
+            "D": discriminator.trained_state() if projected else discriminator.state_dict(),
+            "G_ema": self.models.average.state_dict(),
+        }
+
+    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        """The optimisers by name."""
+        return {"optimizer_g": self.optimizer_g, "optimizer_d": self.optimizer_d}
+
+    def numbers(self) -> dict[str, Any]:
+        """What else a run needs to go on, as JSON values."""
+        return {
+            "adaptive": self.adaptive.state(),
+            "path_length": self.path_length.mean,
+            "last": self.last,
+            "k": 0.0 if self.balance is None else self.balance.k,
+        }
+
+    def memory(self) -> dict[str, Tensor]:
+        """Tensors that a run needs to go on beside networks and optimisers."""
+        stored = None if self.history is None else self.history.images
+        return {} if stored is None else {"history": stored}
+
+    def restore(self, numbers: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+        """Take up what `numbers` and `memory` gave."""
+        if self.history is not None and "history" in tensors:
+            self.history.images = tensors["history"].to(self.device)
+        self.adaptive.restore(numbers["adaptive"])
+        self.path_length.mean = float(numbers["path_length"])
+        self.last = dict(numbers["last"])
+        if self.balance is not None:
+            self.balance.k = float(numbers["k"])
+
     def step(self, batches: Batches, step: int, cur_nimg: int, growth: Growth | None = None) -> dict[str, float]:
         """Train on a batch of real images and return the losses; `cur_nimg` counts images before this step."""
-        config = self.config
+        config, settings = self.config, self.settings
         losses: dict[str, float] = {}
         train_d, train_g = self.schedule.decide(self.last["d"], self.last["g"])
         if growth is not None:
             growth.apply(self.models)
         self._anneal(cur_nimg)
-        if step % self.critic_steps == 0:
+        if step % settings.n_critic == 0:
             losses |= self._generator_step(batches, step, train_g)
-            if self.pl_every and train_g and step % self.pl_every == 0:
+            if settings.pl_every and train_g and step % settings.pl_every == 0:
                 losses["path_length"] = self._path_length_step(step)
         losses |= self._discriminator_step(batches, step, train_d)
-        if config.r1_every and train_d and step % config.r1_every == 0:
+        if self.lazy_r1 and train_d and step % self.lazy_r1 == 0:
             losses["r1"] = self._r1_step(batches, step)
         self.last |= {name: losses[name] for name in ("d", "g") if name in losses}
-        bad = [name for name, value in losses.items() if not math.isfinite(value)]
-        if bad:
-            raise TrainingError(
-                f"the loss {bad[0]} is no longer finite at {cur_nimg / 1000:.1f} kimg; the last snapshot is intact: "
-                "go on from it with a lower --lr-g and --lr-d, or a higher --r1-gamma, and another --out"
-            )
-        half_life = config.ema_kimg if config.ema_kimg is not None else config.batch * 10 / 32
-        beta = ema.decay(config.batch, half_life, cur_nimg + config.batch, config.ema_rampup)
+        check_finite(losses, cur_nimg)
+        self.verdicts.check(config.objective)
+        beta = ema.decay(config.batch, settings.ema_kimg, cur_nimg + config.batch, config.ema_rampup)
         ema.update(self.models.average, self.models.generator, beta)
         return losses
 
@@ -118,10 +162,18 @@ class Stepper:
         with_anchor = self.anchor is not None and train and step % self.config.anchor_every == 0
         self.fakes = []
         with only(self.trained_g, self.trained_d), torch.set_grad_enabled(train):
-            for shard, (reals, _) in zip(self.shards, batches, strict=True):
+            for shard, (reals, real_labels) in zip(self.shards, batches, strict=True):
                 stream = Stream(self.config.seed, step, "g", self.config.batch)
                 fakes, labels, ws = self._generate(stream, shard, update_emas=train)
-                loss = self.objective.g(self._logits(fakes, labels, step, "g", "augment-fake", shard)).mean()
+                output = self._judge(fakes, labels, step, "g", "augment-fake", shard)
+                if self.objective.pairs:
+                    with torch.no_grad():
+                        real = self._judge(reals, real_labels, step, "g", "augment-real", shard)
+                    output = output - real
+                loss = self.objective.g(output).mean()
+                if self.config.pull_away:
+                    codes = self.models.discriminator.encoder(fakes)
+                    loss = loss + self.config.pull_away * repelling_regulariser(codes)
                 if train:
                     (loss / num).backward()
                 if with_anchor:
@@ -135,13 +187,17 @@ class Stepper:
                 w_sum = w_sum + ws.detach()[:, 0].mean(0) / num
             if train:
                 self._apply(self.optimizer_g, self.trained_g)
-        mapping = self.models.generator.mapping
-        if isinstance(getattr(mapping, "w_avg", None), Tensor) and not self.config.freeze_mapping:
-            mapping.w_avg.copy_(self.world.mean(w_sum).lerp(mapping.w_avg, mapping.w_avg_beta))
-        for magnitude in self.magnitudes:
-            magnitude.copy_(self.world.mean(magnitude))
+        self._move_averages(w_sum)
         losses = {"g": self._mean(total)}
         return losses | {"anchor": self._mean(anchored)} if with_anchor else losses
+
+    def _move_averages(self, w_mean: Tensor) -> None:
+        """Move w_avg by the mean w [w_dim] of this step, and bring StyleGAN3's magnitudes together."""
+        mapping = self.models.generator.mapping
+        if isinstance(getattr(mapping, "w_avg", None), Tensor) and not self.config.freeze_mapping:
+            mapping.w_avg.copy_(self.world.mean(w_mean).lerp(mapping.w_avg, mapping.w_avg_beta))
+        for magnitude in self.magnitudes:
+            magnitude.copy_(self.world.mean(magnitude))
 
     def _path_length_step(self, step: int) -> float:
         """Regularise G by path lengths, on a part of the batch, with the weight of the steps it stands for."""
@@ -153,7 +209,7 @@ class Stepper:
                 fakes, _, ws = self._generate(stream, shard)
                 probe = torch.randn(num, *fakes.shape[1:], generator=stream.rng("probe"))
                 lengths = path_lengths(fakes, ws, shard.of(probe).to(fakes))
-                loss = self.path_length(lengths).mean() * self.pl_every
+                loss = self.path_length(lengths).mean() * self.settings.pl_every
                 (loss / len(self.shards)).backward()
                 total += float(lengths.detach().mean()) / len(self.shards)
             self._apply(self.optimizer_g, self.trained_g)
@@ -162,35 +218,48 @@ class Stepper:
         return mean
 
     def _discriminator_step(self, batches: Batches, step: int, train: bool) -> dict[str, float]:
-        """Train D on real and generated images; take the signs of its real logits for the augmentation."""
-        total, real_mean, fake_mean, signs, num = 0.0, 0.0, 0.0, 0.0, 0
+        """Train D on real and generated images; take the sides of its real outputs for the augmentation."""
+        total, signs, r1, num = 0.0, 0.0, 0.0, len(self.shards)
         stream = Stream(self.config.seed, step, "d", self.config.batch)
+        self.verdicts.begin()
         with only(self.trained_d, self.trained_g), torch.set_grad_enabled(train):
             for index, (shard, (reals, labels)) in enumerate(zip(self.shards, batches, strict=True)):
                 fakes, fake_labels = self._fakes_for_d(stream, shard, index)
                 if self.history is not None:
                     fakes = self.history.exchange(fakes, stream.rng("history"))
-                real = self._logits(reals, labels, step, "d", "augment-real", shard)
-                fake = self._logits(fakes, fake_labels, step, "d", "augment-fake", shard)
+                real = self._judge(reals, labels, step, "d", "augment-real", shard)
+                fake = self._judge(fakes, fake_labels, step, "d", "augment-fake", shard)
                 loss = self.objective.d(real, fake).mean()
-                recipe = self.objective.recipe
                 if train:
-                    if recipe.penalty:
-                        loss = loss + self._unit_norm(recipe.penalty, reals, fakes, labels, stream).mean()
-                    (loss / len(self.shards)).backward()
-                total += float(loss.detach()) / len(self.shards)
-                real_mean += float(real.detach().mean()) / len(self.shards)
-                fake_mean += float(fake.detach().mean()) / len(self.shards)
-                signs, num = signs + sign_sum(real), num + real.numel()
+                    if self.settings.penalty:
+                        loss = loss + self._slope_penalty(reals, fakes, labels, stream).mean()
+                    (loss / num).backward()
+                total += float(loss.detach()) / num
+                self.verdicts.add(real, fake)
+                side = self.objective.real_side(real.detach(), fake.detach())
+                signs += 0.0 if side is None else float(side.sign().mean()) / num
+            if train and self.settings.r1_every == 1:
+                r1 = self._penalise_slopes(batches, step)
             if train:
                 self._apply(self.optimizer_d, self.trained_d)
-                clip(self.trained_d, self.objective.recipe.clip)
-        names = ("d", "real_logits", "fake_logits", "signs")
-        values = torch.tensor([total, real_mean, fake_mean, signs / num], dtype=torch.float64)
+                if self.settings.clips:
+                    clip_weights(self.models.discriminator, self.settings.clip)
+        names = ("d", "signs", "r1", *self.verdicts.names)
+        values = torch.tensor([total, signs, r1, *self.verdicts.values()], dtype=torch.float64)
         losses = dict(zip(names, self.world.mean(values).tolist(), strict=True))
-        if self.config.augment == "ada":
-            self.adaptive.update(losses.pop("signs") * self.config.batch, self.config.batch)
+        return self._after_d(losses, with_r1=train and self.settings.r1_every == 1)
+
+    def _after_d(self, losses: dict[str, float], with_r1: bool) -> dict[str, float]:
+        """Let the losses of all processes move what D's outputs control: p of the augmentation, BEGAN's k_t."""
+        signs = losses.pop("signs")
+        if not with_r1:
+            losses.pop("r1")
+        if self.settings.augment == "ada":
+            self.adaptive.update(signs * self.config.batch, self.config.batch)
             losses |= {"augment_p": self.adaptive.p, "r_t": self.adaptive.r_t}
+        if self.balance is not None:
+            energies = [torch.tensor(losses[name]) for name in ("real_logits", "fake_logits")]
+            losses |= {"convergence": self.balance.update(*energies), "k": self.balance.k}
         return losses
 
     def _fakes_for_d(self, stream: Stream, shard: Shard, index: int) -> tuple[Tensor, Tensor]:
@@ -202,69 +271,63 @@ class Stepper:
         return fakes, labels
 
     def _r1_step(self, batches: Batches, step: int) -> float:
-        """Regularise D by its gradient at real images, with the weight of the steps it stands for."""
-        discriminator, total = self.models.discriminator, 0.0
-        gamma = r1_gamma(self.config, self.models.generator.img_resolution)
+        """Regularise D by its gradients in a step of its own, with the weight of the steps it stands for."""
         with only(self.trained_d, self.trained_g):
-            for shard, (reals, labels) in zip(self.shards, batches, strict=True):
-                if isinstance(discriminator, ProjectedDiscriminator):
-                    with torch.no_grad():
-                        features = discriminator.features(self._augmented(reals, step, "d-reg", "augment-real", shard))
-                    penalty = discriminator.feature_penalty(features, labels, gamma)
-                else:
-                    reals = reals.detach().requires_grad_()
-                    logits = self._logits(reals, labels, step, "d-reg", "augment-real", shard)
-                    penalty = r1_penalty(logits, reals, gamma)
-                loss = penalty.mean() * self.config.r1_every
-                (loss / len(self.shards)).backward()
-                total += float(penalty.detach().mean()) / len(self.shards)
+            total = self._penalise_slopes(batches, step)
             self._apply(self.optimizer_d, self.trained_d)
         return self._mean(total)
 
-    def _generate(self, stream: Stream, shard: Shard, update_emas: bool = False) -> tuple[Tensor, Tensor, Tensor]:
-        """Make images [n, C, R, R] with labels [n, c_dim] and ws [n, num_ws, w_dim], styles mixed.
+    def _penalise_slopes(self, batches: Batches, step: int) -> float:
+        """Add the gradients of R1 at real images, and of R2 at generated ones, to D's; return the penalty's mean."""
+        stream, total = Stream(self.config.seed, step, "d-reg", self.config.batch), 0.0
+        for shard, (reals, labels) in zip(self.shards, batches, strict=True):
+            penalty = self._r1(reals, labels, step, "augment-real", shard)
+            if self.settings.r2:
+                with torch.no_grad():
+                    fakes, fake_labels, _ = self._generate(stream, shard)
+                penalty = penalty + self._r1(fakes, fake_labels, step, "augment-fake", shard)
+            loss = penalty.mean() * self.settings.r1_every
+            (loss / len(self.shards)).backward()
+            total += float(penalty.detach().mean()) / len(self.shards)
+        return total
 
-        `update_emas` moves the running magnitudes of StyleGAN3."""
-        generator = self.models.generator
-        z = shard.of(stream.latents(generator.z_dim)).to(self.device)
-        labels = shard.of(self.labels[stream.picks(len(self.labels))]).to(self.device)
-        c = labels if generator.c_dim else None
-        ws = generator.mapping(z[:, 0], c)
-        crossover = shard.of(stream.crossovers(generator.num_ws, self.style_mixing)).to(self.device)
-        if bool((crossover < generator.num_ws).any()):
-            second = generator.mapping(z[:, 1], c)
-            layer = torch.arange(generator.num_ws, device=self.device)
-            ws = torch.where((layer[None] < crossover[:, None])[..., None], ws, second)
-        if torch.is_grad_enabled() and not ws.requires_grad:
-            ws = ws.requires_grad_()  # path lengths want it also where the mapping network is frozen
-        sizes = {name: (int(value.shape[-2]), int(value.shape[-1])) for name, value in generator.noise.items()}
-        if update_emas and self.magnitudes:
-            return generator.synthesis(ws, update_emas=True), labels, ws
-        if not sizes:
-            return generator.synthesis(ws), labels, ws
-        noise = stream.noise(sizes, shard, self.device)
-        return generator.synthesis(ws, noise_mode="const", noise=noise), labels, ws
+    def _r1(self, images: Tensor, labels: Tensor, step: int, name: str, shard: Shard) -> Tensor:
+        discriminator, gamma = self.models.discriminator, self.settings.r1_gamma
+        if isinstance(discriminator, ProjectedDiscriminator):
+            with torch.no_grad():
+                features = discriminator.features(self._augmented(images, step, "d-reg", name, shard))
+            return discriminator.feature_penalty(features, labels, gamma)
+        images = images.detach().requires_grad_()
+        return r1_penalty(self._judge(images, labels, step, "d-reg", name, shard), images, gamma)
+
+    def _generate(self, stream: Stream, shard: Shard, update_emas: bool = False) -> tuple[Tensor, Tensor, Tensor]:
+        update = update_emas and bool(self.magnitudes)
+        return draw_images(
+            self.models.generator, self.labels, self.settings.style_mixing, stream, shard, update_emas=update
+        )
 
     def _augmented(self, images: Tensor, step: int, phase: str, name: str, shard: Shard) -> Tensor:
-        p = {"ada": self.adaptive.p, "fixed": self.config.augment_p, "none": 0.0}[self.config.augment]
+        p = {"ada": self.adaptive.p, "fixed": self.config.augment_p, "none": 0.0}[self.settings.augment]
         if p <= 0:
             return images
         rng = Stream(self.config.seed, step, phase, self.config.batch).rng(name)
         return augment(images, p, rng, self.groups, (shard.index, shard.stride))
 
-    def _logits(self, images: Tensor, labels: Tensor, step: int, phase: str, name: str, shard: Shard) -> Tensor:
+    def _judge(self, images: Tensor, labels: Tensor, step: int, phase: str, name: str, shard: Shard) -> Tensor:
+        """D's outputs for augmented images: [n], or [n, K] of a discriminator with K heads."""
         images = self._augmented(images, step, phase, name, shard)
-        logits: Tensor = self.models.discriminator(images, labels if labels.shape[1] else None)
-        return logits.squeeze(1) if logits.shape[1:] == (1,) else logits
+        outputs: Tensor = self.models.discriminator(images, labels if labels.shape[1] else None)
+        return outputs.squeeze(1) if outputs.shape[1:] == (1,) else outputs
 
-    def _unit_norm(self, name: str, reals: Tensor, fakes: Tensor, labels: Tensor, stream: Stream) -> Tensor:
-        weight = self.objective.recipe.penalty_weight
-        c = labels if labels.shape[1] else None
+    def _slope_penalty(self, reals: Tensor, fakes: Tensor, labels: Tensor, stream: Stream) -> Tensor:
+        weight, rng, c = self.settings.gp_weight, stream.rng("penalty"), labels if labels.shape[1] else None
 
         def critic(images: Tensor) -> Tensor:
-            return self.models.discriminator(images, c).mean(1)
+            return self.models.discriminator(images, c).flatten(1).mean(1)
 
-        return PENALTIES[name](critic, reals, fakes.detach(), weight, stream.rng("penalty"))
+        if self.settings.penalty == "dragan":
+            return dragan_penalty(critic, reals, fakes, weight, rng, self.config.dragan_c)
+        return gradient_penalty(critic, reals, fakes.detach(), weight, rng)
 
     def _apply(self, optimizer: torch.optim.Optimizer, parameters: list[nn.Parameter]) -> None:
         """Average gradients over processes, drop what 16 bit could not hold, and step."""
@@ -290,47 +353,14 @@ def make_anchor(config: TrainConfig, models: Models, data: ImageDataset, device:
     return load_anchor(config.anchor, models.generator, data, distance, config.seed, device)
 
 
-def path_length_every(config: TrainConfig, generator: Any) -> int:
-    """Steps between two path length steps: as given, or 4 for StyleGAN2 and none for its siblings."""
-    if config.pl_every is not None:
-        return config.pl_every
-    return 4 if isinstance(generator.config, StyleGAN2Config) else 0
-
-
-def r1_gamma(config: TrainConfig, resolution: int) -> float:
-    """The weight of R1: as given, or the rule of thumb of StyleGAN2-ADA's `auto` setting."""
-    return config.r1_gamma if config.r1_gamma is not None else 0.0002 * resolution**2 / config.batch
-
-
-def make_optimizer(
-    parameters: list[nn.Parameter], kind: str, lr: float, config: TrainConfig, every: int
-) -> torch.optim.Optimizer:
-    """Make the optimiser; with a lazy regulariser `every` so many steps its rates are corrected for the extra step."""
-    if kind == "rmsprop":
-        return torch.optim.RMSprop(parameters, lr=lr)
-    ratio = every / (every + 1) if every else 1.0  # StyleGAN2, appendix B, lazy regularisation
-    return torch.optim.Adam(parameters, lr=lr * ratio, betas=(config.beta1**ratio, config.beta2**ratio), eps=1e-8)
-
-
-@torch.no_grad()
-def clip(parameters: list[nn.Parameter], limit: float | None) -> None:
-    """Clamp a critic's weights (WGAN)."""
-    if limit is not None:
-        for parameter in parameters:
-            parameter.clamp_(-limit, limit)
-
-
-@contextmanager
-def only(trained: list[nn.Parameter], fixed: list[nn.Parameter]) -> Iterator[None]:
-    """Let gradients be taken by the first parameters and not by the second."""
-    for parameters, wanted in ((fixed, False), (trained, True)):
-        for parameter in parameters:
-            parameter.requires_grad_(wanted)
-    try:
-        yield
-    finally:
-        for parameter in (*fixed, *trained):
-            parameter.requires_grad_(True)
+def check_finite(losses: Mapping[str, float], cur_nimg: int) -> None:
+    """Stop a run whose losses are no longer numbers."""
+    bad = [name for name, value in losses.items() if not math.isfinite(value)]
+    if bad:
+        raise TrainingError(
+            f"the loss {bad[0]} is no longer finite at {cur_nimg / 1000:.1f} kimg; the last snapshot is intact: "
+            "go on from it with a lower --lr-g and --lr-d, or a higher --r1-gamma, and another --out"
+        )
 
 
 def batches_to(batches: Batches, device: torch.device) -> Batches:

@@ -29,14 +29,16 @@ def test_a_run_leaves_snapshots_samples_curve_log_and_state(tiny):
     result = train(tiny)
     assert result.finished and result.cur_nimg == 48
     names = {path.name for path in result.snapshot.parent.iterdir()}
-    assert {"snapshot-000000.safetensors", "samples-000000.png", "training-curve.png", STATE_FILE, "log.jsonl"} <= names
+    snapshots = {f"{kind}-000000.{nimg}" for kind in ("snapshot", "samples") for nimg in ("024", "048")}
+    assert snapshots <= {name.rpartition(".")[0] for name in names}  # none has overwritten another
+    assert {"training-curve.png", STATE_FILE, "log.jsonl"} <= names
     generator = load_generator(result.snapshot)
     assert generator.synthesis(generator.mapping(torch.zeros(1, 8))).shape == (1, 3, 16, 16)
     assert generator.meta.training["kimg"] == 0.048
     lines = report.read_log(result.snapshot.parent / "log.jsonl")
     assert {"g", "d", "r1", "path_length", "augment_p", "r_t", "kimg"} <= set().union(*lines)
     assert all(math.isfinite(value) for line in lines for value in line.values())
-    with Image.open(result.snapshot.parent / "samples-000000.png") as grid:
+    with Image.open(result.snapshot.parent / "samples-000000.048.png") as grid:
         assert grid.size == (8 * 16, 4 * 16)
 
 
@@ -96,7 +98,7 @@ def test_splitting_the_batch_gives_the_same_weights_within_rounding(tiny, change
 def test_other_options_in_the_same_folder_are_refused_by_name(tiny, change):
     train(tiny)
     before = tensors_of(tiny)
-    with pytest.raises(TrainingError, match=r"lr_g was 0\.002, is 0\.1"):
+    with pytest.raises(TrainingError, match=r"lr_g was None, is 0\.1"):
         train(change(tiny, lr_g=0.1, kimg=1.0))
     assert_same(before, tensors_of(tiny))
 
@@ -169,11 +171,6 @@ def test_transfer_between_resolutions_is_refused(tiny, change, tmp_path):
     source = train(change(tiny, kimg=0.008)).snapshot
     with pytest.raises(TrainingError, match="img_resolution is 16, the data's 8"):
         train(change(tiny, init=str(source), resolution=8, out=str(tmp_path / "next")))
-
-
-@pytest.mark.parametrize("name", ["hinge", "least-squares", "wgan", "wgan-gp", "dragan", "minimax"])
-def test_every_classifier_objective_trains(name, tiny, change):
-    assert train(change(tiny, objective=name, kimg=0.016, pl_every=0)).finished
 
 
 def test_history_smoothing_and_rest_train_together(tiny, change):
@@ -351,3 +348,13 @@ def test_an_anchor_of_codes_holds_some_images(tiny, change, tmp_path):
     (tmp_path / "other.npz").write_bytes(b"PK\x03\x04 no zip")
     with pytest.raises(ConfigError, match=r"no \.npz of codes"):
         train(change(config, anchor=str(tmp_path / "other.npz"), out=str(tmp_path / "other")))
+
+
+def test_all_panels_of_the_curve_span_the_same_images():
+    lines = [{"kimg": float(kimg), "g": 1.0, "d": 2.0} for kimg in range(1, 41)]
+    for line in lines[:20]:
+        line["r1"] = line["kimg"]
+    curve = report.draw_curve(lines)
+    panel = curve[len(curve) // 2 :, 400:-14].reshape(-1, 3).astype(int)  # of r1, the right half
+    coloured = panel.max(1) - panel.min(1) > 60
+    assert not coloured.any()

@@ -8,28 +8,25 @@ from torch.testing import assert_close
 
 from stylegan_core.checkpoints import load_generator
 from stylegan_core.networks import configs
-from stylegan_core.training.config import TrainConfig
 from stylegan_core.training.loop import train
 from stylegan_core.training.progressive import Growth, growth_at
 
 
 def test_schedule_fades_in_and_stays_at_each_resolution():
-    config = TrainConfig(phase_kimg=1.0, first_resolution=8)
-    at = {kimg: growth_at(config, 32, int(kimg * 1000)) for kimg in (0, 0.9, 1, 1.5, 2, 2.9, 3.25, 4, 99)}
+    at = {kimg: growth_at(1.0, 8, 32, int(kimg * 1000)) for kimg in (0, 0.9, 1, 1.5, 2, 2.9, 3.25, 4, 99)}
     assert at[0] == at[0.9] == Growth(8, 1.0)
     assert at[1] == Growth(16, 0.0) and at[1.5] == Growth(16, 0.5) and at[2] == at[2.9] == Growth(16, 1.0)
     assert at[3.25] == Growth(32, 0.25) and at[4] == at[99] == Growth(32, 1.0)
 
 
 def test_levels_of_detail_never_jump():
-    config = TrainConfig(phase_kimg=1.0, first_resolution=4)
-    lods = [growth_at(config, 32, nimg).lod(32) for nimg in range(0, 8000, 50)]
+    lods = [growth_at(1.0, 4, 32, nimg).lod(32) for nimg in range(0, 8000, 50)]
     assert lods[0] == 3 and lods[-1] == 0
     assert all(0 <= before - after <= 0.0501 for before, after in itertools.pairwise(lods))
 
 
 def test_no_phases_means_full_size_from_the_start():
-    assert growth_at(TrainConfig(phase_kimg=0.0), 64, 0) == Growth(64, 1.0)
+    assert growth_at(0.0, 8, 64, 0) == Growth(64, 1.0)
 
 
 def test_reals_get_the_detail_that_fakes_can_have():

@@ -19,7 +19,7 @@ def test_from_pictures_to_a_measured_generator(folder, tiny, tmp_path):
     arguments = ("--preset", "tiny", "--kimg", 0.016, "--batch", 8, "--device", "cpu", "--out", tmp_path / "r")
     trained = run("train", "--data", tmp_path / "set.zip", *arguments)
     assert trained.exit_code == 0 and "0.016 kimg, finished" in trained.output
-    snapshot = tmp_path / "r" / "snapshot-000000.safetensors"
+    snapshot = tmp_path / "r" / "snapshot-000000.016.safetensors"
     assert load_generator(snapshot).meta.training["data"] == "set.zip"
     scores = ("--features", "fd-squeezenet", "--scores", "fd", "--samples", 8, "--device", "cpu")
     measured = run("evaluate", snapshot, "--data", tmp_path / "set.zip", *scores, "--out", tmp_path / "s.json")
