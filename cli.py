@@ -22,6 +22,7 @@ from editing.config import (
     TransferConfig,
 )
 from inversion.config import (
+    CotrainConfig,
     EncoderConfig,
     InvertConfig,
     ProjectionConfig,
@@ -385,6 +386,19 @@ def encoder_train(out: str, generator: str, perceptual: str, device: str, config
     from inversion.train_encoder import train_encoder
 
     train_encoder(out, generator, perceptual, device, config, console)
+
+
+@encoder.command("cotrain", context_settings=CONTEXT)
+@out_option("runs/cotrain")
+@click.option("--init", default=DEFAULT_GENERATOR, show_default=True, help="generator with an encoder, to start from")
+@DEVICE
+@options_from(CotrainConfig, "config")
+@command_options
+def encoder_cotrain(out: str, init: str, device: str, config: CotrainConfig, console: Console) -> None:
+    """Train a generator of twice the resolution and its encoder together, on real faces."""
+    from inversion.cotrain import cotrain
+
+    cotrain(out, init, device, config, console)
 
 
 @main.group(context_settings=CONTEXT)

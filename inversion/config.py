@@ -76,6 +76,31 @@ class EncoderConfig(Checked):
 
 
 @dataclass(frozen=True)
+class CotrainConfig(Checked):
+    """How a generator and its encoder are trained together."""
+
+    data: str = option(
+        "", "folders or zips of aligned faces, comma-separated: of the new resolution, or half of it"
+    )
+    encoder: str = option("", "encoder of the generator to start from; empty: the shipped one, else a new one")
+    name: str = option("generator", "name of the generator's file")
+    channels: str = option(
+        "", "feature maps a resolution from 4 px up, such as 256,128; empty: one resolution more"
+    )
+    weights: str = option("", "how often a face is taken, by `source` in attributes.csv, such as london=1.5,sfhq=2")
+    exclude: str = option("", "persons of attributes.csv that are left out, separated by commas")
+    holdout: int = option(10, "every n-th face without a person is left out, for measures; 0: none")
+    steps: int = option(5000, "training steps")
+    batch: int = option(8, "faces a step")
+    lr: float = option(2.5e-3, "peak learning rate of the generator")
+    lr_encoder: float = option(6e-4, "peak learning rate of the encoder")
+    lr_critic: float = option(4e-4, "peak learning rate of the adversary")
+    critic_weight: float = option(0.08, "weight of the adversary's opinion of the crops")
+    critic_from: float = option(0.12, "share of the steps after which there is an adversary; 1: never")
+    seed: int = option(0, "seed of the new weights and of the order")
+
+
+@dataclass(frozen=True)
 class ScorecardConfig(Checked):
     """What a scorecard compares, and on which images."""
 

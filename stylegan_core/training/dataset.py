@@ -59,6 +59,20 @@ class Files:
             raise DatasetError(f"{self.path}/{name}: cannot be read ({error}); is the file damaged?") from error
 
 
+def parse_weights(text: str) -> dict[str, float]:
+    """Read `source=2,other=0.5`; raises `DatasetError`."""
+    weights = {}
+    for part in names_in(text):
+        name, _, value = part.partition("=")
+        try:
+            weights[name.strip()] = float(value)
+        except ValueError:
+            raise DatasetError(f"'{part}' gives no weight; expected SOURCE=NUMBER such as london=1.5") from None
+        if not 0 <= weights[name.strip()] < 1e6:
+            raise DatasetError(f"'{part}' is no weight; give a number from 0 up")
+    return weights
+
+
 def names_in(text: str) -> set[str]:
     """Return the comma-separated names of a text."""
     return {name.strip() for name in text.split(",") if name.strip()}
@@ -167,6 +181,14 @@ class ImageDataset:
         images = np.stack([decoded[index] if index in decoded else self.image(index) for index in indices])
         labels = np.stack([self.label(index) for index in indices])
         return torch.from_numpy(images).float().div_(127.5).sub_(1), torch.from_numpy(labels)
+
+    def attributes(self) -> dict[str, dict[str, str]]:
+        """Return the rows of attributes.csv by file; empty where there is none."""
+        try:
+            table = self.files.read("attributes.csv").decode(errors="replace")
+        except DatasetError:
+            return {}
+        return {row["file"]: row for row in csv.DictReader(io.StringIO(table)) if row.get("file")}
 
     def _name(self, index: int) -> str:
         return f"{self.path}/{self.files.names[index]}"
