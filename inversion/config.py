@@ -79,14 +79,10 @@ class EncoderConfig(Checked):
 class CotrainConfig(Checked):
     """How a generator and its encoder are trained together."""
 
-    data: str = option(
-        "", "folders or zips of aligned faces, comma-separated: of the new resolution, or half of it"
-    )
+    data: str = option("", "folders or zips of aligned faces, comma-separated: of the new resolution, or half of it")
     encoder: str = option("", "encoder of the generator to start from; empty: the shipped one, else a new one")
     name: str = option("generator", "name of the generator's file")
-    channels: str = option(
-        "", "feature maps a resolution from 4 px up, such as 256,128; empty: one resolution more"
-    )
+    channels: str = option("", "feature maps a resolution from 4 px up, such as 256,128; empty: one resolution more")
     weights: str = option("", "how often a face is taken, by `source` in attributes.csv, such as london=1.5,sfhq=2")
     exclude: str = option("", "persons of attributes.csv that are left out, separated by commas")
     holdout: int = option(10, "every n-th face without a person is left out, for measures; 0: none")

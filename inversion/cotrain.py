@@ -99,7 +99,10 @@ class Faces:
     """Faces of several data sets, those of the full resolution and those of half of it, by weight of their source."""
 
     def __init__(self, config: CotrainConfig, resolution: int) -> None:
-        self.resolution, self.sets, self.entries, weights = resolution, [], [], []
+        self.resolution = resolution
+        self.sets: list[ImageDataset] = []
+        self.entries: list[tuple[int, int]] = []  # data set and index
+        weights: list[float] = []
         by_source = parse_weights(config.weights)
         for path in [part.strip() for part in config.data.split(",") if part.strip()]:
             data = ImageDataset(path)
@@ -303,7 +306,7 @@ class _Cotraining:
 def _started_encoder(start: Any, generator: Any, path: str) -> Encoder:
     """Return the encoder of the generator that training starts from (a new one where it has none), for more layers."""
     known = find_encoder(start, path)
-    old = known.network if known else start_encoder(start, EncoderConfig())
+    old = known.network if known and known.network else start_encoder(start, EncoderConfig())
     encoder = Encoder(replace(old.shape, num_ws=generator.num_ws, hidden=old.shape.hidden or HIDDEN))
     state = {**encoder.state_dict(), **{n: t for n, t in old.state_dict().items() if not n.startswith("offsets")}}
     if old.shape.hidden:
