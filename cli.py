@@ -41,7 +41,10 @@ from stylegan_core.training.config import DatasetConfig, TrainConfig
 INTERRUPTED = "interrupted; what was finished is kept: run the same command again to go on"
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 GENERATOR = click.option(
-    "--generator", default=DEFAULT_GENERATOR, show_default=True, help="checkpoint file, or name of a shipped generator"
+    "--generator",
+    default=DEFAULT_GENERATOR,
+    show_default=True,
+    help="file, https URL, hf:OWNER/REPO/FILE[@REVISION], or name (shipped, or of `models list`)",
 )
 SETTING = ("generator", "encoder", "perceptual", "device")  # of `invert`'s options, where method and faces are given
 DEVICE = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps")
@@ -557,6 +560,42 @@ def convert(source: str, target: str, form: str, half: bool, console: Console) -
     from stylegan_core.checkpoints.convert import convert as run
 
     console.say(f"{target}: written ({run(source, target, form, half)})")
+
+
+@main.group(context_settings=CONTEXT)
+def models() -> None:
+    """Public models: what there is, fetch one, check what was fetched."""
+
+
+@models.command("list", context_settings=CONTEXT)
+@command_options
+def models_list(console: Console) -> None:
+    """List the public checkpoints: name, whether it is here, what it is, resolution, size, licence."""
+    from stylegan_core.models.resolve import list_models
+
+    for line in list_models():
+        console.say(line)
+
+
+@models.command("fetch", context_settings=CONTEXT)
+@click.argument("name")
+@click.option("--accept-licence", is_flag=True, help="you have read the model's licence and accept it")
+@command_options
+def models_fetch(name: str, accept_licence: bool, console: Console) -> None:
+    """Bring the public model NAME into the cache; then: --generator NAME. Run it again to go on where it broke off."""
+    from stylegan_core.models.resolve import fetch
+
+    console.say(f"{fetch(name, accept_licence, console.say)}: here")
+
+
+@models.command("verify", context_settings=CONTEXT)
+@command_options
+def models_verify(console: Console) -> None:
+    """Check every fetched file against the SHA-256 of its first fetch; exit code 1 if one differs."""
+    from stylegan_core.models.resolve import verify
+
+    for line in verify(console.say):
+        console.error(line)
 
 
 @main.command(context_settings=CONTEXT)

@@ -15,6 +15,7 @@ from stylegan_core.assets import asset_path
 from stylegan_core.checkpoints.load import load_generator
 from stylegan_core.errors import LatentError, LatentMismatchError
 from stylegan_core.files import write_atomic
+from stylegan_core.models import local_file
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def load_direction(path: str | Path) -> Direction:
 
 def find_direction(name_or_path: str, generator: Any) -> Direction:
     """Return the shipped direction `name` of this generator, or the one in a file; refuse another generator's."""
-    path = Path(name_or_path)
+    path = local_file(name_or_path)
     if path.suffix == ".npz" or path.is_file():
         direction = load_direction(path)
     else:

@@ -27,6 +27,7 @@ from stylegan_core.console import Console
 from stylegan_core.devices import fit_threads
 from stylegan_core.errors import ConfigError, ToolkitError
 from stylegan_core.images import Photo, read_photo
+from stylegan_core.models import local_file
 
 
 @dataclass
@@ -51,7 +52,7 @@ class EditPipeline:
         """Digests of what the inversions depend on, options and files, and of what the edits depend on beside them."""
         recipe, (inversion, edits) = self.recipe, self.recipe.digests()
         generator = find_checkpoint(recipe.invert.generator)
-        named = [Path(text) for text in (recipe.invert.encoder, recipe.invert.mask) if text]
+        named = [local_file(text) for text in (recipe.invert.encoder, recipe.invert.mask) if text]
         named += [] if recipe.invert.start in STARTS else [Path(recipe.invert.start)]
         used = [path for step in recipe.edits for path in step.files]
         if generator.parent == asset_path(""):

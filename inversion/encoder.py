@@ -20,6 +20,7 @@ from stylegan_core.checkpoints.load import sniff
 from stylegan_core.checkpoints.native import read_safetensors, write_safetensors
 from stylegan_core.errors import CheckpointError, ConfigError, LatentMismatchError
 from stylegan_core.features.perceptual import UNCALIBRATED, PerceptualDistance, load_perceptual
+from stylegan_core.models import local_file
 from stylegan_core.networks.protocol import Generator
 
 FORMAT = "invertigo-encoder-2"  # 1 had another network
@@ -178,10 +179,10 @@ def find_encoder(generator: Generator, encoder: str = "") -> LoadedEncoder | Non
     Those are ours by the generator's fingerprint, and pSp's, e4e's or ReStyle's in the generator's own file. Raises
     `LatentMismatchError` for one that was trained for another generator."""
     fingerprint = generator.meta.fingerprint
-    file = Path(encoder or generator.meta.encoder)
+    file = local_file(encoder or generator.meta.encoder)
     if file.is_file() and sniff(file) != "safetensors":
         return field_encoder(generator, file)
-    paths = (Path(encoder),) if encoder else shipped_encoders().get(fingerprint, ())
+    paths = (file,) if encoder else shipped_encoders().get(fingerprint, ())
     if not paths:
         return None
     stamp = max(path.stat().st_mtime_ns if path.is_file() else 0 for path in paths)

@@ -20,6 +20,7 @@ from stylegan_core.checkpoints.rebuild import as_array
 from stylegan_core.checkpoints.torch_file import read_torch_stream, read_torch_zip
 from stylegan_core.console import Console
 from stylegan_core.errors import LatentError, ToolkitError
+from stylegan_core.models import local_file
 
 MAX_NPY = 256 << 20  # bytes
 
@@ -31,7 +32,7 @@ def import_direction(
 ) -> None:
     """Write one direction of a foreign file as ours, for a generator the file itself does not name."""
     generator = load_generator(generator_name)
-    array, kind = read_foreign(Path(file), config.component)
+    array, kind = read_foreign(local_file(file), config.component)
     vector = as_step(array, file) * config.scale
     meta = generator.meta
     layers = tuple(parse_layers(config.layers, generator.num_ws)) if config.layers != "all" else None

@@ -16,6 +16,7 @@ from stylegan_core.checkpoints.rosinality import decoder_state, is_rosinality, l
 from stylegan_core.checkpoints.tensorflow import find_tensorflow, load_tensorflow
 from stylegan_core.checkpoints.torch_file import read_nvidia_pickle, read_torch_stream, read_torch_zip
 from stylegan_core.errors import CheckpointError
+from stylegan_core.models import local_file
 
 # What a file with the right names but nonsense under them can raise on its way to the checks.
 _MALFORMED = (ValueError, TypeError, KeyError, IndexError, RuntimeError, OverflowError, RecursionError)
@@ -88,8 +89,10 @@ def _state_dicts(content: Any) -> list[Mapping[str, Tensor]]:
 
 
 def find_checkpoint(path_or_name: str | Path) -> Path:
-    """Return the file of a path, or of an embedded generator's name."""
-    path = Path(path_or_name).expanduser()
+    """Return the file of a path, an embedded generator's or a public model's name, an https URL or hf:OWNER/REPO/FILE.
+
+    What is elsewhere is fetched into the cache first, and checked ever after (`stylegan_core.models`)."""
+    path = local_file(str(path_or_name))
     if path.is_file():
         return path
     if path.is_dir():
@@ -97,7 +100,10 @@ def find_checkpoint(path_or_name: str | Path) -> Path:
     embedded = {file.stem: file for file in sorted(asset_path("").glob("*.safetensors")) if is_generator(file)}
     if str(path_or_name) in embedded:
         return embedded[str(path_or_name)]
-    raise CheckpointError(f"no file {path}, and no embedded generator of that name; embedded: {', '.join(embedded)}")
+    raise CheckpointError(
+        f"no file {path}, and no embedded generator of that name; embedded: {', '.join(embedded)}; "
+        "public ones: invertigo models list"
+    )
 
 
 def is_generator(path: Path) -> bool:
