@@ -124,7 +124,9 @@ class VideoConfig(Checked):
 class InvertConfig(Checked):
     """Which generator, which faces, and where to start."""
 
-    generator: str = option(DEFAULT_GENERATOR, "checkpoint file, or name of an embedded generator")
+    generator: str = option(
+        DEFAULT_GENERATOR, "file, https URL, hf:OWNER/REPO/FILE[@REVISION], or name (shipped, or of `models list`)"
+    )
     method: str = option(
         "auto", "how the code is found; auto: hybrid with an encoder, else project", choices=METHOD_NAMES
     )
@@ -133,7 +135,9 @@ class InvertConfig(Checked):
     start: str = option(
         "auto", "starting code: auto (the method's own, or of --encoder), encoder, w_avg, or a latent.npz"
     )
-    encoder: str = option("", "encoder file (`invertigo encoder train`) to start from; empty: the shipped one")
+    encoder: str = option(
+        "", "encoder to start from: ours, pSp, e4e, ReStyle; named as generators are; empty: the generator's own"
+    )
     mask: str = option("", "picture of the photo's size, white where the face is visible; the rest is not matched")
     batch: int = option(
         1, "faces searched for at a time; results differ from those of single searches by rounding", least=1

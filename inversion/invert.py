@@ -21,6 +21,7 @@ from inversion.faces.judges import identity_distance
 from inversion.latents import Latent, check_generator, load_latent, save_latent
 from inversion.losses import mean_squared_error, perceptual_features
 from inversion.methods import METHODS
+from inversion.pretrained import load_pretrained, save_pretrained
 from inversion.scores import psnr
 from inversion.task import Preview, Progress, Projection, Task
 from stylegan_core.checkpoints.load import load_generator
@@ -87,6 +88,21 @@ class Inverter:
         if self.perceptual is None:
             self.perceptual = load_perceptual(self.config.perceptual, device)
         self.load_seconds = time.perf_counter() - began
+
+    @classmethod
+    def from_pretrained(
+        cls, name: str | Path, *, revision: str | None = None, local_files_only: bool = False, **options: Any
+    ) -> "Inverter":
+        """Load a folder that `save_pretrained` wrote, or OWNER/REPO on the Hugging Face hub at `revision`.
+
+        `options` are fields of `InvertConfig` and `ProjectionConfig` (`device="cuda"`, `steps=100`), and go before what
+        the folder says. Raises `ConfigError`, or `WeightsUnavailableError` where the hub does not give it."""
+        found = load_pretrained(name, revision, local_files_only, **options)
+        return cls(found.invert, found.projection)
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write generator, encoder and options into `folder`, which `from_pretrained` and the hub take as it is."""
+        save_pretrained(folder, self.generator, self.config, self.projection)
 
     def align(self, photo: Photo) -> list[AlignedFace]:
         """Cut out the faces that `config.faces` picks; raises `FaceNotFoundError`."""
