@@ -17,10 +17,9 @@ from editing.config import (
     InterpolateConfig,
     PairsConfig,
     ReportConfig,
-    SearchConfig,
     StudioConfig,
-    TransferConfig,
 )
+from editing.operations.words import EditWords, edit_options
 from inversion.config import (
     CotrainConfig,
     EncoderConfig,
@@ -140,27 +139,18 @@ def invert_main(photos: tuple[str, ...], out: str, invert: InvertConfig, project
 
 @main.command("edit", context_settings=CONTEXT)
 @click.argument("inputs", nargs=-1, required=True)
-@click.option(
-    "--transfer", "transfers", multiple=True,
-    help="direction by name or file, as smile, smile:0.8, smile:auto, or smile:0.8@4-7 for those layers; repeat",
-)  # fmt: skip
-@click.option(
-    "--transfer-from", nargs=2, metavar="NEUTRAL EXPRESSION",
-    help="w1 + strength * (w3 - w2): two latents or photos, or two folders of them",
-)  # fmt: skip
-@options_from(TransferConfig, "how")
-@options_from(SearchConfig, "search")
+@edit_options("words")
 @editing_options
 @command_options
-def edit_main(inputs: tuple[str, ...], transfers: tuple[str, ...], transfer_from: tuple[str, str] | None,
-              how: TransferConfig, search: SearchConfig, console: Console, **options: Any) -> None:  # fmt: skip
+def edit_main(inputs: tuple[str, ...], words: EditWords, console: Console, **options: Any) -> None:
     """Edit the faces in INPUTS: latents, or photos, which are inverted first.
 
     Writes OUT/PHOTO/faceN/ with edited.png, photo_edited.png (the whole photo), latent.npz, comparison.png and
     report.json."""
     from editing.edit import edit_files
 
-    edit_files(inputs, transfers, transfer_from, workshop(console, **options), how, search)
+    operations = words.operations()
+    edit_files(inputs, operations, workshop(console, **options))
 
 
 @main.command(context_settings=CONTEXT)
@@ -197,13 +187,16 @@ def truncate(inputs: tuple[str, ...], psi: float, sweep: str, cutoff: int | None
 @main.command(context_settings=CONTEXT)
 @click.argument("inputs", nargs=-1, required=True)
 @options_from(InterpolateConfig, "config")
+@edit_options("words")
 @editing_options
 @command_options
-def interpolate(inputs: tuple[str, ...], config: InterpolateConfig, console: Console, **options: Any) -> None:
-    """Make a film through INPUTS: latents, photos, or seed numbers, two or more."""
+def interpolate(inputs: tuple[str, ...], config: InterpolateConfig, words: EditWords, console: Console,
+                **options: Any) -> None:  # fmt: skip
+    """Make a video through INPUTS: latents, photos, or seed numbers, two or more; every frame is edited alike."""
     from editing.films import interpolate_files
 
-    interpolate_files(inputs, config, workshop(console, **options))
+    operations = words.operations()
+    interpolate_files(inputs, config, workshop(console, **options), operations)
 
 
 @main.command(context_settings=CONTEXT)
@@ -323,19 +316,18 @@ def scorecard(config: ScorecardConfig, invert: InvertConfig, tune: TuneConfig, o
 
 @main.command(context_settings=CONTEXT)
 @click.argument("film")
-@click.option("--transfer", "transfers", multiple=True, help="direction by name or file, as smile or smile:0.8; repeat")
+@edit_options("words")
 @options_from(VideoConfig, "config")
 @options_from(InvertConfig, "invert", only=SETTING)
 @options_from(ProjectionConfig, "projection")
 @out_option("video")
 @command_options
-def video(film: str, transfers: tuple[str, ...], config: VideoConfig, invert: InvertConfig,
+def video(film: str, words: EditWords, config: VideoConfig, invert: InvertConfig,
           projection: ProjectionConfig, out: str, console: Console) -> None:  # fmt: skip
     """Invert the face in FILM (a video, or a folder of frames), edit it, and put it back, smoothly over time."""
-    from editing.video import codes_change
-    from inversion.video import invert_video
+    from editing.video import edit_video
 
-    invert_video(film, out, config, invert, projection, codes_change(transfers), console)
+    edit_video(film, out, words.operations(), config, invert, projection, console)
 
 
 @main.command(context_settings=CONTEXT)

@@ -26,10 +26,11 @@ from torch import Tensor
 from editing.config import SearchConfig
 from editing.directions import Direction, load_direction, shipped_directions
 from editing.discover.pairs import read_pairs
-from editing.editor import Editor, Transfer
+from editing.editor import Editor
 from editing.expression import move
 from editing.judging import effect
-from editing.render import paste_into_photo, render_edit
+from editing.operations.transfer import Transfer
+from editing.render import EditedFace, paste_into_photo
 from editing.strength import search_line
 from inversion.config import InvertConfig, ProjectionConfig
 from inversion.encoder import guess_codes
@@ -107,14 +108,14 @@ def write_strip(generator: Any, direction: Direction, path: Path) -> None:
 
 
 def auto_rows(generator: Any, names: list[str], ws: Tensor) -> None:
-    """Print how close --strength auto gets, and that no floor is broken."""
+    """Print how close --strength auto gets, and that no budget is broken."""
     meta = generator.meta
     for name in names:
         search = SearchConfig(target=35.0 if name == "age" else 0.8)
         reports = []
         for w in ws:
             latent = Latent(w[None], w[None], generator=meta.fingerprint)
-            found = Editor(generator, latent).transfer([Transfer(name, "auto")], search=search)
+            found = Editor(generator, latent).apply(Transfer(name, "auto", search=search)).latent
             reports.append(found.report["strength_search"])
         reached = [report for report in reports if report["reached"]]
         gaps = [abs(report["best"]["value"] - search.target) for report in reached]
@@ -122,7 +123,7 @@ def auto_rows(generator: Any, names: list[str], ws: Tensor) -> None:
         leak = max(report["best"]["leak"] for report in reports)
         print(
             f"{name:10} target {search.target:g}: reached {len(reached)} of {len(reports)}, gap at most "
-            f"{max(gaps, default=0):.3f}; identity at most {worst:.3f} (floor {search.identity_floor:g}), "
+            f"{max(gaps, default=0):.3f}; identity at most {worst:.3f} (ceiling {search.identity_ceiling:g}), "
             f"change outside the face at most {leak:.3f} (budget {search.leak:g})"
         )
         missed = next((report for report in reports if not report["reached"]), None)
@@ -140,7 +141,7 @@ def group_rows(generator: Any, path: str, faces: str, strength: float) -> None:
         edited = read_photo(whole).rgb
         latents = [load_latent(file) for file in sorted(whole.parent.glob("face*/latent.npz"))]
     photo = read_photo(path)
-    again, results = paste_into_photo(photo, [render_edit(generator, latent) for latent in latents], "auto")
+    again, results = paste_into_photo(photo, [EditedFace(generator, latent) for latent in latents], "auto")
     print(f"\n{Path(path).name}, faces {faces}: happy before and after, in the photos themselves")
     alignment, size = generator.meta.alignment, 128
     for index, latent in enumerate(latents):

@@ -4,17 +4,19 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from editing.pipeline import EditPipeline, prepare_step
+from editing.codes import latent_of_code, open_code
+from editing.pipeline import EditPipeline
 from editing.recipe import Recipe, load_recipe
-from editing.sheets import open_code
 from inversion.batch.inputs import find_inputs
 from inversion.batch.manifest import Manifest
 from inversion.batch.runner import MANIFEST, in_use, run
+from inversion.latents import Latent
 from stylegan_core.checkpoints.load import load_generator
 from stylegan_core.console import Console
-from stylegan_core.errors import OutputError
+from stylegan_core.errors import ConfigError, OutputError
 from stylegan_core.files import write_text
 from stylegan_core.locking import locked
+from stylegan_core.networks.protocol import Generator
 
 
 def batch_files(
@@ -22,6 +24,8 @@ def batch_files(
 ) -> None:
     """Run a recipe over photos into `out`, or say what that would do."""
     chosen = load_recipe(recipe) if recipe else Recipe()
+    for notice in chosen.notices:
+        console.say(f"{recipe}: {notice}")
     if explain:
         _explain(photos, chosen, out, console)
         return
@@ -38,14 +42,22 @@ def batch_files(
 def _explain(photos: Sequence[str], recipe: Recipe, out: str, console: Console) -> None:
     """Say what a run would do, after checking that the generator can do it."""
     generator = load_generator(recipe.invert.generator)
-    for step in recipe.edits:
-        if step.kind != "transfer_from":  # its photos are opened by the run
-            prepare_step(step, generator, partial(open_code, generator=generator))
+    for operation in recipe.edits:
+        operation.resolve(generator, partial(_look_at_code, generator=generator))
     found = list(find_inputs(photos, Path(out)))
     console.say("\n".join([f"{len(found)} photos into {out}; each:", *(f"  {line}" for line in recipe.describe())]))
     for entered in found:
         if entered.problem:
             console.say(f"not taken: {entered.path}: {entered.problem}")
+
+
+def _look_at_code(text: str | Latent, generator: Generator) -> Latent:
+    """Open a latent or a seed; of a photo or folder, which the run will invert, see only that it is there."""
+    if isinstance(text, Latent) or text.isdigit() or Path(text).suffix == ".npz":
+        return open_code(text, generator)
+    if not Path(text).exists():
+        raise ConfigError(f"{text}: the recipe names it, but there is no such file or folder")
+    return latent_of_code(generator, generator.w_avg.expand(1, generator.num_ws, -1), {})
 
 
 def batch_status(out: str, console: Console) -> None:

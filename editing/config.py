@@ -1,37 +1,16 @@
 """The options of editing; without torch, so that the command line can read them quickly."""
 
 from dataclasses import dataclass
-from typing import Any
 
-import click
-
-from stylegan_core.options import option
+from stylegan_core.options import Checked, option
 
 PASTE_MODES = ("auto", "full", "delta", "warp", "none")
 
 
-class StrengthType(click.ParamType):
-    """A number, or `auto`."""
-
-    name = "number|auto"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> float | str:
-        """Return a float or "auto"; anything else is a usage error."""
-        if value == "auto":
-            return "auto"
-        try:
-            return float(value)
-        except (TypeError, ValueError):
-            self.fail(f"'{value}' is neither a number nor auto", param, ctx)
-
-
 @dataclass(frozen=True)
 class EditConfig:
-    """How far an edit goes and how it gets back into the photo."""
+    """How an edited face gets back into its photo."""
 
-    strength: float | str = option(
-        1.0, "strength of the edits that do not name their own; negative goes the other way", type=StrengthType()
-    )
     paste: str = option(
         "auto",
         "how the face goes back into the photo: auto is warp where the face is larger than the generator's image",
@@ -40,27 +19,37 @@ class EditConfig:
     photo: str = option("", "the latent's photo, where it is no longer where it was")
 
 
+def check_judge(name: str) -> None:
+    """Refuse a judge that there is not; raises `ConfigError`."""
+    if name:
+        from editing.judging import find_judge  # which loads torch
+
+        find_judge(name)
+
+
 JUDGE_HELP = "judge: neutral, happy, sad, angry, fearful, disgusted, surprised, age or gender"
 KEEP_HELP = "leave this alone: directions by name or file, separated by commas"
 
 
 @dataclass(frozen=True)
-class TransferConfig:
-    """What a transfer moves, and what it leaves alone."""
-
-    layers: str = option("", "layers that the transfers move: coarse, middle, fine, 4-7, ...; empty: the direction's")
-    keep: str = option("", f"{KEEP_HELP}; identity compensates what changes the person")
-
-
-@dataclass(frozen=True)
-class SearchConfig:
-    """What --strength auto looks for."""
+class SearchConfig(Checked):
+    """What the strength "auto" looks for."""
 
     target: float = option(0.8, "what the judge shall say: a probability, or years for age")
-    identity_floor: float = option(0.35, "identity distance to the unedited render that is not exceeded")
-    leak: float = option(0.05, "mean change outside the face that is not exceeded, as a share of the range of values")
-    judge: str = option("", f"the direction's own, unless named; {JUDGE_HELP}")
-    max_strength: float = option(4.0, "strength at most")
+    identity_ceiling: float = option(
+        0.35, "identity distance to the unedited render that is not exceeded", least=0, was="identity_floor"
+    )
+    leak: float = option(
+        0.05, "mean change outside the face that is not exceeded, as a share of the range of values", least=0
+    )
+    judge: str = option("", f"the direction's own, unless named; {JUDGE_HELP}", check=check_judge)
+    max_strength: float = option(4.0, "strength at most that is tried", above=0)
+
+    def describe(self) -> str:
+        """Say in words what is looked for, and within what."""
+        bounds = f"identity distance {self.identity_ceiling:g}, change outside the face {self.leak:g}"
+        goal = f"till {self.judge or 'its judge'} says {self.target:g}"
+        return f"{goal} (at most: strength {self.max_strength:g}, {bounds})"
 
 
 @dataclass(frozen=True)
@@ -95,7 +84,7 @@ class ReportConfig:
     pictures: int = option(2000, "photos that get pictures, about 8 kB each; the others get a row of figures")
 
 
-PLAIN_TRANSFER, DEFAULT_SEARCH = TransferConfig(), SearchConfig()
+DEFAULT_SEARCH = SearchConfig()
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,8 @@ def draw_curve(report: dict[str, Any]) -> NDArray[np.uint8]:
         x, y = low + (high - low) * tick / 4, top * tick / 4
         draw.text((place(x, 0)[0], below + 6), f"{x:.2f}", fill="black", font=font, anchor="ma")
         draw.text((left - 6, place(low, y)[1]), f"{y:.2f}", fill="black", font=font, anchor="rm")
-    lines = {"value": options["target"] * scale, "identity": options["identity_floor"], "leak": options["leak"]}
+    ceiling = options.get("identity_ceiling", options.get("identity_floor"))  # as reports before called it
+    lines = {"value": options["target"] * scale, "identity": ceiling, "leak": options["leak"]}
     for key, limit in lines.items():
         y = place(low, limit)[1]
         for start in range(left, right, 8):

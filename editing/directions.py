@@ -75,8 +75,12 @@ def load_direction(path: str | Path) -> Direction:
         raise LatentError(f"{path}: its description is damaged ({error}); fit the direction again") from error
 
 
-def find_direction(name_or_path: str, generator: Any) -> Direction:
-    """Return the shipped direction `name` of this generator, or the one in a file; refuse another generator's."""
+def find_direction(name_or_path: str | Direction, generator: Any) -> Direction:
+    """Return the shipped direction `name` of this generator, or the one in a file, or the one that was given; refuse
+    another generator's."""
+    if isinstance(name_or_path, Direction):
+        check_direction(name_or_path, generator, name_or_path.name)
+        return name_or_path
     path = local_file(name_or_path)
     if path.suffix == ".npz" or path.is_file():
         direction = load_direction(path)

@@ -1,26 +1,26 @@
 """The task: latents or photos in, edited faces and edited photos out."""
 
-import math
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from editing.config import DEFAULT_SEARCH, PLAIN_TRANSFER, EditConfig, SearchConfig, TransferConfig
-from editing.editor import AUTO, Editor, Transfer, check_judge, check_strength, check_transfers
-from editing.layers import parse_layers
-from editing.render import EditedFace, edit_scores, find_photo, paste_into_photo, render_edit, write_edit, write_photo
+from editing.codes import open_code
+from editing.config import EditConfig
+from editing.editor import Editor
+from editing.operations.base import AUTO, Edit, Operation
+from editing.render import EditedFace, edit_scores, find_photo, paste_into_photo, write_edit, write_photo
 from editing.strength import search_line
 from inversion.invert import Inverter, output_names, read_start
 from inversion.latents import Latent, check_generator, load_latent
 from stylegan_core.console import Console
 from stylegan_core.errors import ConfigError, LatentError
 from stylegan_core.images import SUFFIXES, Photo, read_photo
+from stylegan_core.networks.protocol import Generator
 
-Change = Callable[[Editor], Latent]
 Beside = Callable[[Path, Latent], None]  # folder of a face, and its latent before the edit
 
 
@@ -41,66 +41,39 @@ class Workshop:
     config: EditConfig
     out: Path
     console: Console
+    opened: dict[str, Latent] = field(default_factory=dict)  # the codes that operations named so far
 
     @property
-    def generator(self) -> Any:
+    def generator(self) -> Generator:
         return self.inverter.generator
 
+    def open_code(self, text: str | Latent) -> Latent:
+        """Return the code that an operation names: a seed's, a latent's, a photo's, or the mean of a folder of them."""
+        if isinstance(text, Latent) or text.isdigit():
+            return open_code(text, self.generator)
+        if text not in self.opened:
+            self.opened[text] = open_set(text, self)
+        return self.opened[text]
 
-def edit_files(
-    inputs: Sequence[str],
-    transfers: Sequence[str],
-    pair: tuple[str, str] | None,
-    workshop: Workshop,
-    how: TransferConfig = PLAIN_TRANSFER,
-    search: SearchConfig = DEFAULT_SEARCH,
-) -> None:
-    """Edit latents and photos by directions, and by the difference of a (neutral, expression) pair.
 
-    Each of the pair is a photo, a latent, or a folder of them, whose codes are averaged."""
-    if not transfers and pair is None:
+def edit_files(inputs: Sequence[str], operations: Sequence[Operation], workshop: Workshop) -> None:
+    """Edit latents and photos by operations, one after the other."""
+    if not operations:
         raise ConfigError("nothing to do: give --transfer NAME, or --transfer-from NEUTRAL EXPRESSION")
-    strength = check_strength(workshop.config.strength)
-    steps = [Transfer.parse(text, strength) for text in transfers]
-    check_transfers(workshop.generator, steps, how, search)  # what cannot work is refused before any work
-    if pair and strength == AUTO:
-        check_judge(search)
-        if any(step.strength == AUTO for step in steps):
-            raise ConfigError("only one edit can have the strength auto; give the transfers numbers, as smile:0.5")
-    example = (open_set(pair[0], workshop), open_set(pair[1], workshop)) if pair else None
-
-    def change(editor: Editor) -> Latent:
-        latent = editor.transfer(steps, how, search) if steps else editor.latent
-        return Editor(workshop.generator, latent).transfer_from(*example, strength, search) if example else latent
-
-    names = [f"{step.name} {step.strength}" for step in steps] + [f"expression {strength}"] * (pair is not None)
-    change_files(inputs, change, " + ".join(names), workshop)
-
-
-def truncate_files(
-    inputs: Sequence[str], psi: float, cutoff: int | None, workshop: Workshop, beside: Beside | None = None
-) -> None:
-    """Pull latents, or photos' codes, towards the mean of W."""
-    if not math.isfinite(psi) or (cutoff is not None and cutoff < 0):
-        raise ConfigError(f"psi {psi:g} with cutoff {cutoff}: expected a finite psi and a cutoff of 0 or more")
-    change_files(inputs, lambda editor: editor.truncate(psi, cutoff), f"psi {psi:g}", workshop, beside)
-
-
-def crossover_files(
-    first: str, other: Latent, second: str, layers: str, workshop: Workshop, beside: Beside | None = None
-) -> None:
-    """Give the first latent or photo the layers `layers` of `other`, which came from the file `second`."""
-    chosen = parse_layers(layers, workshop.generator.num_ws)
-    label = f"{layers} of {Path(second).stem}"
-    change_files([first], lambda editor: editor.crossover(other, chosen), label, workshop, beside)
+    if sum(getattr(operation, "strength", 0) == AUTO for operation in operations) > 1:
+        raise ConfigError("only one edit can have the strength auto; give the others numbers, as age:0.5")
+    change_files(inputs, operations, workshop)
 
 
 def change_files(
-    inputs: Sequence[str], change: Change, label: str, workshop: Workshop, beside: Beside | None = None
+    inputs: Sequence[str], operations: Sequence[Operation], workshop: Workshop, beside: Beside | None = None
 ) -> None:
-    """Apply `change` to every face of every input; an input that fails is named and leaves the others.
+    """Apply the operations to every face of every input; an input that fails is named and leaves the others.
 
-    Latents of one photo that are given together end in one photo. `beside` writes more into a face's folder."""
+    Latents of one photo that are given together end in one photo. `beside` writes more into a face's folder.
+    What cannot work is refused before any input is opened."""
+    edits = [operation.resolve(workshop.generator, workshop.open_code) for operation in operations]
+    label = " + ".join(edit.label for edit in edits)
     for paths, name in _together(inputs):
         opened: list[Subject] = []
         for path in paths:
@@ -111,13 +84,20 @@ def change_files(
         with workshop.console.guard(paths[0]):
             latents = {index: latent for item in opened for index, latent in item.latents.items()}
             subject = Subject(name, opened[0].photo, latents)
-            edited = {
-                index: render_edit(workshop.generator, change(Editor(workshop.generator, latent, paths[0])))
-                for index, latent in sorted(subject.latents.items())
-            }
-            write_subject(subject, edited, label, workshop)
+            write_subject(subject, edit_subject(subject, edits, workshop, paths[0]), label, workshop)
             for index, latent in subject.latents.items() if beside else ():
                 beside(workshop.out / name / f"face{index}", latent)  # type: ignore[misc]
+
+
+def edit_subject(
+    subject: Subject, edits: Sequence[Edit], workshop: Workshop, source: str = "the latent"
+) -> dict[int, EditedFace]:
+    """Apply edits to every face of a subject; return the edited faces by index."""
+    generator, paste = workshop.generator, workshop.config.paste
+    return {
+        index: Editor(generator, latent, source, subject.photo, paste).apply(*edits)
+        for index, latent in sorted(subject.latents.items())
+    }
 
 
 def _together(inputs: Sequence[str]) -> list[tuple[list[str], str]]:
@@ -189,10 +169,10 @@ def write_subject(subject: Subject, edited: dict[int, EditedFace], label: str, w
         report = {
             **face.latent.report,
             "edit_options": asdict(workshop.config),
-            "edit_scores": edit_scores(workshop.generator, face),
+            "edit_scores": edit_scores(face),
             "paste": pasted[index],
         }
-        write_edit(folders[index], workshop.generator, face, subject.photo, label, report)
+        write_edit(folders[index], face, label, report)
         workshop.console.say(f"{folders[index] / 'edited.png'}: {label}")
         if "strength_search" in face.latent.report:
             workshop.console.say(f"{folders[index] / 'strength.png'}: {search_line(report['strength_search'])}")

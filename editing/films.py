@@ -1,6 +1,6 @@
 """Films and strips of codes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -10,21 +10,25 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 
+from editing.codes import latent_of_code
 from editing.config import InterpolateConfig
-from editing.edit import Workshop, crossover_files, open_single, truncate_files
-from editing.editor import Editor, render_code
+from editing.edit import Workshop, change_files, open_single
+from editing.editor import Editor
 from editing.interpolate import BLENDS, path_through
 from editing.layers import parse_layers
-from editing.sheets import latent_of_code
+from editing.operations.base import Operation
+from editing.operations.crossover import Crossover
+from editing.operations.truncate import Truncate
+from editing.video import resolve_steady
 from inversion.delta import blend_deltas
 from inversion.latents import Latent, save_latent
 from stylegan_core.errors import ConfigError
 from stylegan_core.files import write_atomic
 from stylegan_core.films import write_mp4
-from stylegan_core.generate import class_label, generate_ws, render
+from stylegan_core.generate import class_label, generate_ws
 from stylegan_core.images import labelled_row, to_uint8, write_png
+from stylegan_core.networks.protocol import Generator
 from stylegan_core.seeds import latents_from_seeds, parse_seeds
 
 NOTE = "Synthetic images made by a generative network (Invertigo); not a photograph."
@@ -33,17 +37,21 @@ STRIP = 9  # frames in the strip
 MAX_FRAMES = 10_000
 
 
-def interpolate_files(inputs: Sequence[str], config: InterpolateConfig, workshop: Workshop) -> None:
-    """Write a film through the codes of latents, photos or seeds, with a strip of some of its frames."""
+def interpolate_files(
+    inputs: Sequence[str], config: InterpolateConfig, workshop: Workshop, operations: Sequence[Operation] = ()
+) -> None:
+    """Write a film through the codes of latents, photos or seeds, each frame edited alike, with a strip of some."""
     if not 2 <= config.frames <= MAX_FRAMES:
         raise ConfigError(f"{config.frames} frames: expected 2 to {MAX_FRAMES:,}")
     if not 0.1 <= config.fps <= 120:
         raise ConfigError(f"{config.fps:g} frames a second: expected 0.1 to 120")
     generator = workshop.generator
+    edits = resolve_steady(operations, generator, workshop.open_code)
     if config.path == "z":
-        frames = to_uint8(render(generator, _through_z(generator, inputs, config)))  # [F, R, R, 3]
+        codes = _through_z(generator, inputs, config)
     else:
-        frames = _through_w(generator, [_latent(text, config, workshop) for text in inputs], config)
+        codes = _through_w(generator, [_latent(text, config, workshop) for text in inputs], config)
+    frames = [to_uint8(Editor(generator, code).apply(*edits).edited)[0] for code in codes]  # [R, R, 3] each
     side = max(generator.img_resolution, MIN_SIDE)
     path = workshop.out / f"interpolation.{config.format}"
     FORMATS[config.format](path, [_enlarge(frame, side) for frame in frames], config.fps)
@@ -56,41 +64,41 @@ def interpolate_files(inputs: Sequence[str], config: InterpolateConfig, workshop
 def truncate_sweep(inputs: Sequence[str], psi: float, sweep: str, cutoff: int | None, workshop: Workshop) -> None:
     """Truncate inputs to `psi`; with `sweep` also draw each at those values."""
     psis = read_numbers(sweep, "--sweep") if sweep else []
-    truncate_files(inputs, psi, cutoff, workshop, sweep_strip(workshop.generator, psis, cutoff) if psis else None)
+    strip = [Truncate(value, -1 if cutoff is None else cutoff) for value in (psi, *psis)]
+    change_files(inputs, strip[:1], workshop, sweep_strip(workshop.generator, strip[1:]) if psis else None)
 
 
 def crossover_cuts(first: str, second: str, cuts: Sequence[str], workshop: Workshop) -> None:
     """Cross the first over with the second at the first of `cuts`; several are also drawn and written beside it."""
     for cut in cuts:
         parse_layers(cut, workshop.generator.num_ws)  # one that does not fit is refused before any work
-    other = open_single(second, workshop)
+    other = workshop.open_code(second)
     beside = cuts_strip(workshop.generator, other, cuts) if len(cuts) > 1 else None
-    crossover_files(first, other, second, cuts[0], workshop, beside)
+    change_files([first], [Crossover(second, cuts[0])], workshop, beside)
 
 
-def sweep_strip(generator: Any, psis: Sequence[float], cutoff: int | None) -> Callable[[Path, Latent], None]:
-    """Return what writes sweep.png: a latent at each `psi`."""
+def sweep_strip(generator: Generator, strip: Sequence[Operation]) -> Callable[[Path, Latent], None]:
+    """Return what writes sweep.png: a latent after each of the operations, side by side."""
 
     def write(folder: Path, latent: Latent) -> None:
         editor = Editor(generator, latent)
-        pictures = [to_uint8(editor.render(editor.truncate(psi, cutoff)))[0] for psi in psis]
-        write_png(folder / "sweep.png", labelled_row(pictures, [f"psi {psi:g}" for psi in psis], side=128), NOTE)
+        pictures = [to_uint8(editor.apply(operation).edited)[0] for operation in strip]
+        write_png(folder / "sweep.png", labelled_row(pictures, [item.label for item in strip], side=128), NOTE)
 
     return write
 
 
-def cuts_strip(generator: Any, other: Latent, cuts: Sequence[str]) -> Callable[[Path, Latent], None]:
+def cuts_strip(generator: Generator, other: Latent, cuts: Sequence[str]) -> Callable[[Path, Latent], None]:
     """Return what writes cuts.png and a latent for each cut: a latent with those layers of `other`."""
 
     def write(folder: Path, latent: Latent) -> None:
         editor = Editor(generator, latent)
-        children = [editor.crossover(other, parse_layers(cut, generator.num_ws)) for cut in cuts]
-        pictures = [to_uint8(editor.render(item))[0] for item in (latent, *children)]
-        pictures.append(to_uint8(Editor(generator, other).render())[0])
-        strip = labelled_row(pictures, ["first", *cuts, "second"], side=128)
-        write_png(folder / "cuts.png", strip, NOTE)
+        children = [editor.apply(Crossover(other, cut)) for cut in cuts]
+        faces = [editor.apply(), *children, Editor(generator, other).apply()]
+        pictures = [to_uint8(face.edited)[0] for face in faces]
+        write_png(folder / "cuts.png", labelled_row(pictures, ["first", *cuts, "second"], side=128), NOTE)
         for cut, child in zip(cuts, children, strict=True):
-            save_latent(folder / f"latent-{cut.replace(',', '+').replace(' ', '')}.npz", child)
+            save_latent(folder / f"latent-{cut.replace(',', '+').replace(' ', '')}.npz", child.latent)
 
     return write
 
@@ -125,14 +133,13 @@ def _latent(text: str, config: InterpolateConfig, workshop: Workshop) -> Latent:
     return open_single(text, workshop)
 
 
-def _through_w(generator: Any, keys: Sequence[Latent], config: InterpolateConfig) -> NDArray[np.uint8]:
-    """Return frames [F, R, R, 3]: codes, noise inputs and tuned weights all go from one latent to the next."""
+def _through_w(generator: Generator, keys: Sequence[Latent], config: InterpolateConfig) -> Iterator[Latent]:
+    """Yield the frames: codes, noise inputs and tuned weights all go from one latent to the next."""
     shares = path_through(torch.eye(len(keys)), config.frames, config.loop)  # [F, K]
-    frames = (to_uint8(render_code(generator, blend_latents(generator, keys, row.tolist()))) for row in shares)
-    return np.concatenate(list(frames))
+    return (blend_latents(generator, keys, row.tolist()) for row in shares)
 
 
-def blend_latents(generator: Any, latents: Sequence[Latent], shares: Sequence[float]) -> Latent:
+def blend_latents(generator: Generator, latents: Sequence[Latent], shares: Sequence[float]) -> Latent:
     """Return the mean of latents, weighted by `shares` (sum 1): of the codes, the noise and the tuned weights."""
     used = [(latent, share) for latent, share in zip(latents, shares, strict=True) if share]
     if len(used) == 1:
@@ -148,7 +155,8 @@ def blend_latents(generator: Any, latents: Sequence[Latent], shares: Sequence[fl
     return replace(used[0][0], ws=ws, noise=noise, delta=delta)
 
 
-def _through_z(generator: Any, inputs: Sequence[str], config: InterpolateConfig) -> Tensor:
+def _through_z(generator: Generator, inputs: Sequence[str], config: InterpolateConfig) -> Iterator[Latent]:
+    """Yield the frames on great circles between the seeds' z."""
     if not all(text.isdigit() for text in inputs):
         raise ConfigError("--path z goes between seeds only, since latents and photos have no z; take --path w")
     seeds = [parse_seeds(text)[0] for text in inputs]
@@ -156,8 +164,8 @@ def _through_z(generator: Any, inputs: Sequence[str], config: InterpolateConfig)
     device = generator.w_avg.device
     labels = class_label(generator, 0 if generator.c_dim else None, len(z))
     with torch.no_grad():
-        ws: Tensor = generator.mapping(z.to(device), None if labels is None else labels.to(device), config.psi)
-    return ws
+        ws = generator.mapping(z.to(device), None if labels is None else labels.to(device), config.psi)
+    return (latent_of_code(generator, code, {}) for code in ws.split(1))
 
 
 def _enlarge(frame: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:

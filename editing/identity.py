@@ -6,8 +6,10 @@ import torch
 from torch import Tensor
 
 from editing.expression import move
-from editing.judging import as_face
+from editing.judging import as_face, find_judge
+from editing.operations.render import Render
 from inversion.faces.judges import Judge, identity_descriptor
+from inversion.statistics import w_statistics
 from stylegan_core.networks.protocol import Alignment
 
 STEPS = 24
@@ -39,7 +41,7 @@ def keep_identity(
         reached = _said(judge, as_face(render(ws + step)), alignment)
     chosen = move(torch.zeros_like(ws), torch.ones_like(ws), 1.0, layers)  # 1 where the layer may move
     free = torch.zeros_like(ws, requires_grad=True)
-    optimiser = torch.optim.Adam([free], lr=RATE, betas=(0.9, 0.99))
+    optimizer = torch.optim.Adam([free], lr=RATE, betas=(0.9, 0.99))
     best, lowest = step, float("inf")
     for number in range(STEPS + 1):
         across = free * chosen
@@ -51,10 +53,20 @@ def keep_identity(
             best, lowest = (step + across * deviation).detach(), float(distance.detach())
         if number == STEPS:
             break
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         (distance + SPREAD_WEIGHT * across.square().mean()).backward()
-        optimiser.step()
+        optimizer.step()
     return best
+
+
+def keep_identity_of(
+    render: Render, ws: Tensor, step: Tensor, strength: float, layers: Sequence[int] | None, attribute: str
+) -> Tensor:
+    """Return `step` [1, num_ws, w_dim], of strength 1, with the compensation that `keep_identity` finds at `strength`;
+    `attribute` names the judge of what the step does, empty where none is known."""
+    deviation = w_statistics(render.generator)[1].to(ws)
+    judge = find_judge(attribute) if attribute else None
+    return keep_identity(render, render.alignment, ws, step * strength, deviation, layers, judge) / strength
 
 
 def _said(judge: Judge | None, image: Tensor, alignment: Alignment) -> Tensor:

@@ -2,6 +2,8 @@
 
 from stylegan_core.errors import ConfigError
 
+MAX_LAYERS = 128  # that a code may have
+
 NAMED = {"all": (0, None), "coarse": (0, 4), "middle": (4, 8), "fine": (8, None)}  # Karras et al. 2019, section 3.1
 
 

@@ -10,13 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from editing.config import EditConfig
-from editing.edit import Change, Subject, Workshop, open_set, write_subject
-from editing.editor import Editor, Transfer, check_strength, check_transfers
-from editing.layers import parse_layers
+from editing.edit import Subject, Workshop, edit_subject, write_subject
+from editing.operations.base import Edit
+from editing.operations.render import render_code
 from editing.recipe import Recipe
-from editing.render import render_edit
-from editing.sheets import open_code
-from editing.steps import EditStep
 from inversion.batch.guards import file_sha256, move_into_place, stops_the_run, time_limit, workplace
 from inversion.batch.items import Item, Result
 from inversion.invert import STARTS, AlignedFace, InvertedFace, Inverter, read_start, write_inversion
@@ -54,7 +51,7 @@ class EditPipeline:
         generator = find_checkpoint(recipe.invert.generator)
         named = [local_file(text) for text in (recipe.invert.encoder, recipe.invert.mask) if text]
         named += [] if recipe.invert.start in STARTS else [Path(recipe.invert.start)]
-        used = [path for step in recipe.edits for path in step.files]
+        used = [path for operation in recipe.edits for path in operation.files()]
         if generator.parent == asset_path(""):
             named += sorted(asset_path("").glob(f"{generator.stem}_*.safetensors"))
             used += sorted(asset_path("directions").glob(f"{generator.stem}-*.npz")) if recipe.edits else []
@@ -66,10 +63,9 @@ class EditPipeline:
         inverter = Inverter(recipe.invert, recipe.projection, tune=recipe.tune)
         fit_threads(inverter.generator.img_resolution)
         workshop = Workshop(inverter, EditConfig(paste=recipe.output.paste), Path(), Console(quiet=True))
-        open_codes = partial(open_set, workshop=workshop)
-        changes = [prepare_step(step, inverter.generator, open_codes) for step in recipe.edits]
+        edits = [operation.resolve(inverter.generator, workshop.open_code) for operation in recipe.edits]
         start = read_start(recipe.invert.start, inverter.generator)
-        session = _Session(recipe, _inversion_part(self.key), workshop, start, changes)
+        session = _Session(recipe, _inversion_part(self.key), workshop, start, edits)
         return lambda items, out: _Chunk(session, out).process(items)
 
 
@@ -81,7 +77,7 @@ class _Session:
     inversion: str  # the part of the key that stands for the inversions
     workshop: Workshop
     start: Latent | None
-    changes: Sequence[Change]
+    edits: Sequence[Edit]
 
 
 class _Chunk:
@@ -170,36 +166,10 @@ class _Chunk:
 
     def _edit(self, work: Path, photo: Photo, faces: list[InvertedFace]) -> None:
         """Apply the edits to every face and paste them all into the photo."""
-        generator, edited = self.inverter.generator, {}
-        for face in faces:
-            latent = face.latent
-            for change in self.session.changes:
-                latent = change(Editor(generator, latent))
-            edited[face.face.index] = render_edit(generator, latent)
+        workshop = replace(self.session.workshop, out=work.parent)
         subject = Subject(work.name, photo, {face.face.index: face.latent for face in faces})
-        label = " + ".join(step.label for step in self.recipe.edits)
-        write_subject(subject, edited, label, replace(self.session.workshop, out=work.parent))
-
-
-def prepare_step(step: EditStep, generator: Any, open_codes: Callable[[str], Latent]) -> Change:
-    """Check a step of a recipe against the generator, load the codes it names, and return what applies it."""
-    if step.kind == "transfer":
-        transfer = [Transfer(step.transfer, check_strength(step.strength), step.layers)]
-        check_transfers(generator, transfer, step.how, step.search)
-        return lambda editor: editor.transfer(transfer, step.how, step.search)
-    if step.kind == "transfer_from":
-        neutral, expression = map(open_codes, step.transfer_from)
-        return lambda editor: editor.transfer_from(neutral, expression, step.strength, step.search)
-    if step.kind == "crossover":
-        other = open_code(step.crossover, generator)
-        layers = parse_layers(step.layers or "all", generator.num_ws)
-        return lambda editor: editor.crossover(other, layers)
-    return lambda editor: editor.truncate(step.truncate, step.cutoff if step.cutoff >= 0 else None)
-
-
-def apply_step(editor: Editor, step: EditStep) -> Latent:
-    """Apply one step of a recipe; codes that it names are latents or seeds."""
-    return prepare_step(step, editor.generator, partial(open_code, generator=editor.generator))(editor)
+        label = " + ".join(edit.label for edit in self.session.edits)
+        write_subject(subject, edit_subject(subject, self.session.edits, workshop), label, workshop)
 
 
 def kept_inversions(item: Item, photo: Photo, out: Path, inverter: Inverter) -> list[InvertedFace]:
@@ -216,7 +186,7 @@ def kept_inversions(item: Item, photo: Photo, out: Path, inverter: Inverter) -> 
         latent = replace(latent, ws=latent.origin, report=report)
         assert latent.quad is not None  # as every inversion of ours has it
         face = inverter.cut_out(photo, report["face"]["index"], latent.quad, report["face"]["probability"])
-        kept.append(InvertedFace(face, render_edit(inverter.generator, latent).inverted, latent))
+        kept.append(InvertedFace(face, render_code(inverter.generator, latent), latent))
     return sorted(kept, key=lambda one: one.face.index)
 
 

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from editing.curve import draw_curve
-from editing.editor import render_code
+from editing.operations.render import render_code, three_channels
 from inversion.faces.align import align_face
 from inversion.faces.judges import identity_distance
 from inversion.faces.paste import FaceEdit, PasteResult, paste_faces
@@ -21,22 +22,28 @@ from inversion.latents import Latent, save_latent
 from stylegan_core.errors import ImageError
 from stylegan_core.files import read_bytes, write_text
 from stylegan_core.images import Photo, labelled_row, read_photo, to_uint8, write_png
+from stylegan_core.networks.protocol import Generator
 
 NOTE = "Edited by a generative network (Invertigo): not an unaltered photograph."
 
 
 @dataclass(frozen=True)
 class EditedFace:
-    """One edited face and the renders it came from."""
+    """One edited face: its code, and the renders with and without the edits."""
 
+    generator: Generator
     latent: Latent
-    edited: Tensor  # [1, C, R, R]
-    inverted: Tensor  # [1, C, R, R]: the unedited render
+    photo: Photo | None = None  # that it is cut from, where it is at hand
 
+    @cached_property
+    def edited(self) -> Tensor:
+        """The render of the edited code, [1, C, R, R] in about [-1, 1]."""
+        return render_code(self.generator, self.latent)
 
-def render_edit(generator: Any, latent: Latent) -> EditedFace:
-    """Render a latent beside the inversion its edits started from."""
-    return EditedFace(latent, render_code(generator, latent), render_code(generator, latent, origin=True))
+    @cached_property
+    def inverted(self) -> Tensor:
+        """The render of the inversion that the edits started from, [1, C, R, R] in about [-1, 1]."""
+        return render_code(self.generator, self.latent, origin=True)
 
 
 def find_photo(latent: Latent, given: str = "") -> Photo | None:
@@ -63,7 +70,7 @@ def paste_into_photo(
     edits = []
     for face in faces:
         assert face.latent.quad is not None
-        edits.append(FaceEdit(face.latent.quad, _three(face.edited), _three(face.inverted)))
+        edits.append(FaceEdit(face.latent.quad, three_channels(face.edited), three_channels(face.inverted)))
     return paste_faces(photo.rgb, edits, mode)
 
 
@@ -72,12 +79,12 @@ def write_photo(path: Path, photo: Photo, rgb: NDArray[np.uint8]) -> None:
     write_png(path, rgb, NOTE, photo.alpha, photo.icc_profile, photo.grayscale)
 
 
-def write_edit(folder: Path, generator: Any, face: EditedFace, photo: Photo | None, label: str, report: Any) -> None:
+def write_edit(folder: Path, face: EditedFace, label: str, report: Any) -> None:
     """Write edited.png, comparison.png, latent.npz and report.json of one face into `folder`."""
     edited, inverted = to_uint8(face.edited)[0], to_uint8(face.inverted)[0]
     pictures, labels = [inverted], ["inversion"]
-    if photo is not None and face.latent.quad is not None:
-        target = to_uint8(align_face(photo.rgb, face.latent.quad, generator.img_resolution))[0]
+    if face.photo is not None and face.latent.quad is not None:
+        target = to_uint8(align_face(face.photo.rgb, face.latent.quad, face.generator.img_resolution))[0]
         pictures = [target, inverted, difference_picture(target, inverted)]
         labels = ["target", "inversion", f"difference x{DIFFERENCE_GAIN}"]
     write_png(folder / "edited.png", edited, NOTE)
@@ -88,14 +95,10 @@ def write_edit(folder: Path, generator: Any, face: EditedFace, photo: Photo | No
     save_latent(folder / "latent.npz", face.latent)
 
 
-def edit_scores(generator: Any, face: EditedFace) -> dict[str, float]:
+def edit_scores(face: EditedFace) -> dict[str, float]:
     """Compare an edited render with the unedited one."""
     scores = {"mean_absolute_change": float((face.edited - face.inverted).abs().mean())}
     if face.edited.shape[1] == 3:
         renders = face.edited.clamp(-1, 1), face.inverted.clamp(-1, 1)
-        scores["identity_distance_to_inversion"] = float(identity_distance(*renders, generator.meta.alignment))
+        scores["identity_distance_to_inversion"] = float(identity_distance(*renders, face.generator.meta.alignment))
     return scores
-
-
-def _three(image: Tensor) -> Tensor:
-    return image.clamp(-1, 1).expand(-1, 3, -1, -1) if image.shape[1] == 1 else image.clamp(-1, 1)

@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from editing.codes import latent_of_code, open_code
 from editing.crossover import mixing_grid
 from editing.layers import parse_layers
-from inversion.latents import Latent, check_generator, load_latent, save_latent
+from inversion.latents import save_latent
 from stylegan_core.checkpoints.load import load_generator
 from stylegan_core.console import Console
 from stylegan_core.devices import pick_device
@@ -73,22 +74,6 @@ def mix_files(
     cells = [[face, *to_uint8(render(generator, codes))] for face, codes in zip(left, grid, strict=True)]
     write_png(Path(out) / "mix.png", labelled_grid([[blank, *top], *cells], side=side), NOTE)
     console.say(f"{Path(out) / 'mix.png'}: {len(rows)} rows, {len(columns)} columns, {layers} layers of the column")
-
-
-def latent_of_code(generator: Any, ws: torch.Tensor, report: dict[str, Any]) -> Latent:
-    """Wrap a code that came from no photo."""
-    meta = generator.meta
-    about = {"generator": meta.name, "generator_fingerprint": meta.fingerprint, **report}
-    return Latent(ws=ws.cpu(), origin=ws.cpu(), generator=meta.fingerprint, space="w", report=about)
-
-
-def open_code(text: str, generator: Any) -> Latent:
-    """Load the latent of a file, or make that of a seed's number; refuse another generator's."""
-    if text.isdigit():
-        return latent_of_code(generator, generate_ws(generator, parse_seeds(text)), {"seed": int(text)})
-    latent = load_latent(text)
-    check_generator(latent, generator, text)
-    return latent
 
 
 def _code(generator: Any, text: str) -> torch.Tensor:

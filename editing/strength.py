@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 
 from editing.config import SearchConfig
+from editing.expression import move
 from editing.judging import as_face, find_judge
+from editing.operations.render import Render
 from inversion.faces.judges import Judge, identity_distance, judge_region
 from stylegan_core.errors import ConfigError
 from stylegan_core.networks.protocol import Alignment
@@ -29,7 +31,7 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Search:
+class StrengthSearch:
     """The strength that was found, or the best there is, and the way to it."""
 
     best: Point
@@ -41,7 +43,7 @@ class Search:
 Measure = Callable[[float], Point]
 
 
-def find_strength(measure: Measure, judge: Judge, config: SearchConfig) -> Search:
+def find_strength(measure: Measure, judge: Judge, config: SearchConfig) -> StrengthSearch:
     """Return the smallest strength at which the judge is at `config.target`, within the budgets.
 
     The strengths up to `max_strength` are scanned, towards the target from where the face is (so a target below it
@@ -58,7 +60,7 @@ def find_strength(measure: Measure, judge: Judge, config: SearchConfig) -> Searc
         return (point.value - config.target) * sign >= 0
 
     def within(point: Point) -> bool:
-        return point.identity <= config.identity_floor and point.leak <= config.leak
+        return point.identity <= config.identity_ceiling and point.leak <= config.leak
 
     for number in range(1, SCAN_STEPS + 1):
         point = measure(sign * config.max_strength * number / SCAN_STEPS)
@@ -93,23 +95,33 @@ def _bisect(
 
 def _result(
     points: list[Point], judge: Judge, config: SearchConfig, reason: str, within: Callable[[Point], bool] | None = None
-) -> Search:
+) -> StrengthSearch:
     allowed = [point for point in points if within is None or within(point)]
     best = min(allowed, key=lambda point: (abs(point.value - config.target), abs(point.strength)))
     reached = abs(best.value - config.target) <= judge.tolerance
     if not reached and not reason:
         reason = "the judge jumps over it"
     ordered = tuple(sorted(points, key=lambda point: point.strength))
-    return Search(best, reached, "" if reached else reason, ordered)
+    return StrengthSearch(best, reached, "" if reached else reason, ordered)
 
 
 def _broken(point: Point, config: SearchConfig) -> str:
     parts = []
-    if point.identity > config.identity_floor:
-        parts.append(f"identity distance {config.identity_floor:g}")
+    if point.identity > config.identity_ceiling:
+        parts.append(f"identity distance {config.identity_ceiling:g}")
     if point.leak > config.leak:
         parts.append(f"change outside the face {config.leak:g}")
     return f"the budget of {' and '.join(parts)} ends before"
+
+
+def search_step(
+    render: Render, ws: Tensor, step: Tensor, attribute: str, search: SearchConfig
+) -> tuple[Tensor, dict[str, Any]]:
+    """Return ws [1, num_ws, w_dim] after as much of `step` as the judge of `attribute` needs, and `search_report`."""
+    judge = find_judge(attribute)
+    measure = measure_with(render, lambda strength: move(ws, step, strength), judge, render.alignment)
+    found = find_strength(measure, judge, search)
+    return move(ws, step, found.best.strength), search_report(found, search, attribute)
 
 
 def measure_with(
@@ -144,7 +156,7 @@ def outside_face(resolution: int, alignment: Alignment) -> Tensor:
     return ~(rows[:, None] & columns[None, :])
 
 
-def search_report(search: Search, config: SearchConfig, attribute: str) -> dict[str, Any]:
+def search_report(search: StrengthSearch, config: SearchConfig, attribute: str) -> dict[str, Any]:
     """Return what the report says of a search: the options, the outcome and the curve."""
     return {
         "judge": attribute,

@@ -1,34 +1,52 @@
 """The same edit for every frame of a film."""
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
-from editing.directions import find_direction
-from editing.editor import Transfer, check_number
-from editing.expression import move
-from editing.layers import parse_layers
+from editing.config import EditConfig
+from editing.edit import Workshop
+from editing.editor import Editor
+from editing.operations.base import Edit, OpenCode, Operation
+from inversion.config import InvertConfig, ProjectionConfig, VideoConfig
+from inversion.invert import Inverter
+from inversion.latents import Latent
+from inversion.video import Change, invert_video
+from stylegan_core.console import Console
+from stylegan_core.errors import ConfigError
+from stylegan_core.images import Photo
+from stylegan_core.networks.protocol import Generator
 
 
-def codes_change(transfers: Sequence[str]) -> Callable[[Any], Callable[[Tensor], Tensor]]:
-    """Return a function from a generator to the edit of its codes [N, num_ws, w_dim] that `transfers` name.
+def edit_video(
+    film: str, out: str, operations: Sequence[Operation], config: VideoConfig, invert: InvertConfig,
+    projection: ProjectionConfig, console: Console,
+) -> None:  # fmt: skip
+    """Invert the face in a film (a video, or a folder of frames), edit every frame alike, and put it back."""
 
-    One strength serves all frames, so it is a number: a strength searched for frame by frame would flicker."""
-    steps = [Transfer.parse(text) for text in transfers]
+    def find_change(inverter: Inverter) -> Change:
+        open_code = Workshop(inverter, EditConfig(), Path(out), console).open_code
+        edits = resolve_steady(operations, inverter.generator, open_code)
 
-    def for_generator(generator: Any) -> Callable[[Tensor], Tensor]:
-        moves = []
-        for step in steps:
-            direction = find_direction(step.name, generator)
-            layers = tuple(parse_layers(step.layers, generator.num_ws)) if step.layers else direction.layers
-            moves.append((direction.vector, check_number(step.strength), layers))
-
-        def change(ws: Tensor) -> Tensor:
-            for vector, strength, layers in moves:
-                ws = move(ws, vector.to(ws), strength, layers)
-            return ws
+        def change(latent: Latent, frame: NDArray[np.uint8]) -> Tensor:
+            photo = Photo(frame, Path(film), latent.photo_sha256)
+            return Editor(inverter.generator, latent, film, photo, config.paste).apply(*edits).edited
 
         return change
 
-    return for_generator
+    invert_video(film, out, config, invert, projection, find_change, console)
+
+
+def resolve_steady(operations: Sequence[Operation], generator: Generator, open_code: OpenCode) -> list[Edit]:
+    """Resolve operations for a film; raises `ConfigError` for one that would do something else to every frame."""
+    edits = [operation.resolve(generator, open_code) for operation in operations]
+    for edit in edits:
+        if not edit.steady:
+            raise ConfigError(
+                f"'{edit.label}' is looked for on every picture anew, and would flicker in a film; give a number "
+                "for its strength, and keep no identity"
+            )
+    return edits

@@ -1,14 +1,23 @@
 """The options of inversion; without torch, so that the command line can read them quickly."""
 
+import re
 from dataclasses import dataclass
 
 from inversion.methods import METHOD_NAMES, USUAL_STEPS
 from stylegan_core.assets import DEFAULT_GENERATOR
+from stylegan_core.errors import ConfigError
 from stylegan_core.options import Checked, option
 
 SPACES = ("w+", "w", "z")
 PRECISIONS = ("float32", "float16", "bfloat16")
 OPTIMIZERS = ("auto", "adam", "lbfgs")
+FACES = re.compile(r"all|[1-9]\d*|face\d+(\s*,\s*face\d+)*")
+
+
+def check_faces(text: str) -> None:
+    """Refuse what names no faces; raises `ConfigError`."""
+    if not FACES.fullmatch(text):
+        raise ConfigError(f"faces = {text!r} is neither all, a number, nor names such as face0,face2")
 
 
 @dataclass(frozen=True)
@@ -24,7 +33,7 @@ class ProjectionConfig(Checked):
     lambda_noise: float = option(1e3, "weight of the noise inputs' autocorrelation", least=0)
     optimizer: str = option(
         "auto", "adam, lbfgs (no noise inputs), or auto: lbfgs where an encoder knows the loss's curvature",
-        choices=OPTIMIZERS, aliases=("--optimiser",),
+        choices=OPTIMIZERS, was="optimiser",
     )  # fmt: skip
     lr: float = option(0.1, "peak learning rate of Adam, in units of the std of W", above=0)
     lr_noise: float = option(0.05, "peak learning rate of the noise inputs", above=0)
@@ -130,7 +139,9 @@ class InvertConfig(Checked):
     method: str = option(
         "auto", "how the code is found; auto: hybrid with an encoder, else project", choices=METHOD_NAMES
     )
-    faces: str = option("1", "faces of each photo: all, N (the N largest), or names such as face0,face2")
+    faces: str = option(
+        "1", "faces of each photo: all, N (the N largest), or names such as face0,face2", check=check_faces
+    )
     align: bool = option(True, "find and align faces; --no-align takes the picture as an aligned face")
     start: str = option(
         "auto", "starting code: auto (the method's own, or of --encoder), encoder, w_avg, or a latent.npz"

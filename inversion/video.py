@@ -32,20 +32,21 @@ from stylegan_core.networks.protocol import Generator
 
 NOTE = "Edited by a generative network (Invertigo): not an unaltered film."
 BETAS = (0.9, 0.99)
-Change = Callable[[Tensor], Tensor]  # codes [N, num_ws, w_dim] -> edited codes
+# A frame's latent, and the frame [H, W, 3] -> the edited render [1, C, R, R].
+Change = Callable[[Latent, NDArray[np.uint8]], Tensor]
 
 
 def invert_video(
     source: str, out: str, config: VideoConfig, invert: InvertConfig, projection: ProjectionConfig,
-    find_change: Callable[[Generator], Change], console: Console,
+    find_change: Callable[[Inverter], Change], console: Console,
 ) -> None:  # fmt: skip
     """Invert the largest face of a film (or of a folder of frames); write its latents and the film with it put back.
 
-    `find_change(generator)` gives the edit; interrupted and run again, it goes on. The film is decoded three times over
+    `find_change(inverter)` gives the edit; interrupted and run again, it goes on. The film is decoded three times over
     rather than kept: to find the face, to cut it out, and to put it back."""
     inverter = Inverter(invert, projection)
     generator, folder = inverter.generator, Path(out)
-    change, film = find_change(generator), open_film(source, config.fps, config.frames)
+    change, film = find_change(inverter), open_film(source, config.fps, config.frames)
     quads = smooth_quads(follow_face(film, inverter, console), config.smooth_quads)
     pairs = zip(film.frames(), quads, strict=True)
     targets = torch.cat([align_face(frame, quad, generator.img_resolution) for frame, quad in pairs])
@@ -54,11 +55,12 @@ def invert_video(
         targets = targets.mean(dim=1, keepdim=True)
     task = Task(generator, targets, inverter.perceptual, projection, state_file=folder / ".video-state")
     ws = invert_frames(task, config, invert.encoder, console)
+    latents = []
     for index, code in enumerate(ws.cpu().split(1)):
         report = {"generator": generator.meta.name}
-        latent = Latent(code, code, generator=generator.meta.fingerprint, quad=quads[index], report=report)
-        save_latent(folder / "latents" / f"{index:05d}.npz", latent)
-    told = write_film(folder, film, paste_film(film, quads, ws, change, generator, config.paste))
+        latents.append(Latent(code, code, generator=generator.meta.fingerprint, quad=quads[index], report=report))
+        save_latent(folder / "latents" / f"{index:05d}.npz", latents[index])
+    told = write_film(folder, film, paste_film(film, latents, change, generator, config.paste))
     console.say(f"{folder}: {len(quads)} frames{told}")
 
 
@@ -156,14 +158,16 @@ class _Frames:
 
 
 def paste_film(
-    film: Film, quads: Sequence[NDArray[np.float64]], ws: Tensor, change: Change, generator: Generator, mode: str
+    film: Film, latents: Sequence[Latent], change: Change, generator: Generator, mode: str
 ) -> Iterator[NDArray[np.uint8]]:
     """Render every frame's code before and after `change` and paste the difference into the frame, one by one."""
-    for frame, quad, code in zip(film.frames(), quads, ws.split(1), strict=True):
+    for frame, latent in zip(film.frames(), latents, strict=True):
+        assert latent.quad is not None
         with torch.no_grad():
-            inverted, edited = (generator.synthesis(w, noise_mode="const") for w in (code, change(code)))
-        after, before = (image.clamp(-1, 1).expand(-1, 3, -1, -1) for image in (edited, inverted))
-        yield to_uint8(after)[0] if mode == "none" else paste_face(frame, quad, after, before, mode).rgb
+            inverted = generator.synthesis(latent.ws.to(generator.w_avg.device), noise_mode="const")
+        images = change(latent, frame), inverted
+        after, before = (image.clamp(-1, 1).expand(-1, 3, -1, -1) for image in images)
+        yield to_uint8(after)[0] if mode == "none" else paste_face(frame, latent.quad, after, before, mode).rgb
 
 
 def write_film(folder: Path, film: Film, images: Iterable[NDArray[np.uint8]]) -> str:

@@ -16,7 +16,7 @@ class Oven(Checked):
     """How to bake."""
 
     heat: float = option(180.0, "degrees", above=0, most=300)
-    minutes: int = option(20, "minutes", least=1, aliases=("--mins",))
+    minutes: int = option(20, "minutes", least=1, was="mins")
     rack: str = option("middle", "where", choices=("low", "middle"))
     fan: bool = option(False, "with the fan")
 

@@ -1,10 +1,15 @@
-"""What the controls of the page say, as steps of a recipe; and the history of it."""
+"""What the controls of the page say, as operations; and the history of it."""
 
 import time
 from dataclasses import dataclass, field, replace
 
-from editing.recipe import EditStep
+from editing.operations.base import Operation
+from editing.operations.crossover import Crossover
+from editing.operations.registry import OPERATIONS
+from editing.operations.transfer import Transfer
+from editing.operations.truncate import Truncate
 
+WITH_OWN_CONTROLS = ("transfer", "transfer_from", "crossover", "truncate")  # the other operations get one each
 ONE_MOVE = 1.5  # seconds: key presses on one control that follow each other so fast are one edit
 
 
@@ -18,22 +23,23 @@ class Dials:
     mix: str = ""  # layers of the seed's face; empty: none
     psi: float = 1.0
     paste: str = "auto"
+    others: tuple[tuple[str, float | str], ...] = ()  # key of an operation and what its control says, where it is moved
 
     def with_strength(self, name: str, strength: float) -> "Dials":
         """Return the dials with one direction at another strength, in the place it has or at the end."""
         strengths = {**dict(self.strengths), name: strength}
         return replace(self, strengths=tuple(item for item in strengths.items() if item[1]))
 
-    def steps(self, second: str = "") -> tuple[EditStep, ...]:
-        """Return the recipe's edits; `second` is the file of the second photo's code, empty where there is none."""
-        steps = [EditStep(transfer=name, strength=strength) for name, strength in self.strengths]
+    def operations(self, second: str = "") -> tuple[Operation, ...]:
+        """Return the edits in order; `second` is the file of the second photo's code, empty where there is none."""
+        found: list[Operation] = [Transfer(name, strength) for name, strength in self.strengths]
         if second and self.cross:
-            steps.append(EditStep(crossover=second, layers=self.cross))
+            found.append(Crossover(second, self.cross))
         if self.mix:
-            steps.append(EditStep(crossover=str(self.seed), layers=self.mix))
+            found.append(Crossover(str(self.seed), self.mix))
         if self.psi != 1.0:
-            steps.append(EditStep(truncate=self.psi))
-        return tuple(steps)
+            found.append(Truncate(self.psi))
+        return (*found, *(OPERATIONS[key].parse(str(value)) for key, value in self.others))
 
 
 @dataclass
@@ -80,5 +86,5 @@ def _moved(one: Dials, other: Dials) -> set[str]:
     """Return the controls in which two dials differ."""
     strengths = dict(one.strengths), dict(other.strengths)
     names = {name for name in {*strengths[0], *strengths[1]} if strengths[0].get(name) != strengths[1].get(name)}
-    rest = ("cross", "seed", "mix", "psi", "paste")
+    rest = ("cross", "seed", "mix", "psi", "paste", "others")
     return {f"strength of {name}" for name in names} | {n for n in rest if getattr(one, n) != getattr(other, n)}

@@ -12,7 +12,7 @@ import gradio as gr
 
 from editing.studio.dials import Dials
 from editing.studio.jobs import Job
-from editing.studio.offer import offered
+from editing.studio.offer import offered, other_operations, still
 from editing.studio.parts import Parts
 from editing.studio.pictures import search_view, sentence, strip
 from editing.studio.session import Search, Session
@@ -221,7 +221,10 @@ def _search(method: str, space: str, steps: float, seed: float | None) -> Search
 
 def _dials(session: Session, values: tuple[Any, ...]) -> Dials:
     """Read the dials off the controls' values, in the order in which the page hands them on."""
-    *strengths, cross, seed, mix, psi, paste = values
+    keys = other_operations()
+    others = [(key, value) for key, value in zip(keys, values[len(values) - len(keys) :], strict=True)]
+    *strengths, cross, seed, mix, psi, paste = values[: len(values) - len(keys)]
     named = zip(offered(session), strengths, strict=False)
     moved = tuple((dial.name, float(value)) for dial, value in named if value and not dial.reason)
-    return Dials(moved, ",".join(cross), int(seed or 0), ",".join(sorted(mix, key=int)), float(psi), paste)
+    asked = tuple((key, value) for key, value in others if value not in (None, still(key)))
+    return Dials(moved, ",".join(cross), int(seed or 0), ",".join(sorted(mix, key=int)), float(psi), paste, asked)

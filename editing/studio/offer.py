@@ -1,10 +1,14 @@
 """The directions on offer: those that fit the tab's generator, and those that do not, with the reason."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 from editing.directions import Direction, all_shipped, check_direction, shipped_directions
+from editing.operations.registry import OPERATIONS
+from editing.studio.dials import WITH_OWN_CONTROLS
 from editing.studio.session import Session
 from stylegan_core.errors import LatentMismatchError
+from stylegan_core.options import options_of
 
 FIRST = "smile"  # the direction that comes first where there is one
 
@@ -28,6 +32,17 @@ def offered(session: Session) -> list[Dial]:
         offered.append(_checked(Dial(path, f"{direction.name} (your file)", direction.unit), direction, session))
     others = {item.name: item for item in all_shipped() if item.name not in fitting}
     return offered + [_checked(Dial(name, name, item.unit), item, session) for name, item in sorted(others.items())]
+
+
+def other_operations() -> list[str]:
+    """Return the keys of the operations that have no controls of their own on the page."""
+    return [key for key in OPERATIONS if key not in WITH_OWN_CONTROLS]
+
+
+def still(key: str) -> Any:
+    """Return what the control of an operation says where nothing is to be done: its option's default."""
+    default = options_of(OPERATIONS[key])[key].default
+    return " ".join(default) if isinstance(default, tuple) else default
 
 
 def _checked(dial: Dial, direction: Direction, session: Session) -> Dial:

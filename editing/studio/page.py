@@ -6,12 +6,15 @@ import gradio as gr
 
 from editing.config import PASTE_MODES
 from editing.directions import all_shipped
+from editing.operations.registry import OPERATIONS
 from editing.studio.handlers import Handlers
+from editing.studio.offer import other_operations, still
 from editing.studio.parts import Parts
 from editing.studio.sessions import Sessions
 from inversion.config import SPACES
 from inversion.methods import METHOD_NAMES
 from stylegan_core.images import SUFFIXES
+from stylegan_core.options import options_of
 
 TITLE = "Invertigo studio"
 HEADING = f"""<h1>{TITLE}</h1>
@@ -97,11 +100,26 @@ def _edit_tab() -> dict[str, Any]:
         swept = gr.Dropdown([], label="Direction")
         sweep = gr.Button("Draw the strip", elem_id="draw")
         strip = gr.HTML(elem_id="sweep", js_on_load=TO_STRENGTH)
+    others = {key: _control(key) for key in other_operations()}
     paste = gr.Dropdown(list(PASTE_MODES), value="auto", label="Paste back by")
     return {
         "looked_at": looked_at, "sliders": sliders, "psi": psi, "swept": swept, "sweep": sweep, "strip": strip,
-        "paste": paste,
+        "paste": paste, "others": others,
     }  # fmt: skip
+
+
+def _control(key: str) -> Any:
+    """Make the control of an operation from its option: a slider, a choice, or a line for the command line's words."""
+    item = options_of(OPERATIONS[key])[key]
+    about, default = item.metadata, still(key)
+    looks: dict[str, Any] = {"label": key.replace("_", " "), "info": about["help"], "elem_id": key}
+    if choices := about.get("choices"):
+        return gr.Dropdown(list(choices), value=default, **looks)
+    if isinstance(default, int | float) and "least" in about and "most" in about:
+        low, high = about["least"], about["most"]
+        step = 1 if isinstance(default, int) else (high - low) / 40
+        return gr.Slider(low, high, default, step=step, buttons=["reset"], **looks)
+    return gr.Number(default, **looks) if isinstance(default, int | float) else gr.Textbox(default, **looks)
 
 
 def _direction_slider() -> gr.Slider:
@@ -149,7 +167,7 @@ def _connect(page: gr.Blocks, parts: Parts, handlers: Handlers) -> None:
             "concurrency_id": "photos"}  # fmt: skip
     search = {**slow, "concurrency_limit": 1, "concurrency_id": "searches"}
     how = [parts.method, parts.space, parts.steps, parts.seed]
-    dials = [*parts.sliders, parts.cross, parts.mix_seed, parts.mix, parts.psi, parts.paste]
+    dials = [*parts.sliders, parts.cross, parts.mix_seed, parts.mix, parts.psi, parts.paste, *parts.others.values()]
     where = [parts.looked_at, parts.zoom]
 
     page.load(handlers.open, None, everything, **quick)

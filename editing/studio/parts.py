@@ -30,6 +30,7 @@ class Parts:
     sweep: Any
     strip: Any
     paste: Any
+    others: dict[str, Any]  # an operation each, by its key, that has no controls of its own
     second: Any
     second_view: Any
     cross: Any
@@ -47,5 +48,5 @@ class Parts:
 
     def everything(self) -> list[Any]:
         """Return all of them in a list."""
-        parts = [getattr(self, item.name) for item in fields(self) if item.name != "sliders"]
-        return [*parts, *self.sliders]
+        parts = [getattr(self, item.name) for item in fields(self) if item.name not in ("sliders", "others")]
+        return [*parts, *self.sliders, *self.others.values()]

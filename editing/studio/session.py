@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 
 from editing.directions import Direction, check_direction, load_direction
 from editing.editor import Editor
-from editing.pipeline import apply_step
 from editing.recipe import OutputConfig, Recipe
-from editing.render import EditedFace, paste_into_photo, render_edit
+from editing.render import EditedFace, paste_into_photo
 from editing.studio.dials import Dials, History
 from editing.studio.jobs import Job
 from inversion.faces.paste import PasteResult
@@ -135,7 +134,7 @@ class Session:
     def preview(self, dials: Dials) -> NDArray[np.uint8]:
         """Render the face that is looked at [R, R, 3] with the dials as they are: this is what a slider waits for."""
         with self.lock:
-            return to_uint8(Editor(self.generator, self._edited(self.need_face(), dials)).render())[0]
+            return to_uint8(self._edited(self.need_face(), dials).edited)[0]
 
     def sweep(self, dials: Dials, name: str, strengths: Sequence[float]) -> list[NDArray[np.uint8]]:
         """Render that face at several strengths of one direction, the other dials as they are."""
@@ -160,8 +159,8 @@ class Session:
         with self.lock:
             dials = self.history.now
             own = tuple((Path(name).name if name in self.own else name, value) for name, value in dials.strengths)
-            steps = replace(dials, strengths=own).steps(SECOND if self.second else "")
-            return replace(self._recipe, edits=steps, output=OutputConfig(dials.paste))
+            edits = replace(dials, strengths=own).operations(SECOND if self.second else "")
+            return replace(self._recipe, edits=edits, output=OutputConfig(dials.paste))
 
     def close(self) -> None:
         """Stop what is under way and delete everything."""
@@ -190,11 +189,12 @@ class Session:
     def edited_latents(self) -> dict[int, Latent]:
         """Return the edited codes, by face."""
         self.need_face()
-        return {index: self._edited(index, self.history.now) for index in self.inverted}
+        return {index: self._edited(index, self.history.now).latent for index in self.inverted}
 
     def edited_faces(self) -> list[EditedFace]:
-        """Render all faces with the dials of the history's present entry."""
-        return [render_edit(self.generator, latent) for latent in self.edited_latents().values()]
+        """Return all faces with the dials of the history's present entry."""
+        self.need_face()
+        return [self._edited(index, self.history.now) for index in self.inverted]
 
     def _read(self, path: Path) -> Photo:
         """Decode a photo under its own name: where the page keeps its files is nobody's business."""
@@ -225,12 +225,11 @@ class Session:
     def _reset(self) -> None:
         self.history, self._pasted, self.looked_at, self.zoom = History(), None, 0, False
 
-    def _edited(self, index: int, dials: Dials) -> Latent:
-        latent = self.inverted[index].latent
-        for step in dials.steps(str(self.folder / SECOND) if self.second else ""):
-            latent = apply_step(Editor(self.generator, latent), step)
-        edits = [self._named(edit) for edit in latent.report.get("edits", [])]
-        return replace(latent, report={**latent.report, "edits": edits})
+    def _edited(self, index: int, dials: Dials) -> EditedFace:
+        editor = Editor(self.generator, self.inverted[index].latent, photo=self.photo, paste=dials.paste)
+        face = editor.apply(*dials.operations(str(self.folder / SECOND) if self.second else ""))
+        edits = [self._named(edit) for edit in face.latent.report.get("edits", [])]
+        return replace(face, latent=replace(face.latent, report={**face.latent.report, "edits": edits}))
 
     def _named(self, edit: dict[str, Any]) -> dict[str, Any]:
         """Name a direction file of the user as the user does, in what the report says of an edit."""

@@ -7,7 +7,7 @@ import gradio as gr
 
 from editing.layers import NAMED, parse_layers
 from editing.studio.dials import Dials
-from editing.studio.offer import offered
+from editing.studio.offer import offered, still
 from editing.studio.parts import Parts
 from editing.studio.pictures import (
     before_after,
@@ -84,7 +84,9 @@ def face_view(session: Session, dials: Dials) -> str:
 def history_view(parts: Parts, session: Session) -> Updates:
     """List the edits, and tell where one is."""
     history, second = session.history, "second photo" if session.second else ""
-    labels = [" + ".join(step.label for step in dials.steps(second)) or "the inversion" for dials in history.entries]
+    labels = [
+        " + ".join(edit.label for edit in dials.operations(second)) or "the inversion" for dials in history.entries
+    ]
     lines = [(f"{number}: {label}", number) for number, label in enumerate(labels)]
     return {
         parts.history: gr.update(choices=lines, value=history.position),
@@ -123,6 +125,7 @@ def controls_view(parts: Parts, session: Session) -> Updates:
         parts.psi: dials.psi,
         parts.paste: dials.paste,
         parts.second_view: _second(session),
+        **{control: dict(dials.others).get(key, still(key)) for key, control in parts.others.items()},
     }
 
 

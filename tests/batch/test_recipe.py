@@ -1,3 +1,4 @@
+import hashlib
 import json
 import signal
 import time
@@ -10,7 +11,9 @@ from click.testing import CliRunner
 from PIL import Image
 
 import cli
-from editing.config import SearchConfig, TransferConfig
+from editing.config import SearchConfig
+from editing.operations.transfer import Transfer
+from editing.operations.truncate import Truncate
 from editing.pipeline import EditPipeline
 from editing.recipe import Recipe, format_recipe, load_recipe, parse_recipe
 from inversion.batch import Item
@@ -42,10 +45,7 @@ max_seconds = 9
 def test_a_recipe_fills_the_configs():
     recipe = parse_recipe(GOOD)
     assert (recipe.projection.steps, recipe.projection.lambda_mse, recipe.invert.faces) == (5, 3.0, "all")
-    assert [(edit.transfer, edit.strength, edit.truncate) for edit in recipe.edits] == [
-        ("smile", 1.0, 1.0),
-        ("", 1.0, 0.8),
-    ]
+    assert recipe.edits == (Transfer("smile", 1.0), Truncate(0.8))
     assert (recipe.output.paste, recipe.limits.max_seconds) == ("full", 9.0)
     assert any("truncate to psi 0.8" in line for line in recipe.describe())
 
@@ -62,7 +62,7 @@ def test_the_shipped_recipes_are_valid_and_fit_the_default_generator(path, tmp_p
     [
         ("[invert]\nstepz = 3", "line 2: stepz is unknown"),
         ("[invert]\n# comment\nsteps = 'many'", "line 3: steps = 'many' should be of type int"),
-        ("[invert]\nspace = 'x'", "line 2: space = 'x' is none of"),
+        ("[invert]\nspace = 'x'", "line 2: space = 'x' is unknown; expected"),
         ("[inverse]\nsteps = 1", r"line 1: \[inverse\] is unknown"),
         ("[edit]\ntransfer = 'smile'", r"line 1: write it as \[\[edit\]\]"),
         ("[[edit]]\ntransfer = 'a'\n[[edit]]\nstrength = 2", "line 3: an .*needs exactly one of"),
@@ -72,21 +72,21 @@ def test_the_shipped_recipes_are_valid_and_fit_the_default_generator(path, tmp_p
         ("steps = 3", r"line 1: \[steps\] is unknown"),
         ("[invert\n", "line 1"),
         ("[invert]\nbatch = 4", r"line 2: batch is unknown in \[invert\]; the photos that share .* --batch-size"),
-        ("[invert]\nsteps = -1", "line 2: steps = -1 should be 0 or more"),
-        ("[invert]\nlr = 0", "line 2: lr = 0 should be above 0"),
+        ("[invert]\nsteps = -1", "line 2: steps = -1 is too small; expected 0 or more"),
+        ("[invert]\nlr = 0", "line 2: lr = 0 is too small; expected more than 0"),
         ("[invert]\nlambda_mse = inf", "line 2: lambda_mse = inf is not a finite number"),
         ("[invert]\nfaces = 'some'", "line 2: faces = 'some' is neither all"),
         ("x = 1\ninvert.steps = 'x'", r"line 1: \[x\] is unknown.*line 2: steps = 'x'"),
         ("\ninvert = {steps = 'x'}", "line 2: steps = 'x'"),
-        ("[limits]\nmax_pixels = 0", "line 2: max_pixels = 0 should be above 0"),
-        ("[[edit]]\ntransfer = 'a'\nstrength = 'much'", "line 3: strength = 'much' should be .* float or 'auto'"),
-        ("[[edit]]\ntransfer = 'a'\nstrength = 1000", "line 3: strength 1000 is out of bounds"),
+        ("[limits]\nmax_pixels = 0", "line 2: max_pixels = 0 is too small; expected more than 0"),
+        ("[[edit]]\ntransfer = 'a'\nstrength = 'much'", "line 3: strength 'much' should be .* float or 'auto'"),
+        ("[[edit]]\ntransfer = 'a'\nstrength = 1000", "line 3: strength 1000 is too large"),
         ("[[edit]]\ntransfer = 'a'\nlayers = 'top'", "line 3: layers 'top' not understood"),
         ("[[edit]]\ntransfer = 'a'\ntarget = 0.5", 'line 3: target is for strength = "auto"'),
         ("[[edit]]\ntransfer = 'a'\nstrength = 'auto'\njudge = 'me'", "line 4: no judge is called 'me'"),
         ("[[edit]]\ntransfer = 'a'\ncutoff = 3", "line 3: cutoff means nothing beside transfer"),
         ("[[edit]]\ntruncate = 0.5\nstrength = 1.0", "line 3: strength means nothing beside truncate"),
-        ("[[edit]]\ntransfer_from = ['a']", r"line 2: transfer_from = \['a'\] should be two texts"),
+        ("[[edit]]\ntransfer_from = ['a']", r"line 2: transfer_from \['a'\] should be 2 texts"),
         ("[[edit]]\ntransfer_from = ['a', 'b']\nstrength = 'auto'", "line 3: .* needs a judge"),
     ],
 )
@@ -106,7 +106,7 @@ strength = "auto"
 layers = "0-5"
 keep = "age,identity"
 target = 0.7
-identity_floor = 0.2
+identity_ceiling = 0.2
 leak = 0.01
 judge = "happy"
 max_strength = 3
@@ -118,13 +118,68 @@ strength = -0.5
     auto, pair = recipe.edits
     assert (recipe.projection.steps, recipe.tune.tune_steps) == (default_steps("hybrid"), 7)
     assert auto.search == SearchConfig(0.7, 0.2, 0.01, "happy", 3.0)
-    assert auto.how == TransferConfig("0-5", "age,identity")
+    assert (auto.layers, auto.keep) == ("0-5", "age,identity")
     assert (pair.transfer_from, pair.strength) == (("neutral/", "smiling.npz"), -0.5)
     words = "\n".join(recipe.describe())
     for part in ("till happy says 0.7", "strength 3", "identity distance 0.2", "layers 0-5", "keeping age,identity",
                  "difference of neutral/ and smiling.npz at -0.5"):  # fmt: skip
         assert part in words
     assert parse_recipe(format_recipe(recipe)) == recipe
+
+
+def test_the_earlier_name_of_a_key_still_works_and_is_said_to_be_one():
+    text = "[[edit]]\ntransfer = 'smile'\nstrength = 'auto'\n{} = 0.2"
+    old, new = (parse_recipe(text.format(name)) for name in ("identity_floor", "identity_ceiling"))
+    assert old == new
+    assert old.edits[0].search.identity_ceiling == 0.2
+    assert (len(old.notices), new.notices) == (1, ())
+    assert "identity_floor is now called identity_ceiling" in old.notices[0]
+    with pytest.raises(ConfigError, match=r"line 4: identity_ceiling -1 is too small"):
+        parse_recipe(text.format("identity_floor").replace("0.2", "-1"))
+
+
+def test_batches_begun_before_operations_were_values_go_on():
+    old = [  # what the steps of recipes were digested as
+        {"transfer": "smile", "strength": 0.5, "layers": "0-3", "crossover": "", "truncate": 1.0, "cutoff": -1,
+         "transfer_from": [], "keep": "age", "target": 0.8, "identity_floor": 0.35, "leak": 0.05, "judge": "",
+         "max_strength": 4.0},
+        {"transfer": "smile", "strength": "auto", "layers": "", "crossover": "", "truncate": 1.0, "cutoff": -1,
+         "transfer_from": [], "keep": "", "target": 0.7, "identity_floor": 0.2, "leak": 0.05, "judge": "happy",
+         "max_strength": 4.0},
+        {"transfer": "", "strength": -0.5, "layers": "", "crossover": "", "truncate": 1.0, "cutoff": -1,
+         "transfer_from": ["a", "b.npz"], "keep": "", "target": 0.8, "identity_floor": 0.35, "leak": 0.05, "judge": "",
+         "max_strength": 4.0},
+        {"transfer": "", "strength": 1.0, "layers": "coarse", "crossover": "7", "truncate": 1.0, "cutoff": -1,
+         "transfer_from": [], "keep": "", "target": 0.8, "identity_floor": 0.35, "leak": 0.05, "judge": "",
+         "max_strength": 4.0},
+        {"transfer": "", "strength": 1.0, "layers": "", "crossover": "", "truncate": 0.5, "cutoff": 4,
+         "transfer_from": [], "keep": "", "target": 0.8, "identity_floor": 0.35, "leak": 0.05, "judge": "",
+         "max_strength": 4.0},
+    ]  # fmt: skip
+    text = """
+[[edit]]
+transfer = "smile"
+strength = 0.5
+layers = "0-3"
+keep = "age"
+[[edit]]
+transfer = "smile"
+strength = "auto"
+target = 0.7
+identity_ceiling = 0.2
+judge = "happy"
+[[edit]]
+transfer_from = ["a", "b.npz"]
+strength = -0.5
+[[edit]]
+crossover = "7"
+layers = "coarse"
+[[edit]]
+truncate = 0.5
+cutoff = 4
+"""
+    expected = hashlib.sha256(json.dumps([old, {"paste": "auto"}], sort_keys=True).encode()).hexdigest()
+    assert parse_recipe(text).digests()[1] == expected
 
 
 def test_all_mistakes_are_named_at_once():

@@ -135,9 +135,9 @@ def test_sweeps_and_several_cuts_are_drawn_beside_the_edit(faces64, tmp_path):
 def test_noise_and_tuned_weights_go_along_the_path(faces64):
     from dataclasses import replace
 
-    from editing.editor import render_code
+    from editing.codes import open_code
     from editing.films import blend_latents
-    from editing.sheets import open_code
+    from editing.operations.render import render_code
     from inversion.delta import Delta
 
     one, two = open_code("7", faces64), open_code("8", faces64)

@@ -6,9 +6,10 @@ from torch.testing import assert_close
 from editing.crossover import crossover, mixing_grid
 from editing.directions import Direction, find_direction, load_direction, save_direction
 from editing.discover.pairs import mean_difference
-from editing.editor import Editor, Transfer
+from editing.editor import Editor
 from editing.expression import move, transfer_expression
 from editing.layers import parse_layers
+from editing.operations.transfer import Transfer
 from editing.truncation import truncate
 from inversion.latents import Latent
 from stylegan_core.errors import ConfigError, LatentError, LatentMismatchError
@@ -74,8 +75,8 @@ def test_the_mean_difference_of_pairs_recovers_a_planted_direction():
 
 
 def test_transfers_are_read_with_and_without_their_own_strength():
-    assert Transfer.parse("smile", 0.5) == Transfer("smile", 0.5)
-    assert Transfer.parse("smile:-0.3", 0.5) == Transfer("smile", -0.3)
+    assert Transfer.parse("smile", strength=0.5) == Transfer("smile", 0.5)
+    assert Transfer.parse("smile:-0.3", strength=0.5) == Transfer("smile", -0.3)
     for text in ("smile:x", "smile:1e9", "smile:nan", "smile:"):
         with pytest.raises(ConfigError):
             Transfer.parse(text)
@@ -124,12 +125,14 @@ def test_an_editor_keeps_its_origin_and_sums_its_edits(linear_generator):
     latent = Latent(WS, WS, generator="f" * 64)
     one, two = a_direction(), a_direction(name="e")
     editor = Editor(linear_generator, latent)
-    moved = Editor(linear_generator, editor.move(one, 0.5)).move(two, -1.0)
+    edited = Editor(linear_generator, editor.apply(Transfer(one, 0.5)).latent).apply(Transfer(two, -1.0))
+    moved = edited.latent
     assert_close(moved.ws, WS + 0.5 * one.vector - two.vector)
     assert torch.equal(moved.origin, WS)
     assert [edit["strength"] for edit in moved.report["edits"]] == [0.5, -1.0]
     assert torch.equal(editor.latent.ws, WS)
-    assert_close(editor.render(moved), linear_generator.synthesis(moved.ws))
+    assert_close(edited.edited, linear_generator.synthesis(moved.ws))
+    assert_close(edited.inverted, linear_generator.synthesis(WS))
 
 
 def test_the_shipped_smile_belongs_to_the_default_generator(faces64):

@@ -5,12 +5,15 @@ import numpy as np
 import pytest
 import torch
 
-from editing.config import SearchConfig, TransferConfig
+from editing.config import SearchConfig
 from editing.curve import draw_curve
 from editing.directions import Direction, find_direction, save_direction
-from editing.editor import Editor, Transfer
+from editing.editor import Editor
 from editing.identity import keep_identity
 from editing.judging import as_face, score_codes
+from editing.operations.crossover import Crossover
+from editing.operations.pair import TransferFrom
+from editing.operations.transfer import Transfer
 from editing.strength import Point, find_strength, outside_face, search_line
 from inversion.faces.judges import JUDGES, identity_distance, judge_region
 from inversion.latents import Latent
@@ -56,7 +59,7 @@ def test_the_smallest_strength_wins_where_the_judge_comes_back_down():
 
 @pytest.mark.parametrize("floor", [0.02, 0.1, 0.149])
 def test_a_budget_that_ends_first_is_kept_said_and_used_up(floor):
-    config = SearchConfig(target=0.8, identity_floor=floor)
+    config = SearchConfig(target=0.8, identity_ceiling=floor)
     found = find_strength(curve(lambda s: min(1, 0.5 * s), lambda s: 0.1 * s), PROBABILITY, config)
     assert not found.reached
     assert "identity distance" in found.reason
@@ -99,8 +102,8 @@ def face(faces64):
 
 def test_auto_on_renders_hits_its_target_within_005_and_its_report_says_what_the_judge_says(faces64, face, tmp_path):
     editor = Editor(faces64, face)
-    search = SearchConfig(target=0.6, identity_floor=1.0, leak=1.0)
-    latent = editor.transfer([Transfer("smile", "auto")], search=search)
+    search = SearchConfig(target=0.6, identity_ceiling=1.0, leak=1.0)
+    latent = editor.apply(Transfer("smile", "auto", search=search)).latent
     value = float(score_codes(faces64, latent.ws, PROBABILITY))
     assert value == pytest.approx(0.6, abs=0.05)
     report = latent.report["strength_search"]
@@ -112,30 +115,28 @@ def test_auto_on_renders_hits_its_target_within_005_and_its_report_says_what_the
     assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 5
 
 
-def test_auto_never_breaks_the_identity_floor(faces64, face):
-    editor = Editor(faces64, face)
-    latent = editor.transfer([Transfer("smile", "auto")], search=SearchConfig(target=0.99, identity_floor=0.04))
-    images = as_face(editor.render(latent)), as_face(editor.render())
+def test_auto_never_breaks_the_identity_ceiling(faces64, face):
+    search = SearchConfig(target=0.99, identity_ceiling=0.04)
+    edited = Editor(faces64, face).apply(Transfer("smile", "auto", search=search))
+    images, latent = (as_face(edited.edited), as_face(edited.inverted)), edited.latent
     assert 0 < float(identity_distance(*images, faces64.meta.alignment)) <= 0.04
     report = latent.report["strength_search"]
     assert (report["reached"], "cannot reach happy" in search_line(report)) == (False, True)
 
 
-def test_one_auto_at_a_time_and_only_with_a_judge(faces64, face, tmp_path):
+def test_auto_needs_a_judge(faces64, face, tmp_path):
     editor = Editor(faces64, face)
-    with pytest.raises(ConfigError, match="only one"):
-        editor.transfer([Transfer("smile", "auto"), Transfer("smile", "auto")])
     meta = faces64.meta
     save_direction(tmp_path / "d.npz", Direction("d", torch.ones(1, 1, 256), meta.fingerprint, meta.name))
     with pytest.raises(ConfigError, match="--judge"):
-        editor.transfer([Transfer(str(tmp_path / "d.npz"), "auto")])
+        editor.apply(Transfer(str(tmp_path / "d.npz"), "auto"))
     with pytest.raises(ConfigError, match="no judge is called"):
-        editor.transfer([Transfer("smile", "auto")], search=SearchConfig(judge="joy"))
+        Transfer("smile", "auto", search=SearchConfig(judge="joy"))
 
 
 def test_a_transfer_moves_the_layers_it_names(faces64, face):
     editor = Editor(faces64, face)
-    moved = editor.transfer([Transfer("smile", 1.0, "2-3"), Transfer("smile", 0.5)], TransferConfig(layers="7"))
+    moved = editor.apply(Transfer("smile", 1.0, "2-3"), Transfer("smile", 0.5, "7")).latent
     change = (moved.ws - face.ws).abs().amax(dim=2)[0]
     assert change.nonzero().flatten().tolist() == [2, 3, 7]
     step = find_direction("smile", faces64).vector[:, 0]
@@ -147,7 +148,9 @@ def test_layers_and_auto_are_read_from_the_text():
     assert Transfer.parse("smile:0.8@4-7") == Transfer("smile", 0.8, "4-7")
     assert Transfer.parse("smile:auto@coarse,8") == Transfer("smile", "auto", "coarse,8")
     assert Transfer.parse("a@b.npz:2") == Transfer("a@b.npz", 2.0)
-    assert Transfer.parse("smile", "auto") == Transfer("smile", "auto")
+    assert Transfer.parse("smile", strength="auto") == Transfer("smile", "auto")
+    assert Transfer.parse("smile:0.8@4-7", strength=2.0, layers="8", keep="age") == Transfer("smile", 0.8, "4-7", "age")
+    assert Crossover.parse("7@coarse") == Crossover("7", "coarse")
 
 
 def test_what_is_kept_does_not_move(faces64, face, tmp_path):
@@ -155,7 +158,7 @@ def test_what_is_kept_does_not_move(faces64, face, tmp_path):
     smile = find_direction("smile", faces64)
     other = dataclasses.replace(smile, vector=smile.vector + torch.randn(1, 1, 256), name="other")
     save_direction(tmp_path / "other.npz", other)
-    moved = Editor(faces64, face).transfer([Transfer("smile")], TransferConfig(keep=str(tmp_path / "other.npz")))
+    moved = Editor(faces64, face).apply(Transfer("smile", keep=str(tmp_path / "other.npz"))).latent
     along = (moved.ws - face.ws)[0, 0] @ other.vector[0, 0]
     assert abs(float(along)) < 1e-3 * float(other.vector.norm() * smile.vector.norm())
     assert meta.fingerprint == moved.generator
@@ -177,22 +180,22 @@ def test_a_pairs_difference_is_taken_as_far_as_the_named_judge_says(faces64, fac
     smile = find_direction("smile", faces64).vector
     neutral = dataclasses.replace(face, ws=generate_ws(faces64, [9]))
     happy = dataclasses.replace(neutral, ws=neutral.ws + smile)
-    editor, search = Editor(faces64, face), SearchConfig(target=0.5, identity_floor=1, leak=1, judge="happy")
-    latent = editor.transfer_from(neutral, happy, "auto", search)
+    editor, search = Editor(faces64, face), SearchConfig(target=0.5, identity_ceiling=1, leak=1, judge="happy")
+    latent = editor.apply(TransferFrom((neutral, happy), "auto", search)).latent
     assert float(score_codes(faces64, latent.ws, PROBABILITY)) == pytest.approx(0.5, abs=0.05)
-    by_name = editor.transfer([Transfer("smile", "auto")], search=search)
+    by_name = editor.apply(Transfer("smile", "auto", search=search)).latent
     torch.testing.assert_close(latent.ws, by_name.ws, atol=1e-3, rtol=0)
     with pytest.raises(ConfigError, match="--judge"):
-        editor.transfer_from(neutral, happy, "auto")
+        TransferFrom((neutral, happy), "auto")
 
 
 def test_keeping_identity_keeps_what_the_judge_sees_of_the_edit(faces64, face):
     editor = Editor(faces64, face)
-    plain, kept = (editor.transfer([Transfer("smile")], TransferConfig(keep=keep)) for keep in ("", "identity"))
-    values = [float(score_codes(faces64, latent.ws, PROBABILITY)) for latent in (face, plain, kept)]
+    plain, kept = (editor.apply(Transfer("smile", keep=keep)) for keep in ("", "identity"))
+    values = [float(score_codes(faces64, code.ws, PROBABILITY)) for code in (face, plain.latent, kept.latent)]
     assert values[2] - values[0] > 0.7 * (values[1] - values[0]) > 0.1
     before, after = (
-        float(identity_distance(as_face(editor.render(latent)), as_face(editor.render()), faces64.meta.alignment))
-        for latent in (plain, kept)
+        float(identity_distance(as_face(item.edited), as_face(item.inverted), faces64.meta.alignment))
+        for item in (plain, kept)
     )
     assert after < 0.95 * before

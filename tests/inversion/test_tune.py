@@ -6,7 +6,7 @@ import torch
 from small_generators import a_face, make_task, tiny
 from torch.testing import assert_close
 
-from editing.editor import render_code
+from editing.operations.render import render_code
 from inversion.config import TuneConfig
 from inversion.delta import Delta, rank_for, size_at, synthesis_parameters, tuned_synthesis, unpack_delta
 from inversion.latents import Latent, check_generator, load_latent, save_latent

@@ -13,9 +13,9 @@ from click.testing import CliRunner
 from PIL import Image
 
 import cli
+from editing.codes import latent_of_code
 from editing.config import ReportConfig
 from editing.report import SIDE, write_report
-from editing.sheets import latent_of_code
 from inversion.batch.inputs import Input
 from inversion.batch.items import Result
 from inversion.batch.manifest import Manifest

@@ -10,11 +10,14 @@ import pytest
 import torch
 from PIL import Image
 
+from editing.codes import open_code
 from editing.directions import save_direction, shipped_directions
-from editing.editor import Editor, Transfer
-from editing.recipe import EditStep, format_recipe, parse_recipe
-from editing.render import paste_into_photo, render_edit
-from editing.sheets import open_code
+from editing.editor import Editor
+from editing.operations.crossover import Crossover
+from editing.operations.transfer import Transfer
+from editing.operations.truncate import Truncate
+from editing.recipe import format_recipe, parse_recipe
+from editing.render import paste_into_photo
 from editing.studio import dials as dials_module
 from editing.studio.dials import Dials, History
 from editing.studio.exports import EXPORTS, export
@@ -79,27 +82,22 @@ def test_fast_moves_of_one_control_are_one_edit_and_of_two_are_two():
     assert len(history.entries) == 3
 
 
-def test_dials_become_the_steps_of_a_recipe_in_a_fixed_order():
+def test_dials_become_operations_in_a_fixed_order():
     dials = Dials((("smile", 0.5), ("age", -1.0)), cross="coarse", seed=7, mix="0,3", psi=0.8)
-    steps = (
-        EditStep("smile", 0.5),
-        EditStep("age", -1.0),
-        EditStep(crossover="7", layers="0,3"),
-        EditStep(truncate=0.8),
-    )
-    assert dials.steps() == steps  # without a second photo nothing is taken from it
-    crossed = EditStep(crossover="second.npz", layers="coarse")
-    assert dials.steps("second.npz") == (*steps[:2], crossed, *steps[2:])
+    expected = (Transfer("smile", 0.5), Transfer("age", -1.0), Crossover("7", "0,3"), Truncate(0.8))
+    assert dials.operations() == expected  # without a second photo nothing is taken from it
+    crossed = Crossover("second.npz", "coarse")
+    assert dials.operations("second.npz") == (*expected[:2], crossed, *expected[2:])
     assert dials.with_strength("age", 0).strengths == (("smile", 0.5),)
-    assert Dials().steps() == ()
+    assert Dials().operations() == ()
 
 
 def test_the_result_is_what_the_library_makes(inverted, astronaut_file):
     inverted.settle(Dials((("smile", -1.0),), psi=0.9))
     generator, latent = inverted.generator, inverted.inverted[0].latent
-    expected = Editor(generator, Editor(generator, latent).transfer([Transfer("smile", -1.0)])).truncate(0.9)
-    assert torch.equal(inverted.edited_latents()[0].ws, expected.ws)
-    rgb, _ = paste_into_photo(read_photo(astronaut_file), [render_edit(generator, expected)], "auto")
+    expected = Editor(generator, latent).apply(Transfer("smile", -1.0), Truncate(0.9))
+    assert torch.equal(inverted.edited_latents()[0].ws, expected.latent.ws)
+    rgb, _ = paste_into_photo(read_photo(astronaut_file), [expected], "auto")
     assert (inverted.result()[0] == rgb).all()
     assert (np.asarray(Image.open(export(inverted, "photo"))) == rgb).all()
 
@@ -113,7 +111,7 @@ def test_the_second_photo_and_a_seed_give_their_layers(inverted, astronaut, tmp_
     assert torch.equal(ws[:, :2], second[:, :2])
     assert torch.equal(ws[:, 3], open_code("5", inverted.generator).ws[:, 3])
     assert torch.equal(ws[:, 4:], inverted.inverted[0].latent.ws[:, 4:])
-    assert EditStep(crossover="second.npz", layers="0-1") in inverted.recipe().edits
+    assert Crossover("second.npz", "0-1") in inverted.recipe().edits
 
 
 def test_a_recipe_names_no_place_of_this_machine(inverted, tmp_path):

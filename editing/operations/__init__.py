@@ -1,0 +1,1 @@
+"""Edits as values: an `Operation` is what was asked for, `resolve` makes an `Edit` of it, `Editor.apply` applies it."""

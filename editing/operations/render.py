@@ -1,0 +1,75 @@
+"""What an edit may look at while it is applied: renders of this face, and the photo that it goes back into."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from inversion.delta import tuned_synthesis
+from inversion.faces.paste import FaceEdit, PasteResult, paste_faces
+from inversion.latents import Latent
+from stylegan_core.images import Photo
+from stylegan_core.networks.protocol import Alignment, Generator
+
+
+@dataclass(frozen=True)
+class Render:
+    """One face that is edited: how its codes are rendered, and where they are pasted."""
+
+    generator: Generator
+    latent: Latent  # before the edits: its noise inputs, tuned weights, corners and origin
+    photo: Photo | None = None  # that the face is cut from, where it is known
+    paste: str = "auto"  # how the face goes back into it
+
+    def __call__(self, ws: Tensor) -> Tensor:
+        """Render ws [N, num_ws, w_dim] as [N, C, R, R] in about [-1, 1], differentiably in `ws`."""
+        return self._synthesis(ws)
+
+    def pasted(self, ws: Tensor) -> tuple[NDArray[np.uint8], PasteResult]:
+        """Return the whole photo [H, W, 3] with the face as ws [1, num_ws, w_dim] has it, and where it changed.
+
+        For a latent with a `photo` and corners only."""
+        assert self.photo is not None and self.latent.quad is not None
+        with torch.no_grad():
+            edit = FaceEdit(self.latent.quad, three_channels(self(ws)), three_channels(self.inverted))
+        rgb, results = paste_faces(self.photo.rgb, [edit], self.paste)
+        return rgb, results[0]
+
+    @property
+    def alignment(self) -> Alignment:
+        """How the generator's faces are cropped."""
+        return self.generator.meta.alignment
+
+    @cached_property
+    def inverted(self) -> Tensor:
+        """The render [1, C, R, R] of the inversion that the edits started from."""
+        return render_code(self.generator, self.latent, origin=True)
+
+    @cached_property
+    def _synthesis(self) -> Callable[[Tensor], Tensor]:
+        return renderer(self.generator, self.latent)
+
+
+def renderer(generator: Generator, latent: Latent) -> Callable[[Tensor], Tensor]:
+    """Return what renders codes [N, num_ws, w_dim] with a latent's own noise inputs and tuned weights."""
+    device = generator.w_avg.device
+    noise = {name: level.to(device) for name, level in latent.noise.items()}
+    render = tuned_synthesis(generator, latent.delta)
+    return lambda ws: render(ws, noise_mode="const", **({"noise": noise} if noise else {}))
+
+
+def render_code(generator: Generator, latent: Latent, origin: bool = False) -> Tensor:
+    """Render a latent, or its origin, with its own noise inputs and tuned weights where it has them."""
+    ws = (latent.origin if origin else latent.ws).to(generator.w_avg.device)
+    with torch.no_grad():
+        return renderer(generator, latent)(ws)
+
+
+def three_channels(image: Tensor) -> Tensor:
+    """Return a render [1, 1 or 3, R, R] as RGB, clipped to [-1, 1]."""
+    image = image.clamp(-1, 1)
+    return image.expand(-1, 3, -1, -1) if image.shape[1] == 1 else image

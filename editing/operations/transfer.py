@@ -1,0 +1,95 @@
+"""Move along a direction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from editing.config import DEFAULT_SEARCH, KEEP_HELP, SearchConfig, check_judge
+from editing.operations.base import AUTO, Edit, OpenCode, Operation, Report
+from editing.operations.fields import layers_option, strength_option, told_strength
+from stylegan_core.errors import ConfigError
+from stylegan_core.options import group, option
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from editing.operations.render import Render
+    from stylegan_core.networks.protocol import Generator
+
+IDENTITY = "identity"  # in `keep`: no direction, but what is compensated
+TRANSFER_HELP = "direction by name or file, as smile, smile:0.8, smile:auto, or smile:0.8@4-7 for those layers; repeat"
+
+
+def is_direction(value: Any) -> bool:
+    """Tell whether a value is a `Direction`, which may stand where its name may."""
+    return hasattr(value, "vector")
+
+
+@dataclass(frozen=True)
+class Transfer(Operation):
+    """ws + strength * direction: a direction's name or file, how far to go, in which layers, what is left alone."""
+
+    key: ClassVar[str] = "transfer"
+    transfer: Any = option("", TRANSFER_HELP, also=is_direction, metavar="NAME")  # a name, a file, or a `Direction`
+    strength: float | str = strength_option()
+    layers: str = layers_option()
+    keep: str = option("", f"{KEEP_HELP}; identity compensates what changes the person")
+    search: SearchConfig = group(DEFAULT_SEARCH, beside=("strength", AUTO))
+
+    @property
+    def name(self) -> str:
+        """The direction's name or file."""
+        return str(self.transfer.name if is_direction(self.transfer) else self.transfer)
+
+    @property
+    def label(self) -> str:
+        """As `smile 0.8 4-7`."""
+        return f"{Path(self.name).stem} {told_strength(self.strength)}" + (f" {self.layers}" if self.layers else "")
+
+    def describe(self) -> str:
+        """Say in words what it will do."""
+        how_far = self.search.describe() if self.strength == AUTO else f"at {told_strength(self.strength)}"
+        where = f" in layers {self.layers}" if self.layers else ""
+        return f"transfer {self.name} {how_far}{where}" + (f", keeping {self.keep}" if self.keep else "")
+
+    def files(self) -> list[Path]:
+        """Return the direction's file, if it is one."""
+        return [Path(self.transfer)] if isinstance(self.transfer, str) and self.transfer.endswith(".npz") else []
+
+    def resolve(self, generator: Generator, open_code: OpenCode) -> Edit:
+        """Look up the directions, and with strength "auto" the judge."""
+        from editing.conditional import without
+        from editing.directions import find_direction
+        from editing.expression import move
+        from editing.layers import parse_layers
+
+        direction = find_direction(self.transfer, generator)
+        kept = [name for name in (part.strip() for part in self.keep.split(",")) if name]
+        others = [find_direction(name, generator).vector for name in kept if name != IDENTITY]
+        layers = tuple(parse_layers(self.layers, generator.num_ws)) if self.layers else direction.layers
+        still = generator.w_avg.new_zeros(1, generator.num_ws, generator.w_dim)
+        step = move(still, without(direction.vector, others, self.name).to(still), 1.0, layers)
+        attribute = self.search.judge or direction.attribute
+        if self.strength == AUTO and not attribute:
+            raise ConfigError(f"no judge is known for '{self.name}', which auto needs; name one with --judge")
+        if self.strength == AUTO:
+            check_judge(attribute)
+        keeps_identity = IDENTITY in kept and self.strength != 0
+
+        def apply(ws: Tensor, render: Render) -> tuple[Tensor, Report]:
+            from editing.identity import keep_identity_of
+            from editing.strength import search_step
+
+            near = 1.0 if isinstance(self.strength, str) else self.strength  # where identity is looked at
+            own = keep_identity_of(render, ws, step, near, layers, direction.attribute) if keeps_identity else step
+            said: dict[str, Any] = {"transfer": self.name}
+            ways = {name: value for name, value in (("layers", self.layers), ("keep", self.keep)) if value}
+            if not isinstance(self.strength, str):
+                return move(ws, own, near), {"edits": [{**said, "strength": near, **ways}]}
+            moved, found = search_step(render, ws, own, attribute, self.search)
+            edit = {**said, "strength": found["best"]["strength"], "auto": True, **ways}
+            return moved, {"edits": [edit], "strength_search": found}
+
+        return Edit(self.label, apply, steady=self.strength != AUTO and not keeps_identity)
