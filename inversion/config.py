@@ -136,6 +136,7 @@ class InvertConfig(Checked):
     generator: str = option(
         DEFAULT_GENERATOR, "file, https URL, hf:OWNER/REPO/FILE[@REVISION], or name (shipped, or of `models list`)"
     )
+    resolution: int = option(0, "pixels to draw by the generator's lower layers, for speed; 0: its own", least=0)
     method: str = option(
         "auto", "how the code is found; auto: hybrid with an encoder, else project", choices=METHOD_NAMES
     )

@@ -31,6 +31,7 @@ from stylegan_core.errors import ConfigError
 from stylegan_core.features.perceptual import PerceptualDistance, load_perceptual
 from stylegan_core.files import write_text
 from stylegan_core.images import Photo, labelled_row, read_photo, to_uint8, write_png
+from stylegan_core.networks.lower import at_resolution
 from stylegan_core.networks.protocol import Generator
 
 STARTS = ("auto", "encoder", "w_avg")
@@ -83,7 +84,8 @@ class Inverter:
         began = time.perf_counter()
         device = pick_device(self.config.device)
         if self.generator is None:
-            self.generator = load_generator(self.config.generator, device)
+            loaded = load_generator(self.config.generator, device)
+            self.generator = at_resolution(loaded, self.config.resolution)
         self.method = choose_method(self.config.method, self.generator, self.config.encoder)
         if self.perceptual is None:
             self.perceptual = load_perceptual(self.config.perceptual, device)

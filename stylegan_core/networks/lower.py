@@ -1,0 +1,38 @@
+"""The lower layers of a generator: the same codes, drawn smaller and faster."""
+
+import copy
+from typing import Any
+
+from torch import nn
+
+from stylegan_core.errors import ConfigError
+from stylegan_core.networks.configs import StyleGAN2Config
+
+
+def at_resolution(generator: Any, resolution: int) -> Any:
+    """Return `generator` drawing `resolution` pixels by its layers up to there; 0 or its own returns itself.
+
+    It takes the same codes (those of the left-out layers do nothing) and shares the weights and the fingerprint. A
+    StyleGAN2 with skip connections has an image at each resolution; any other raises `ConfigError`."""
+    if resolution in (0, generator.img_resolution):
+        return generator
+    config = getattr(generator, "config", None)
+    if not isinstance(config, StyleGAN2Config) or config.architecture != "skip":
+        raise ConfigError(f"--resolution {resolution}: only a StyleGAN2 with skip connections draws smaller images too")
+    synthesis = generator.synthesis
+    if resolution not in synthesis.block_resolutions:
+        offered = ", ".join(map(str, synthesis.block_resolutions))
+        raise ConfigError(f"--resolution {resolution}: this generator draws {offered} pixels")
+    kept = [r for r in synthesis.block_resolutions if r <= resolution]
+    lower = _with_modules(synthesis, {f"b{r}": getattr(synthesis, f"b{r}") for r in kept})
+    lower.block_resolutions = kept
+    smaller = _with_modules(generator, dict(generator.named_children()) | {"synthesis": lower})
+    smaller.img_resolution = resolution
+    return smaller
+
+
+def _with_modules(module: nn.Module, children: dict[str, nn.Module]) -> Any:
+    """Return a shallow copy of `module` with other children."""
+    other = copy.copy(module)
+    other.__dict__["_modules"] = dict(children)
+    return other
