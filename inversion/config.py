@@ -155,4 +155,7 @@ class InvertConfig(Checked):
         1, "faces searched for at a time; results differ from those of single searches by rounding", least=1
     )
     perceptual: str = option("auto", "perceptual features: auto, vgg, alex, squeeze, squeeze-uncalibrated")
+    identity: str = option(
+        "", "ArcFace IR-SE50 (model_ir_se50.pth) for the identity term and reports; empty: the shipped network"
+    )
     device: str = option("auto", "auto, cpu, cuda or mps")

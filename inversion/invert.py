@@ -17,6 +17,7 @@ from inversion.delta import Delta, tuned_synthesis
 from inversion.encoder import choose_method, find_encoder, guess_codes, need_encoder
 from inversion.faces.align import align_face, face_quad, quad_side, whole_image_quad
 from inversion.faces.detect import choose_faces, detect_faces
+from inversion.faces.identity import load_identity
 from inversion.faces.judges import identity_distance
 from inversion.latents import Latent, check_generator, load_latent, save_latent
 from inversion.losses import mean_squared_error, perceptual_features
@@ -89,6 +90,7 @@ class Inverter:
         self.method = choose_method(self.config.method, self.generator, self.config.encoder)
         if self.perceptual is None:
             self.perceptual = load_perceptual(self.config.perceptual, device)
+        self.identity = load_identity(self.config.identity, device)
         self.load_seconds = time.perf_counter() - began
 
     @classmethod
@@ -167,6 +169,7 @@ class Inverter:
                 state_file,
                 tune=self.tune,
                 curvature=self._curvature(),
+                identity=self.identity,
             )
         )
         seconds = {"load": self.load_seconds, "optimise": (time.perf_counter() - began) / len(faces)}
@@ -249,6 +252,7 @@ class Inverter:
             "method": self.method,
             "start": origin,
             "perceptual": self.perceptual.name if self.perceptual else "none",
+            **({"identity": self.identity.name} if self.identity.name else {}),
             "options": asdict(self.projection),
             "steps_taken": steps,
             "best_step": best,
@@ -276,7 +280,10 @@ class Inverter:
                 halves = [layer[:1] for layer in features], [layer[1:] for layer in features]
                 scores[f"perceptual_{self.perceptual.name}"] = float(self.perceptual.between(*halves))
             if image.shape[1] == 3:
-                scores["identity_distance"] = float(identity_distance(image, target, self.generator.meta.alignment))
+                alignment = self.generator.meta.alignment
+                scores["identity_distance"] = float(identity_distance(image, target, alignment))
+                if self.identity.name:
+                    scores["identity_similarity"] = float(self.identity.similarity(image, target, alignment))
         return scores
 
 

@@ -6,9 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from inversion.faces.judges import identity_descriptor
 from stylegan_core.features.perceptual import PerceptualDistance
-from stylegan_core.networks.protocol import Alignment
 
 PERCEPTUAL_SIDE = 256  # larger images are shrunk to it before their features are taken (as in NVIDIA's projector)
 
@@ -29,11 +27,6 @@ def masked_squared_error(images: Tensor, targets: Tensor, masks: Tensor | None) 
         return mean_squared_error(images, targets)
     shown = masks.sum(dim=(1, 2, 3)).clamp_min(1e-6) * images.shape[1]
     return ((images - targets).square() * masks).sum(dim=(1, 2, 3)) / shown
-
-
-def identity_term(images: Tensor, descriptors: Tensor, alignment: Alignment) -> Tensor:
-    """Return the squared identity distance [N] of aligned faces [N, 3, R, R] to `descriptors` [N, 128]."""
-    return (identity_descriptor(images, alignment) - descriptors).square().sum(dim=1)
 
 
 def perceptual_features(perceptual: PerceptualDistance, images: Tensor) -> list[Tensor]:

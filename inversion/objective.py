@@ -7,9 +7,8 @@ import torch
 from torch import Tensor
 
 from inversion.config import ProjectionConfig
-from inversion.faces.judges import identity_descriptor
+from inversion.faces.identity import SHIPPED, Identity
 from inversion.losses import (
-    identity_term,
     masked,
     masked_squared_error,
     noise_autocorrelation,
@@ -46,7 +45,7 @@ class Target:
     images: Tensor  # [N, C, R, R] in [-1, 1]
     masks: Tensor | None  # [N, 1, R, R] in [0, 1], 1 where the image is visible; None: everywhere
     features: list[Tensor]  # perceptual features; empty without a perceptual term
-    identity: Tensor | None  # descriptors [N, 128]; None without an identity term
+    identity: Tensor | None  # descriptors [N, D]; None without an identity term
 
     def rows(self, index: Tensor) -> "Target":
         """Return the targets `index`."""
@@ -67,13 +66,14 @@ class Objective:
     perceptual: PerceptualDistance | None = None  # None leaves the perceptual term out
     w_std: Tensor | None = None  # [w_dim], for the spread of W+
     alignment: Alignment = Alignment()
+    person: Identity = SHIPPED  # who a face is, for the identity term
 
     def target(self, images: Tensor, masks: Tensor | None = None) -> Target:
         """Take images [N, C, R, R] in [-1, 1] as what is to be rendered."""
         with torch.no_grad():
             shown = masked(images, masks)
             features = perceptual_features(self.perceptual, shown) if self.perceptual and self._perceptual else []
-            identity = identity_descriptor(shown, self.alignment) if self.weights.identity else None
+            identity = self.person.describe(shown, self.alignment) if self.weights.identity else None
         return Target(images, masks, features, identity)
 
     def terms(self, ws: Tensor, target: Target, noise: Noise | None = None) -> dict[str, Tensor]:
@@ -91,7 +91,8 @@ class Objective:
             features = perceptual_features(self.perceptual, shown)
             terms["perceptual"] = weights.perceptual * self.perceptual.between(features, target.features)
         if target.identity is not None:
-            terms["identity"] = weights.identity * identity_term(shown, target.identity, self.alignment)
+            found = self.person.describe(shown, self.alignment)
+            terms["identity"] = weights.identity * (found - target.identity).square().sum(dim=1)
         return terms
 
     def regularise(self, ws: Tensor, noise: Noise | None = None) -> dict[str, Tensor]:

@@ -100,6 +100,7 @@ def task_signature(task: Task, kind: str) -> str:
         "kind": kind,
         "generator": task.generator.meta.fingerprint,
         "perceptual": task.perceptual.name if task.perceptual else "",
+        "identity": task.identity.name,
         "config": asdict(task.config),
         "tune": asdict(task.tune),
         "torch": torch.__version__,

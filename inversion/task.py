@@ -8,6 +8,7 @@ from torch import Tensor
 
 from inversion.config import ProjectionConfig, TuneConfig
 from inversion.delta import Delta
+from inversion.faces.identity import SHIPPED, Identity
 from stylegan_core.features.perceptual import PerceptualDistance
 from stylegan_core.networks.protocol import Generator
 
@@ -32,6 +33,7 @@ class Task:
     keep_state: bool = False  # keep the state file at the end too, for the caller to remove
     tune: TuneConfig = TuneConfig()
     curvature: dict[str, Tensor] | None = None  # of the loss over W+ (inversion/curvature.py); None: it is not known
+    identity: Identity = SHIPPED  # who a face is, for the identity term
 
 
 @dataclass

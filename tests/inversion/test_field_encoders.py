@@ -247,3 +247,26 @@ def test_the_identity_network_reads_its_file_and_the_field_s_crop(tmp_path):
     assert arcface_crop(torch.rand(1, 3, 64, 64), Alignment(0.8, 0.1)).shape == (1, 3, 112, 112)
     with pytest.raises(CheckpointError, match=r"no ArcFace IR-SE50 in it"):
         load_arcface(write_field_file(tmp_path / "e4e.pt", "Encoder4Editing"), CPU)
+
+
+def test_the_identity_network_of_the_user_is_in_the_loss_and_the_report(tmp_path):
+    arcface = small_arcface(tmp_path / "model_ir_se50.pth")
+    path = write_field_file(tmp_path / "e4e.pt", "Encoder4Editing")
+    rgb = np.random.RandomState(0).randint(0, 255, (32, 32, 3), np.uint8)
+    Image.fromarray(rgb).save(tmp_path / "face.png")
+    common = ["invert", tmp_path / "face.png", "--no-align", "--generator", path, "--steps", 3, "--lambda-identity", 5]
+    common += ["--lambda-mse", 0, "--lambda-percept", 0, "--perceptual", "squeeze-uncalibrated"]
+    result = run(*common, "--identity", arcface, "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    report = json.loads((tmp_path / "out/face/face0/report.json").read_text())
+    network, generator = load_arcface(arcface, CPU), load_generator(path)
+    with torch.no_grad(), np.load(tmp_path / "out/face/face0/latent.npz") as latent:
+        target = torch.from_numpy(rgb).permute(2, 0, 1)[None].float() / 127.5 - 1
+        noise = {name.removeprefix("noise."): torch.from_numpy(latent[name]) for name in latent if "noise." in name}
+        found = generator.synthesis(torch.from_numpy(latent["w"]), noise=noise)
+        one, other = (network.describe(faces, Alignment()) for faces in (found, target))
+    assert report["identity"] == "model_ir_se50.pth"
+    assert report["scores"]["identity_similarity"] == pytest.approx(float((one * other).sum()), abs=1e-3)
+    assert report["loss_terms"]["identity"] == pytest.approx(5 * float((one - other).square().sum()), abs=1e-3)
+    result = run(*common, "--identity", tmp_path / "none.pth", "--out", tmp_path / "out")
+    assert result.exit_code == 1 and "none.pth" in result.output

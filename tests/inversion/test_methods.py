@@ -8,9 +8,10 @@ from torch.testing import assert_close
 
 from inversion.config import ProjectionConfig, TuneConfig
 from inversion.delta import tuned_synthesis
-from inversion.faces.judges import identity_descriptor, identity_distance
-from inversion.losses import identity_term, masked_squared_error
+from inversion.faces.judges import identity_distance
+from inversion.losses import masked_squared_error
 from inversion.methods import METHODS
+from inversion.objective import Objective, Weights
 from inversion.project import project, project_task
 from inversion.reference import image2stylegan, reference
 from stylegan_core.errors import ConfigError, LatentMismatchError
@@ -146,7 +147,8 @@ def test_the_identity_term_is_the_squared_identity_distance_and_has_a_gradient(f
     expected = 2 * identity_distance(faces64.synthesis(start), images[1:], alignment).square()
     assert_close(found.loss, expected, rtol=1e-4, atol=1e-5)
     same = images[:1].clone().requires_grad_(True)
-    term = identity_term(same, identity_descriptor(images[:1], alignment), alignment)
+    objective = Objective(faces64.synthesis, Weights(identity=1.0), alignment=alignment)
+    term = objective.compare(same, objective.target(images[:1]))["identity"]
     (gradient,) = torch.autograd.grad(term.sum(), same)
     assert torch.isfinite(gradient).all()  # the plain distance has none where it is 0
 
