@@ -102,6 +102,7 @@ class CotrainConfig(Checked):
     lr_critic: float = option(4e-4, "peak learning rate of the adversary", above=0)
     critic_weight: float = option(0.25, "weight of the adversary's opinion of the crops", least=0)
     critic_from: float = option(0.12, "share of the steps after which there is an adversary; 1: never", least=0)
+    precision: str = option("float32", "of the networks' arithmetic; weights stay 32 bit", choices=PRECISIONS)
     seed: int = option(0, "seed of the new weights and of the order")
 
 

@@ -26,7 +26,7 @@ from inversion.train_encoder import HIDDEN, start_encoder
 from stylegan_core.checkpoints.load import load_generator
 from stylegan_core.checkpoints.native import Description, save_generator
 from stylegan_core.console import Console
-from stylegan_core.devices import pick_device
+from stylegan_core.devices import pick_device, reduced_precision
 from stylegan_core.errors import ConfigError
 from stylegan_core.features.perceptual import UNCALIBRATED, load_perceptual
 from stylegan_core.networks.crops import render_with_crops
@@ -199,36 +199,39 @@ class _Cotraining:
         self._set_rates(step)
         stream = generator_for(config.seed, STREAM + step)
         picked = self.faces.pick(config.batch, stream)
-        images, large = picked.images.to(self.device), picked.large.to(self.device)
-        places = corners(len(large), images.shape[-1], stream)
-        half = images.shape[-1] // 2
+        adversarial = share >= config.critic_from and len(picked.large) > 0
         added = (self.found[picked.entries] * picked.searched[:, None, None]).to(self.device).requires_grad_(True)
-        ws = self.encoder(images) + added * self.encoder.w_std
-        codes = self._varied(ws, picked.lone, stream)
-        drawn, crops = render_with_crops(self.generator, codes, places, half)
-        wanted = [
-            large[i : i + 1, :, 2 * y : 2 * y + 2 * half, 2 * x : 2 * x + 2 * half] for i, (y, x) in enumerate(places)
-        ]
-        target = torch.cat(wanted) if wanted else crops
-        counts = torch.where(picked.lone, LONE_WEIGHT, 1.0).to(images)
-        loss = (self._distance(drawn, images, L1, MSE, PERCEPTUAL) * counts).mean()
-        if len(crops):
-            near = self._distance(crops, target, CROP_L1, CROP_MSE, CROP_PERCEPTUAL)
-            loss = loss + (near * counts[: len(crops)]).mean()
-        total = loss + SPREAD * wplus_spread(ws, self.encoder.w_std).mean()
-        adversarial = share >= config.critic_from and len(crops) > 0
-        if adversarial:
-            total = total - config.critic_weight * self.critic(crops).mean()
-        self._advance(total, ("generator", "encoder"))
+        with reduced_precision(self.device, config.precision):
+            loss, crops, target = self._loss(picked, added, stream)
+            opinion = self.critic(crops).float().mean() if adversarial else loss.new_zeros([])
+        self._advance(loss - config.critic_weight * opinion, ("generator", "encoder"))
         assert added.grad is not None
         self._search_on(picked, added.grad.cpu(), share)
         if adversarial:
-            hinge = F.relu(1 - self.critic(target)).mean() + F.relu(1 + self.critic(crops.detach())).mean()
-            self._advance(hinge, ("critic",))
+            with reduced_precision(self.device, config.precision):
+                real, fake = (self.critic(part).float() for part in (target, crops.detach()))
+            self._advance(F.relu(1 - real).mean() + F.relu(1 + fake).mean(), ("critic",))
         beta = ema.decay(config.batch, HALF_LIFE, (step + 1) * config.batch, 0.1)
         ema.update(self.average, self.generator, beta)
         ema.update(self.encoder_average, self.encoder, beta)
         return float(loss.detach())
+
+    def _loss(self, picked: Picked, added: Tensor, stream: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """Return how far the faces are from what is drawn of their codes, and the crops that were drawn and wanted."""
+        images, large = picked.images.to(self.device), picked.large.to(self.device)
+        half = images.shape[-1] // 2
+        places = corners(len(large), images.shape[-1], stream)
+        ws = self.encoder(images) + added * self.encoder.w_std
+        drawn, crops = render_with_crops(self.generator, self._varied(ws, picked.lone, stream), places, half)
+        counts = torch.where(picked.lone, LONE_WEIGHT, 1.0).to(images)
+        loss = (self._distance(drawn, images, L1, MSE, PERCEPTUAL) * counts).mean()
+        corner = enumerate(places)
+        wanted = [large[i : i + 1, :, 2 * y : 2 * (y + half), 2 * x : 2 * (x + half)] for i, (y, x) in corner]
+        target = torch.cat(wanted) if wanted else crops
+        if wanted:
+            near = self._distance(crops, target, CROP_L1, CROP_MSE, CROP_PERCEPTUAL)
+            loss = loss + (near * counts[: len(crops)]).mean()
+        return loss + SPREAD * wplus_spread(ws.float(), self.encoder.w_std).mean(), crops, target
 
     def _search_on(self, picked: Picked, gradient: Tensor, share: float) -> None:
         """Take a step of the own search of those images that are searched; nearly as long in every coordinate."""
