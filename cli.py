@@ -45,6 +45,10 @@ GENERATOR = click.option(
     show_default=True,
     help="file, https URL, hf:OWNER/REPO/FILE[@REVISION], or name (shipped, or of `models list`)",
 )
+SIGN = click.option(
+    "--sign", nargs=2, metavar="CERT KEY", default=None,
+    help="sign the edited pictures with what was done (C2PA): PEM certificate chain and private key",
+)  # fmt: skip
 SETTING = ("generator", "encoder", "perceptual", "device")  # of `invert`'s options, where method and faces are given
 DEVICE = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps")
 
@@ -88,17 +92,20 @@ def method_steps(invert: InvertConfig, projection: ProjectionConfig) -> Projecti
     return replace(projection, steps=default_steps(invert.method)) if default else projection
 
 
-def workshop(console: Console, out: str, edit: EditConfig, invert: InvertConfig, projection: ProjectionConfig) -> Any:
+def workshop(console: Console, out: str, edit: EditConfig, invert: InvertConfig, projection: ProjectionConfig,
+             sign: tuple[str, str] | None = None) -> Any:  # fmt: skip
     """Load what every editing command needs."""
     from pathlib import Path
 
     from editing.edit import Workshop
     from inversion.invert import Inverter
+    from stylegan_core.credentials import load_signature
     from stylegan_core.devices import fit_threads
 
+    signature = load_signature(*sign) if sign else None
     inverter = Inverter(invert, method_steps(invert, projection))
     fit_threads(inverter.generator.img_resolution)
-    return Workshop(inverter, edit, Path(out), console)
+    return Workshop(inverter, edit, Path(out), console, signature=signature)
 
 
 def editing_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -140,6 +147,7 @@ def invert_main(photos: tuple[str, ...], out: str, invert: InvertConfig, project
 @main.command("edit", context_settings=CONTEXT)
 @click.argument("inputs", nargs=-1, required=True)
 @edit_options("words")
+@SIGN
 @editing_options
 @command_options
 def edit_main(inputs: tuple[str, ...], words: EditWords, console: Console, **options: Any) -> None:
@@ -160,6 +168,7 @@ def edit_main(inputs: tuple[str, ...], words: EditWords, console: Console, **opt
     "--layers", "cuts", multiple=True, default=["coarse"], show_default=True,
     help="layers of SECOND: coarse, middle, fine, 4-7, or 0-2,6; repeat for a strip of several cuts",
 )  # fmt: skip
+@SIGN
 @editing_options
 @command_options
 def crossover(first: str, second: str, cuts: tuple[str, ...], console: Console, **options: Any) -> None:
@@ -174,6 +183,7 @@ def crossover(first: str, second: str, cuts: tuple[str, ...], console: Console, 
 @click.option("--psi", default=0.7, show_default=True, help="w' = w_avg + psi * (w - w_avg)")
 @click.option("--sweep", default="", help="also draw a strip of these psi, as -1,-0.5,0,0.5,1")
 @click.option("--cutoff", type=int, help="number of layers that are pulled; all by default")
+@SIGN
 @editing_options
 @command_options
 def truncate(inputs: tuple[str, ...], psi: float, sweep: str, cutoff: int | None, console: Console,
@@ -254,15 +264,16 @@ def batch() -> None:
 @click.option("--workers", default=0, show_default=True, help="worker processes; 0: one a core")
 @click.option("--batch-size", "size", default=8, show_default=True, help="photos that share one optimisation")
 @click.option("--explain", is_flag=True, help="say what would be done, and do nothing")
+@SIGN
 @command_options
 def batch_run(photos: tuple[str, ...], recipe: str, out: str, engine: str, workers: int, size: int, explain: bool,
-              console: Console) -> None:  # fmt: skip
+              sign: tuple[str, str] | None, console: Console) -> None:  # fmt: skip
     """Do RECIPE to every photo in PHOTOS: folders, files, globs, or lists (.txt).
 
     Run it again and it does only what is not done; stop it at any moment."""
     from editing.batch import batch_files
 
-    batch_files(photos, recipe, out, engine, workers, size, explain, console)
+    batch_files(photos, recipe, out, engine, workers, size, explain, console, sign)
 
 
 @batch.command("status", context_settings=CONTEXT)
@@ -594,13 +605,15 @@ def models_verify(console: Console) -> None:
 @click.argument("files", nargs=-1, required=True)
 @command_options
 def info(files: tuple[str, ...], console: Console) -> None:
-    """Say what FILES are: checkpoints, latents or directions."""
+    """Say what FILES are: checkpoints, latents, directions, or pictures and their content credentials."""
     from editing.info import describe_file
 
     for name in files:
         with console.guard(name):
             lines = describe_file(name)
             console.say("\n".join([name, *(f"  {label}: {text}" for label, text in lines.items())]))
+            if lines.get("content credentials", "").startswith("BROKEN"):
+                console.error(f"{name}: it is not as it was signed; its content credentials do not hold")
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from inversion.batch.runner import MANIFEST, in_use, run
 from inversion.latents import Latent
 from stylegan_core.checkpoints.load import load_generator
 from stylegan_core.console import Console
+from stylegan_core.credentials import load_signature
 from stylegan_core.errors import ConfigError, OutputError
 from stylegan_core.files import write_text
 from stylegan_core.locking import locked
@@ -20,17 +21,27 @@ from stylegan_core.networks.protocol import Generator
 
 
 def batch_files(
-    photos: Sequence[str], recipe: str, out: str, engine: str, workers: int, batch: int, explain: bool, console: Console
+    photos: Sequence[str],
+    recipe: str,
+    out: str,
+    engine: str,
+    workers: int,
+    batch: int,
+    explain: bool,
+    console: Console,
+    sign: tuple[str, str] | None = None,
 ) -> None:
     """Run a recipe over photos into `out`, or say what that would do."""
     chosen = load_recipe(recipe) if recipe else Recipe()
     for notice in chosen.notices:
         console.say(f"{recipe}: {notice}")
+    if sign:
+        load_signature(*sign)
     if explain:
         _explain(photos, chosen, out, console)
         return
     try:
-        summary = run(photos, out, EditPipeline(chosen), engine, workers, batch, console=console)
+        summary = run(photos, out, EditPipeline(chosen, sign), engine, workers, batch, console=console)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"interrupted; what was finished is in {out}: the same command goes on") from None
     words = [f"{summary.done} done", f"{summary.failed} failed", f"{summary.kept} done before"]

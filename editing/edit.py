@@ -1,5 +1,6 @@
 """The task: latents or photos in, edited faces and edited photos out."""
 
+import hashlib
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
@@ -12,13 +13,15 @@ from editing.codes import open_code
 from editing.config import EditConfig
 from editing.editor import Editor
 from editing.operations.base import AUTO, Edit, Operation
-from editing.render import EditedFace, edit_scores, find_photo, paste_into_photo, write_edit, write_photo
+from editing.render import EditedFace, Seal, edit_scores, find_photo, paste_into_photo, write_edit, write_photo
 from editing.strength import search_line
 from inversion.invert import Inverter, output_names, read_start
 from inversion.latents import Latent, check_generator, load_latent
 from stylegan_core.console import Console
+from stylegan_core.credentials import Done, Signature
 from stylegan_core.errors import ConfigError, LatentError
-from stylegan_core.images import SUFFIXES, Photo, read_photo
+from stylegan_core.files import read_bytes
+from stylegan_core.images import SUFFIXES, Photo, encode_png, read_photo
 from stylegan_core.networks.protocol import Generator
 
 Beside = Callable[[Path, Latent], None]  # folder of a face, and its latent before the edit
@@ -42,6 +45,7 @@ class Workshop:
     out: Path
     console: Console
     opened: dict[str, Latent] = field(default_factory=dict)  # the codes that operations named so far
+    signature: Signature | None = None  # signs the edited pictures with what was done
 
     @property
     def generator(self) -> Generator:
@@ -158,9 +162,10 @@ def write_subject(subject: Subject, edited: dict[int, EditedFace], label: str, w
     folders = {index: workshop.out / subject.name / f"face{index}" for index in edited}
     paste = workshop.config.paste
     pasted: dict[int, dict[str, Any]] = {index: {"mode": "none"} for index in edited}
+    seal = sealing(workshop.signature, subject.photo, label, workshop.generator)
     if subject.photo is not None and paste != "none":
         folder = folders[next(iter(folders))] if len(folders) == 1 else workshop.out / subject.name
-        pasted = _write_whole_photo(folder / "photo_edited.png", subject.photo, edited, workshop)
+        pasted = _write_whole_photo(folder / "photo_edited.png", subject.photo, edited, workshop, seal)
     elif paste != "none":
         workshop.console.say(
             f"{subject.name}: only the face is written, since its photo is not known or has moved; name it with --photo"
@@ -172,18 +177,31 @@ def write_subject(subject: Subject, edited: dict[int, EditedFace], label: str, w
             "edit_scores": edit_scores(face),
             "paste": pasted[index],
         }
-        write_edit(folders[index], face, label, report)
+        write_edit(folders[index], face, label, report, seal)
         workshop.console.say(f"{folders[index] / 'edited.png'}: {label}")
         if "strength_search" in face.latent.report:
             workshop.console.say(f"{folders[index] / 'strength.png'}: {search_line(report['strength_search'])}")
 
 
+def sealing(signature: Signature | None, photo: Photo | None, label: str, generator: Generator) -> Seal | None:
+    """Return what signs a PNG as `photo` edited by `generator`; None without a signature."""
+    if signature is None:
+        return None
+    done = Done(label, generator.meta.name, generator.meta.fingerprint)
+    if photo is not None:
+        data = read_bytes(photo.path) if photo.path.is_file() else b""
+        same = hashlib.sha256(data).hexdigest() == photo.sha256
+        parent = (data, photo.path.name) if same else (encode_png(photo.rgb), f"{photo.path.stem}.png")
+        done = replace(done, parent=parent[0], parent_name=parent[1])
+    return lambda png, title: signature.seal(png, title, done)
+
+
 def _write_whole_photo(
-    path: Path, photo: Photo, faces: dict[int, EditedFace], workshop: Workshop
+    path: Path, photo: Photo, faces: dict[int, EditedFace], workshop: Workshop, seal: Seal | None
 ) -> dict[int, dict[str, Any]]:
     """Write the photo with all faces; return what the report says of each."""
     rgb, results = paste_into_photo(photo, list(faces.values()), workshop.config.paste)
-    write_photo(path, photo, rgb)
+    write_photo(path, photo, rgb, seal)
     changed, pixels = int((rgb != photo.rgb).any(axis=-1).sum()), rgb.shape[0] * rgb.shape[1]
     seams = ", ".join(f"{result.seam_ratio:.2f}" for result in results)
     workshop.console.say(

@@ -1,17 +1,35 @@
-"""What a file is, whichever of ours it is: a checkpoint, a latent or a direction."""
+"""What a file is: a checkpoint, a latent, a direction, or a picture."""
 
 from pathlib import Path
 
 from editing.directions import load_direction
 from inversion.latents import load_latent, read_npz
 from stylegan_core.checkpoints.info import describe_checkpoint
+from stylegan_core.credentials import describe_credentials, read_credentials
+from stylegan_core.files import read_bytes
+from stylegan_core.images import SUFFIXES, decode_photo, made_by
 
 
 def describe_file(path: str | Path) -> dict[str, str]:
     """Return what `invertigo info` prints of a file, label by label."""
+    if Path(path).suffix.lower() in SUFFIXES:
+        return describe_picture(path)
     if Path(path).suffix != ".npz":
         return describe_checkpoint(path)
     return describe_direction(path) if "direction" in read_npz(path) else describe_latent(path)
+
+
+def describe_picture(path: str | Path) -> dict[str, str]:
+    """Return the lines of a picture: what it says of its making, and whether its content credentials hold."""
+    data = read_bytes(Path(path))
+    photo = decode_photo(data, Path(path))
+    height, width = photo.rgb.shape[:2]
+    return {
+        "kind": "picture",
+        "size": f"{width} x {height}",
+        "note": made_by(data) or "none",
+        **describe_credentials(read_credentials(data, Path(path).name)),
+    }
 
 
 def describe_latent(path: str | Path) -> dict[str, str]:

@@ -21,6 +21,7 @@ from inversion.latents import Latent, load_latent
 from stylegan_core.assets import asset_path
 from stylegan_core.checkpoints.load import find_checkpoint
 from stylegan_core.console import Console
+from stylegan_core.credentials import load_signature
 from stylegan_core.devices import fit_threads
 from stylegan_core.errors import ConfigError, ToolkitError
 from stylegan_core.images import Photo, read_photo
@@ -43,6 +44,7 @@ class EditPipeline:
     """A recipe as a pipeline for `inversion.batch.run`; without edits it inverts only."""
 
     recipe: Recipe
+    sign: tuple[str, str] | None = None  # files of the certificate chain and the key that sign the edited pictures
 
     @property
     def key(self) -> str:
@@ -52,6 +54,7 @@ class EditPipeline:
         named = [local_file(text) for text in (recipe.invert.encoder, recipe.invert.mask) if text]
         named += [] if recipe.invert.start in STARTS else [Path(recipe.invert.start)]
         used = [path for operation in recipe.edits for path in operation.files()]
+        used += [Path(self.sign[0])] if self.sign else []
         if generator.parent == asset_path(""):
             named += sorted(asset_path("").glob(f"{generator.stem}_*.safetensors"))
             used += sorted(asset_path("directions").glob(f"{generator.stem}-*.npz")) if recipe.edits else []
@@ -62,7 +65,9 @@ class EditPipeline:
         recipe = self.recipe
         inverter = Inverter(recipe.invert, recipe.projection, tune=recipe.tune)
         fit_threads(inverter.generator.img_resolution)
-        workshop = Workshop(inverter, EditConfig(paste=recipe.output.paste), Path(), Console(quiet=True))
+        signature = load_signature(*self.sign) if self.sign else None
+        config = EditConfig(paste=recipe.output.paste)
+        workshop = Workshop(inverter, config, Path(), Console(quiet=True), signature=signature)
         edits = [operation.resolve(inverter.generator, workshop.open_code) for operation in recipe.edits]
         start = read_start(recipe.invert.start, inverter.generator)
         session = _Session(recipe, _inversion_part(self.key), workshop, start, edits)

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,10 +20,11 @@ from inversion.faces.paste import FaceEdit, PasteResult, paste_faces
 from inversion.invert import DIFFERENCE_GAIN, difference_picture
 from inversion.latents import Latent, save_latent
 from stylegan_core.errors import ImageError
-from stylegan_core.files import read_bytes, write_text
-from stylegan_core.images import Photo, labelled_row, read_photo, to_uint8, write_png
+from stylegan_core.files import read_bytes, write_atomic, write_text
+from stylegan_core.images import Photo, encode_png, labelled_row, read_photo, to_uint8, write_png
 from stylegan_core.networks.protocol import Generator
 
+Seal = Callable[[bytes, str], bytes]  # a PNG and its file's name -> the same with a signed manifest
 NOTE = "Edited by a generative network (Invertigo): not an unaltered photograph."
 
 
@@ -74,20 +75,24 @@ def paste_into_photo(
     return paste_faces(photo.rgb, edits, mode)
 
 
-def write_photo(path: Path, photo: Photo, rgb: NDArray[np.uint8]) -> None:
-    """Write the edited photo as PNG, with the photo's alpha, colour profile and grayness."""
-    write_png(path, rgb, NOTE, photo.alpha, photo.icc_profile, photo.grayscale)
+def write_photo(path: Path, photo: Photo, rgb: NDArray[np.uint8], seal: Seal | None = None) -> None:
+    """Write the edited photo as PNG, with the photo's alpha, colour profile and grayness; `seal` signs it."""
+    content = encode_png(rgb, NOTE, photo.alpha, photo.icc_profile, photo.grayscale)
+    content = seal(content, path.name) if seal else content
+    write_atomic(path, lambda file: file.write(content))
 
 
-def write_edit(folder: Path, face: EditedFace, label: str, report: Any) -> None:
-    """Write edited.png, comparison.png, latent.npz and report.json of one face into `folder`."""
+def write_edit(folder: Path, face: EditedFace, label: str, report: Any, seal: Seal | None = None) -> None:
+    """Write edited.png (which `seal` signs), comparison.png, latent.npz and report.json of one face into `folder`."""
     edited, inverted = to_uint8(face.edited)[0], to_uint8(face.inverted)[0]
     pictures, labels = [inverted], ["inversion"]
     if face.photo is not None and face.latent.quad is not None:
         target = to_uint8(align_face(face.photo.rgb, face.latent.quad, face.generator.img_resolution))[0]
         pictures = [target, inverted, difference_picture(target, inverted)]
         labels = ["target", "inversion", f"difference x{DIFFERENCE_GAIN}"]
-    write_png(folder / "edited.png", edited, NOTE)
+    content = encode_png(edited, NOTE)
+    content = seal(content, "edited.png") if seal else content
+    write_atomic(folder / "edited.png", lambda file: file.write(content))
     write_png(folder / "comparison.png", labelled_row([*pictures, edited], [*labels, label]), NOTE)
     if "strength_search" in face.latent.report:
         write_png(folder / "strength.png", draw_curve(face.latent.report["strength_search"]))

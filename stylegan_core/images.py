@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -114,7 +115,16 @@ def write_png(
     path: str | Path, rgb: NDArray[np.uint8], note: str = "", alpha: NDArray[np.uint8] | None = None,
     icc_profile: bytes | None = None, grayscale: bool = False,
 ) -> None:  # fmt: skip
-    """Write uint8 [H, W, 3] as a PNG, atomically.
+    """Write uint8 [H, W, 3] as a PNG, atomically; the rest as for `encode_png`."""
+    content = encode_png(rgb, note, alpha, icc_profile, grayscale)
+    write_atomic(path, lambda file: file.write(content))
+
+
+def encode_png(
+    rgb: NDArray[np.uint8], note: str = "", alpha: NDArray[np.uint8] | None = None, icc_profile: bytes | None = None,
+    grayscale: bool = False,
+) -> bytes:  # fmt: skip
+    """Return uint8 [H, W, 3] as the bytes of a PNG.
 
     A `note` marks the picture as synthetic or edited, as text and as the IPTC digital source type in XMP."""
     image = Image.fromarray(np.ascontiguousarray(rgb))
@@ -123,7 +133,9 @@ def write_png(
     if alpha is not None:
         image.putalpha(Image.fromarray(alpha))
     info = _disclosure(note) if note else None
-    write_atomic(path, lambda file: image.save(file, "PNG", pnginfo=info, icc_profile=icc_profile))
+    content = io.BytesIO()
+    image.save(content, "PNG", pnginfo=info, icc_profile=icc_profile)
+    return content.getvalue()
 
 
 def _disclosure(note: str) -> PngImagePlugin.PngInfo:
@@ -137,6 +149,15 @@ def _disclosure(note: str) -> PngImagePlugin.PngInfo:
         f'Iptc4xmpExt:DigitalSourceType="{SOURCE_TYPE}"/></rdf:RDF></x:xmpmeta>',
     )
     return info
+
+
+def made_by(data: bytes) -> str:
+    """Return what an image file says of its making: the note of `encode_png`, and the IPTC digital source type."""
+    with Image.open(io.BytesIO(data)) as image:
+        said = str(image.info.get("Description", ""))[:400]
+    found = re.search(rb"digitalsourcetype/(\w{1,60})", data)
+    kind = f"IPTC digital source type {found[1].decode()}" if found else ""
+    return "; ".join(part for part in (said, kind) if part)
 
 
 def labelled_row(images: Sequence[NDArray[np.uint8]], labels: Sequence[str], side: int = 256) -> NDArray[np.uint8]:
