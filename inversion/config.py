@@ -76,6 +76,7 @@ class EncoderConfig(Checked):
     exclude: str = option("", "persons of the data's attributes.csv that are left out, comma-separated")
     samples: int = option(4096, "generator samples for the closed-form part", least=16)
     probes: int = option(1024, "backward passes that measure the loss's curvature, for --method hybrid", least=0)
+    network: str = option("", "encoder file whose network is taken as it is, so that the curvature alone is measured")
     steps: int = option(2000, "training steps of the network on top; 0: closed form only", least=0)
     batch: int = option(8, "images a step, half of them samples where there is data", least=1)
     lr: float = option(1e-3, "peak learning rate", above=0)
@@ -102,6 +103,7 @@ class CotrainConfig(Checked):
     lr_critic: float = option(4e-4, "peak learning rate of the adversary", above=0)
     critic_weight: float = option(0.25, "weight of the adversary's opinion of the crops", least=0)
     critic_from: float = option(0.12, "share of the steps after which there is an adversary; 1: never", least=0)
+    fit_mapping: bool = option(False, "at the end, let seeds have the mean and covariance of the faces' codes")
     precision: str = option("float32", "of the networks' arithmetic; weights stay 32 bit", choices=PRECISIONS)
     seed: int = option(0, "seed of the new weights and of the order")
 

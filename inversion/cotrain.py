@@ -35,6 +35,7 @@ from stylegan_core.seeds import generator_for
 from stylegan_core.training import ema
 from stylegan_core.training.dataset import ImageDataset, parse_weights
 from stylegan_core.training.grow import widen
+from stylegan_core.training.warm import fit_mapping
 
 BETAS = (0.5, 0.99)
 RAMP, FALL = 200, 0.4  # steps over which learning rates rise; the last share of them, over which they fall
@@ -68,6 +69,9 @@ def cotrain(out: str, init: str, device: str, config: CotrainConfig, console: Co
     signature = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
     with console.progress("cotrain", config.steps) as progress:
         run_steps(training, config.steps, progress, folder / STATE_FILE, signature)
+    if config.fit_mapping:
+        moved = fit_mapping(training.average, training.codes())
+        training.encoder_average.shift += moved
     told = {"options": asdict(config), "init": start.meta.name, "kimg": config.steps * config.batch / 1000}
     description = Description(start.meta.alignment, start.meta.licence, told)
     path = folder / f"{config.name}.safetensors"
@@ -140,10 +144,14 @@ class Faces:
             image = image.flip(3) if mirror else image
             if image.shape[-1] == self.resolution:
                 large.append(image)
-                image = F.interpolate(image, size=(self.resolution // 2,) * 2, mode="area")
-            images.append(image)
+            images.append(shrunk(image, self.resolution // 2))
         none = torch.zeros(0, 3, self.resolution, self.resolution)
         return Picked(torch.cat(images), torch.cat(large) if large else none, chosen, searched, lone)
+
+
+def shrunk(images: Tensor, side: int) -> Tensor:
+    """Return images [N, C, R, R] at `side` pixels by averaging; those of that size as they are."""
+    return images if images.shape[-1] == side else F.interpolate(images, size=(side, side), mode="area")
 
 
 def _left_out(row: dict[str, str], index: int, config: CotrainConfig) -> bool:
@@ -275,6 +283,15 @@ class _Cotraining:
         for name in names:
             self.optimizers[name].step()
 
+    @torch.no_grad()
+    def codes(self) -> Tensor:
+        """Return the codes w [N, w_dim] that the averaged encoder gives the faces that are trained on."""
+        parts = []
+        for which, index in self.faces.entries:
+            image = self.faces.sets[which].batch([index])[0].to(self.device)
+            parts.append(self.encoder_average.guess_w(shrunk(image, self.faces.resolution // 2)))
+        return torch.cat(parts)
+
     def finished(self) -> bool:
         """Tell that there is always more to learn."""
         return False
@@ -310,7 +327,7 @@ def _started_encoder(start: Any, generator: Any, path: str) -> Encoder:
     """Return the encoder of the generator that training starts from (a new one where it has none), for more layers."""
     known = find_encoder(start, path)
     old = known.network if known and known.network else start_encoder(start, EncoderConfig())
-    encoder = Encoder(replace(old.shape, num_ws=generator.num_ws, hidden=old.shape.hidden or HIDDEN))
+    encoder = Encoder(replace(old.shape, num_ws=generator.num_ws, hidden=old.shape.hidden or HIDDEN, mean_w=1))
     state = {**encoder.state_dict(), **{n: t for n, t in old.state_dict().items() if not n.startswith("offsets")}}
     if old.shape.hidden:
         rows = torch.arange(generator.num_ws).clamp(max=old.shape.num_ws - 1)  # new layers take the last one's codes

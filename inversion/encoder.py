@@ -40,6 +40,7 @@ class EncoderShape:
     num_ws: int
     linear_side: int  # side in pixels of the linear part's input
     hidden: int = 0  # values of the network's last layer but one; 0: there is no network
+    mean_w: int = 0  # 1: its guess of w is the mean over layers of its guess of ws; 0: the linear one
 
 
 class Encoder(nn.Module):
@@ -79,6 +80,10 @@ class Encoder(nn.Module):
     def placed(self, images: Tensor, offsets: Tensor) -> Tensor:
         """Return the linear guesses with `offsets` [N, num_ws * w_dim] added."""
         return self.linear(images)[:, None] + offsets.unflatten(1, (self.shape.num_ws, -1)) * self.w_std
+
+    def guess_w(self, images: Tensor) -> Tensor:
+        """Return the guess of codes that stay in W, w [N, w_dim]."""
+        return self(images).mean(dim=1) if self.shape.mean_w else self.linear(images)
 
     def linear(self, images: Tensor) -> Tensor:
         """Return the linear guess of w [N, w_dim]."""
@@ -253,7 +258,7 @@ def load_encoder(
         raise CheckpointError(f"{paths[0]}: not an encoder ({' '.join(str(error).split())[:160]})") from error
     network.eval().requires_grad_(False).to(device)
     curvature = {name: tensor.float().to(device) for name, tensor in curvature.items()}
-    return LoadedEncoder(network, curvature, report, network, network.linear), fingerprints
+    return LoadedEncoder(network, curvature, report, network, network.guess_w), fingerprints
 
 
 def field_encoder(generator: Generator, path: Path) -> LoadedEncoder:

@@ -51,6 +51,8 @@ def train_encoder(
     check_encoder_options(config, data)
     states = [Path(out).with_name(f".{Path(out).name}.{part}") for part in ("curvature", "state")]
     curvature = curvature_of(generator, perceptual, config, states[0], console)
+    if config.network:
+        config = replace(config, steps=0)
     search = _Training(generator, perceptual, start_encoder(generator, config), curvature, data, config)
     with console.progress("encoder", config.steps) as progress:
         run_steps(search, config.steps, progress, states[1], _signature(generator, perceptual, asdict(config)))
@@ -72,8 +74,14 @@ def check_encoder_options(config: EncoderConfig, data: ImageDataset | None) -> N
 
 
 def start_encoder(generator: Generator, config: EncoderConfig) -> Encoder:
-    """Return an encoder whose linear part is the shipped one's, or a ridge regression on samples."""
-    found = find_encoder(generator)
+    """Return an encoder whose linear part is the shipped one's, or a ridge regression on samples.
+
+    With `config.network` it is the one in that file."""
+    found = find_encoder(generator, config.network)
+    if config.network:
+        if found is None or found.network is None:
+            raise ConfigError(f"{config.network}: no encoder of ours; give one that `encoder cotrain` wrote")
+        return found.network
     shipped = found.network if found else None
     linear_side = shipped.shape.linear_side if shipped is not None else min(LINEAR_SIDE, generator.img_resolution)
     torch_state = torch.get_rng_state()
@@ -204,7 +212,7 @@ class _Training:
     def trained(self) -> Encoder:
         """Bring the last layer back to the coordinates of W+, once, and return the encoder."""
         network = self.network.eval().requires_grad_(False)
-        if network.shape.hidden:
+        if network.shape.hidden and self.config.steps:
             last = network.offsets
             last.weight.copy_(self._conditioned(last.weight.T * OUTPUT_SCALE).T)
             last.bias.copy_(self._conditioned(last.bias[None] * OUTPUT_SCALE)[0])

@@ -94,6 +94,34 @@ def install_mapping(generator: Any, scale: Tensor) -> None:
         affine.bias.sub_((affine.weight * affine.weight_gain) @ shift / affine.bias_gain)
 
 
+@torch.no_grad()
+def fit_mapping(generator: Any, w: Tensor) -> Tensor:
+    """Make mapping(z) normal with the mean and covariance of the codes w [N, w_dim]; return by how much W has moved.
+
+    The hidden layers become identities, as in `install_mapping`; W moves [w_dim] to where the leaky ReLU at its end is
+    linear within SHIFT standard deviations, and the layers that use w take the move back."""
+    mapping = generator.mapping
+    if generator.c_dim or generator.z_dim != generator.w_dim or not mapping.num_layers:
+        raise ConfigError("a mapping is fitted to codes where there are no classes and z is as wide as w")
+    rows = w.double().cpu()
+    mean, deviation = rows.mean(0).float(), rows.std(0).float()
+    values, vectors = torch.linalg.eigh(torch.cov(rows.T))
+    spread = (vectors * values.clamp_min(0).sqrt()).float()  # [w_dim, z_dim]
+    install_mapping(generator, torch.ones(generator.w_dim))
+    for affine in affines(generator):  # install_mapping takes a shift of SHIFT back, which is not this mapping's
+        affine.bias.add_((affine.weight * affine.weight_gain).sum(1) * SHIFT / affine.bias_gain)
+    moved = (SHIFT * deviation - mean).clamp_min(0)
+    last = getattr(mapping, f"fc{mapping.num_layers - 1}")
+    offset = mean + moved - (spread.sum(1) * SHIFT if mapping.num_layers > 1 else 0)
+    last.weight.copy_(spread / last.weight_gain)
+    last.bias.copy_(offset / last.bias_gain)
+    mapping.w_avg.copy_(mean + moved)
+    moved = moved.to(mapping.w_avg)
+    for affine in affines(generator):
+        affine.bias.sub_((affine.weight * affine.weight_gain) @ moved / affine.bias_gain)
+    return moved
+
+
 def affines(generator: Any) -> list[FullyConnected]:
     """The layers that turn w into styles."""
     named = generator.synthesis.named_modules()

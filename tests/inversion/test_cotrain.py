@@ -8,9 +8,10 @@ import torch
 from PIL import Image
 from torch.testing import assert_close
 
-from inversion.config import CotrainConfig
-from inversion.cotrain import ENCODER_FILE, Faces, _Cotraining, corners, cotrain
+from inversion.config import CotrainConfig, EncoderConfig
+from inversion.cotrain import ENCODER_FILE, Faces, _Cotraining, corners, cotrain, shrunk
 from inversion.encoder import find_encoder
+from inversion.train_encoder import train_encoder
 from stylegan_core.checkpoints.load import load_generator
 from stylegan_core.checkpoints.native import Description, save_generator
 from stylegan_core.console import Console
@@ -155,3 +156,21 @@ def test_the_adversary_tells_texture():
 def test_options_that_make_no_sense_are_refused(place, tmp_path, changes, message):
     with pytest.raises((ConfigError, DatasetError), match=message):
         run(place, tmp_path / "out", **changes)
+
+
+def test_seeds_may_follow_the_codes_of_the_faces_and_the_curvature_joins_the_encoder(place, tmp_path):
+    out = run(place, tmp_path / "out", fit_mapping=True)
+    path = out / "generator.safetensors"
+    generator = load_generator(path)
+    known = find_encoder(generator, str(out / ENCODER_FILE))
+    faces = Faces(config(place), 64)
+    images = torch.cat([shrunk(faces.sets[which].batch([index])[0], 32) for which, index in faces.entries])
+    large = torch.nn.functional.interpolate(images, scale_factor=2.0)
+    codes = known.guess_w(shrunk(large, 32))
+    assert_close(codes.mean(0), generator.w_avg, rtol=0.05, atol=0.05)  # files are 16 bit
+    probed = str(tmp_path / "probed.safetensors")
+    options = EncoderConfig(network=str(out / ENCODER_FILE), probes=64)
+    train_encoder(probed, str(path), "squeeze-uncalibrated", "cpu", options, Console(quiet=True))
+    joined = find_encoder(generator, probed)
+    assert joined.curvature and not known.curvature
+    assert_close(joined.guess_ws(large), known.guess_ws(large))

@@ -10,7 +10,7 @@ from stylegan_core.networks.build import build_network
 from stylegan_core.networks.configs import StyleGAN2Config
 from stylegan_core.training import ema
 from stylegan_core.training.loop import ImageDataset, train
-from stylegan_core.training.warm import SHIFT, WARM_FILE, affines, install_mapping, principal_codes
+from stylegan_core.training.warm import SHIFT, WARM_FILE, affines, fit_mapping, install_mapping, principal_codes
 
 
 def test_codes_are_principal_components_with_the_root_of_their_spread():
@@ -89,3 +89,20 @@ def test_a_warm_start_that_was_stopped_goes_on(tiny, change, tmp_path, monkeypat
     train(other)
     first, second = (load_file(tmp_path / name / "training-state.safetensors") for name in ("run", "other"))
     assert [name for name in first if not torch.equal(first[name], second[name])] == []
+
+
+def test_a_fitted_mapping_has_the_codes_mean_and_covariance_and_moves_no_picture():
+    torch.manual_seed(3)
+    config = StyleGAN2Config(z_dim=6, w_dim=6, img_resolution=8, mapping_layers=3, channel_base=64, channel_max=8)
+    generator = build_network(config).eval()
+    codes = torch.randn(500, 6) @ torch.randn(6, 6) + torch.randn(6)
+    ws = codes[:2, None].expand(-1, generator.num_ws, -1)
+    before = generator.synthesis(ws, noise_mode="const")
+    moved = fit_mapping(generator, codes)
+    assert_close(generator.synthesis(ws + moved, noise_mode="const"), before, rtol=1e-3, atol=1e-3)
+    with torch.no_grad():
+        w = generator.mapping(torch.randn(40_000, 6))[:, 0] - moved
+    scale = float(codes.var(0).mean())
+    assert_close(w.mean(0), codes.mean(0), rtol=0, atol=0.05 * scale**0.5)
+    assert_close(torch.cov(w.T), torch.cov(codes.T), rtol=0, atol=0.06 * scale)
+    assert_close(generator.w_avg - moved, codes.mean(0))
