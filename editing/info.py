@@ -2,9 +2,7 @@
 
 from pathlib import Path
 
-from editing.directions import load_direction
 from inversion.latents import load_latent, read_npz
-from stylegan_core.checkpoints.info import describe_checkpoint
 from stylegan_core.credentials import describe_credentials, read_credentials
 from stylegan_core.files import read_bytes
 from stylegan_core.images import SUFFIXES, decode_photo, made_by
@@ -15,6 +13,8 @@ def describe_file(path: str | Path) -> dict[str, str]:
     if Path(path).suffix.lower() in SUFFIXES:
         return describe_picture(path)
     if Path(path).suffix != ".npz":
+        from stylegan_core.checkpoints.info import describe_checkpoint  # with the networks, which a latent does without
+
         return describe_checkpoint(path)
     return describe_direction(path) if "direction" in read_npz(path) else describe_latent(path)
 
@@ -49,6 +49,8 @@ def describe_latent(path: str | Path) -> dict[str, str]:
 
 def describe_direction(path: str | Path) -> dict[str, str]:
     """Return the lines of a direction."""
+    from editing.directions import load_direction
+
     direction = load_direction(path)
     _, num_ws, w_dim = direction.vector.shape
     layers = "all" if direction.layers is None else ", ".join(map(str, direction.layers))

@@ -1,10 +1,10 @@
 """The motion between two renders of a face, so that an edit can move the photo's own pixels."""
 
-import numpy as np
 import torch
-from skimage.registration import optical_flow_tvl1
 from torch import Tensor
 from torch.nn import functional as F
+
+from inversion.faces.optical_flow import optical_flow
 
 FLOW_SIDE = 128  # pixels at which the motion is sought
 ATTACHMENT = 15  # weight of the data term of TV-L1 against smoothness
@@ -16,8 +16,7 @@ def motion_between(inverted: Tensor, edited: Tensor) -> Tensor:
 
     Offsets are in units of the face's side. TV-L1 optical flow (Zach, Pock & Bischof 2007) on luminance, smoothed."""
     before, after = (_luminance(image) for image in (inverted, edited))
-    rows, columns = optical_flow_tvl1(after, before, attachment=ATTACHMENT)
-    flow = torch.from_numpy(np.stack([columns, rows]) / FLOW_SIDE).float()
+    flow = optical_flow(after, before, ATTACHMENT).flip(0) / FLOW_SIDE
     return box_filter(flow[None], SMOOTHING)[0]
 
 
@@ -39,5 +38,5 @@ def resize(image: Tensor, side: int = FLOW_SIDE) -> Tensor:
     return F.interpolate(image, size=(side, side), mode="bicubic", antialias=True, align_corners=False)
 
 
-def _luminance(image: Tensor) -> np.ndarray:
-    return resize(image.detach().float().cpu().clamp(-1, 1))[0].mean(dim=0).numpy()
+def _luminance(image: Tensor) -> Tensor:
+    return resize(image.detach().float().cpu().clamp(-1, 1))[0].mean(dim=0)

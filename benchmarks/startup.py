@@ -1,0 +1,63 @@
+"""Processor time of short commands, as multiples of that of `python -c "import torch"` in the same run.
+
+    python benchmarks/startup.py [--repeats 7]
+
+Prints medians. Processor time counts user and system time of all threads, so that other programs hardly disturb it."""
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from PIL import Image
+from skimage import data
+
+ROOT = Path(__file__).resolve().parent.parent
+TORCH = [sys.executable, "-c", "import torch"]
+COMMANDS = {  # what is run on {latent} or {photo}, and the ratio that it should stay under
+    "edit {latent} --transfer smile": 1.4,
+    "invert {photo} --steps 0": 1.9,
+    "info {latent}": 1.15,
+    "generate": 1.3,
+}
+
+
+def processor_seconds(command: list[str], folder: str) -> float:
+    """Run a command in `folder` and return its user and system time."""
+    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"{' '.join(command)} ended with {process.returncode}")
+    return usage.ru_utime + usage.ru_stime
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=7)
+    repeats = parser.parse_args().repeats
+    os.environ["OMP_NUM_THREADS"] = "1"  # a thread that waits for work counts as well
+    with tempfile.TemporaryDirectory() as folder:
+        photo = Path(folder) / "astronaut.png"
+        Image.fromarray(data.astronaut()).save(photo)
+        files = {"photo": str(photo), "latent": str(Path(folder) / "out/astronaut/face0/latent.npz")}
+        cli = [sys.executable, str(ROOT / "cli.py")]
+        processor_seconds([*cli, "invert", files["photo"], "--steps", "0"], folder)
+        runs: dict[str, list[float]] = {"": []} | {line: [] for line in COMMANDS}
+        for _ in range(repeats):  # in turn, so that a slow minute slows all of them
+            for line, seconds in runs.items():
+                words = line.format(**files).split()
+                seconds.append(processor_seconds([*cli, *words] if words else TORCH, folder))
+    base = statistics.median(runs.pop(""))
+    print(f"{'python -c import torch':34}{base:6.2f} s")
+    for line, seconds in runs.items():
+        median = statistics.median(seconds)
+        print(f"{line:34}{median:6.2f} s{median / base:8.2f} times (wanted: {COMMANDS[line]})")
+
+
+if __name__ == "__main__":
+    main()
