@@ -316,11 +316,11 @@ def batch_export(out: str, csv: str, console: Console) -> None:
 def scorecard(config: ScorecardConfig, invert: InvertConfig, tune: TuneConfig, out: str, console: Console) -> None:
     """Compare methods of inversion on aligned images: a table (CSV, Markdown, JSON) and a picture in OUT."""
     from editing.directions import shipped_directions
-    from inversion.scorecard import Edit, write_scorecard
+    from inversion.scorecard import ScoredEdit, write_scorecard
 
-    def edits(generator: Any) -> list[Edit]:
+    def edits(generator: Any) -> list[ScoredEdit]:
         found = shipped_directions(generator.meta.fingerprint).values()
-        return [Edit(item.name, item.vector, item.attribute) for item in found]
+        return [ScoredEdit(item.name, item.vector, item.attribute) for item in found]
 
     write_scorecard(out, config, invert, tune, edits, console)
 

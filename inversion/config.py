@@ -8,7 +8,7 @@ from stylegan_core.assets import DEFAULT_GENERATOR
 from stylegan_core.errors import ConfigError
 from stylegan_core.options import Checked, option
 
-SPACES = ("w+", "w", "z")
+SPACES = ("w+", "w", "z", "f")
 PRECISIONS = ("float32", "float16", "bfloat16")
 OPTIMIZERS = ("auto", "adam", "lbfgs")
 FACES = re.compile(r"all|[1-9]\d*|face\d+(\s*,\s*face\d+)*")
@@ -24,7 +24,7 @@ def check_faces(text: str) -> None:
 class ProjectionConfig(Checked):
     """What `project` minimises and how."""
 
-    space: str = option("w+", "latent space of the code", choices=SPACES)
+    space: str = option("w+", "latent space of the code; f is w+ with corrected features", choices=SPACES)
     steps: int = option(USUAL_STEPS, "optimizer steps at most; 0 keeps the starting code", least=0)
     lambda_percept: float = option(1.0, "weight of the perceptual distance", least=0)
     lambda_mse: float = option(50.0, "weight of the squared error a value, ||G(w) - I||^2 / N", least=0)
@@ -47,6 +47,12 @@ class ProjectionConfig(Checked):
     precision: str = option(
         "float32", "of rendering and features while searching; codes stay 32 bit", choices=PRECISIONS
     )
+    f_side: int = option(32, "--space f: pixels a side of the features that are corrected, at most", least=4)
+    f_steps: int = option(120, "--space f: steps of the correction, after those of the code", least=0)
+    f_lr: float = option(0.05, "--space f: peak learning rate of the correction, in std of the channel", above=0)
+    f_mse: float = option(500.0, "--space f: weight of the squared error meanwhile", above=0)
+    f_edits: float = option(0.5, "--space f: weight of drawn edits changing what they change without", least=0)
+    f_penalty: float = option(0.02, "--space f: weight of the correction's mean square, in std of the channel", least=0)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from inversion.config import InvertConfig, ProjectionConfig, TuneConfig
-from inversion.delta import Delta, tuned_synthesis
+from inversion.correction import Correction
+from inversion.delta import Delta
 from inversion.encoder import choose_method, find_encoder, guess_codes, need_encoder
 from inversion.faces.align import align_face, face_quad, quad_side, whole_image_quad
 from inversion.faces.detect import choose_faces, detect_faces
@@ -23,6 +24,7 @@ from inversion.latents import Latent, check_generator, load_latent, save_latent
 from inversion.losses import mean_squared_error, perceptual_features
 from inversion.methods import METHODS
 from inversion.pretrained import load_pretrained, save_pretrained
+from inversion.render import face_renderer
 from inversion.scores import psnr
 from inversion.task import Preview, Progress, Projection, Task
 from stylegan_core.checkpoints.load import load_generator
@@ -127,7 +129,8 @@ class Inverter:
     def num_steps(self, num: int) -> int:
         """Return the steps, at most, of a search for `num` faces."""
         tuning = self.tune.tune_steps * num if self.method == "tune" else 0
-        return self.projection.steps + tuning
+        correcting = self.projection.f_steps if self.projection.space == "f" else 0
+        return self.projection.steps + tuning + correcting
 
     def invert_face(
         self,
@@ -181,10 +184,11 @@ class Inverter:
         """Render row `row` of a result and put it together with what belongs to it."""
         ws = result.ws[row : row + 1]
         maps = {name: level[row, 0].cpu() for name, level in result.noise.items()}
-        noise = {"noise": {name: level.to(ws.device) for name, level in maps.items()}} if maps else {}
+        noise = {name: level.to(ws.device) for name, level in maps.items()}
         delta = result.deltas[row] if result.deltas else None
+        correction = result.corrections[row] if result.corrections else None
         with torch.no_grad():
-            image = tuned_synthesis(self.generator, delta)(ws, noise_mode="const", **noise)
+            image = face_renderer(self.generator, ws, noise, delta, correction)(ws)
         latent = Latent(
             ws=ws.cpu(),
             origin=ws.cpu(),
@@ -195,6 +199,7 @@ class Inverter:
             photo_sha256=photo.sha256,
             report=self._report(row, photo, face, result, image, origin, seconds),
             delta=delta,
+            correction=correction,
         )
         return InvertedFace(face, image, latent)
 
@@ -237,7 +242,7 @@ class Inverter:
     ) -> dict[str, Any]:  # fmt: skip
         meta, best, steps = self.generator.meta, result.best_step[row], result.num_steps[row]
         history = result.history[row]
-        tuned = {name: values for name, values in history.items() if name.startswith("tune_")}
+        tuned = {name: values for name, values in history.items() if name.startswith(("tune_", "f_"))}
         terms = {name: values[best] for name, values in history.items() if name not in tuned} if steps else {}
         height, width = photo.rgb.shape[:2]
         return {
@@ -263,7 +268,13 @@ class Inverter:
             "seconds": {name: round(value, 3) for name, value in seconds.items()},
             **({"z": result.z[row].tolist()} if result.z is not None else {}),
             **({"tuning": self._tuning_report(result.deltas[row], tuned)} if result.deltas else {}),
+            **({"features": self._features_report(result.corrections[row], tuned)} if result.corrections else {}),
         }
+
+    def _features_report(self, correction: Correction, history: dict[str, list[float]]) -> dict[str, Any]:
+        last = {name.removeprefix("f_"): values[-1] for name, values in history.items()}
+        steps = sum(map(len, history.values()))
+        return {"layer": correction.layer, "steps_taken": steps, "bytes": correction.num_bytes, **last}
 
     def _tuning_report(self, delta: Delta, history: dict[str, list[float]]) -> dict[str, Any]:
         last = {name.removeprefix("tune_"): values[-1] for name, values in history.items()}

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from inversion.correction import Correction, check_correction, pack_correction, unpack_correction
 from inversion.delta import Delta, check_delta, pack_delta, unpack_delta
 from stylegan_core.errors import LatentError, LatentMismatchError
 from stylegan_core.files import write_atomic
@@ -34,9 +35,10 @@ class Latent:
     photo_sha256: str = ""
     report: dict[str, Any] = field(default_factory=dict)
     delta: Delta | None = None  # what tuning added to the generator's weights for this face
+    correction: Correction | None = None  # what is added to a layer's features for this face, at `origin`
 
     def edited(self, ws: Tensor, report: dict[str, Any]) -> "Latent":
-        """Return the latent after an edit, which keeps its photo, noise, origin and tuned weights."""
+        """Return the latent after an edit, which keeps its photo, noise, origin, tuned weights and correction."""
         return replace(self, ws=ws.detach().float(), report={**self.report, **report})
 
 
@@ -56,6 +58,8 @@ def save_latent(path: str | Path, latent: Latent) -> None:
         arrays[f"noise.{name}"] = tensor.detach().cpu().numpy().astype(np.float32)
     if latent.delta is not None:
         arrays |= pack_delta(latent.delta)
+    if latent.correction is not None:
+        arrays |= pack_correction(latent.correction)
     write_atomic(path, lambda file: np.savez(file, allow_pickle=False, **arrays))
 
 
@@ -78,6 +82,7 @@ def load_latent(path: str | Path) -> Latent:
         photo_sha256=_text(arrays, "photo_sha256"),
         report=_report(arrays, path),
         delta=unpack_delta(arrays, str(path)),
+        correction=unpack_correction(arrays, str(path)),
     )
 
 
@@ -103,6 +108,8 @@ def check_generator(latent: Latent, generator: Generator, source: str) -> None:
             raise LatentMismatchError(f"{source}: its noise input {name} does not fit {meta.name}; invert again")
     if latent.delta is not None:
         check_delta(latent.delta, generator, source)
+    if latent.correction is not None:
+        check_correction(latent.correction, generator, source)
 
 
 def read_npz(path: str | Path, max_bytes: int = MAX_BYTES) -> dict[str, NDArray[Any]]:

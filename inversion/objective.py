@@ -58,7 +58,7 @@ class Target:
 
 
 @dataclass(frozen=True)
-class Objective:
+class InversionObjective:
     """The weighted terms of codes, [N] each; their sum is the loss."""
 
     render: Callable[..., Tensor]  # (ws, noise_mode=, noise=) -> images [N, C, R, R]

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from inversion.adam import EPSILON, learning_rate_schedule
+from inversion.codes import check_targets
 from inversion.losses import standardise_noise
-from inversion.objective import Objective, Weights, total
-from inversion.project import check_targets
+from inversion.objective import InversionObjective, Weights, total
 from inversion.state import State, pack_optimizer, pack_streams, run_search, unpack_optimizer, unpack_streams
 from inversion.statistics import sample_w
 from inversion.task import Projection, Task
@@ -57,7 +57,7 @@ class _Baseline:
         if task.masks is not None:
             raise ConfigError("the baselines know no masks; use --method project, hybrid or tune")
         self.task = task
-        self.objective = Objective(task.generator.synthesis, self.weights, task.perceptual)
+        self.objective = InversionObjective(task.generator.synthesis, self.weights, task.perceptual)
         self.target = self.objective.target(task.targets)
         self.w, self.noise = self._start()
         parameters = [tensor.requires_grad_(True) for tensor in (self.w, *self.noise.values())]

@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 
 from inversion.config import InvertConfig, ProjectionConfig, ScorecardConfig, TuneConfig
-from inversion.delta import tuned_synthesis
 from inversion.encoder import need_encoder, with_encoder
 from inversion.faces.judges import JUDGES, identity_distance
 from inversion.losses import perceptual_features
 from inversion.methods import METHODS, default_steps
+from inversion.render import face_renderer
 from inversion.scores import ms_ssim, num_scales, psnr, ssim
 from inversion.task import Projection, Task
 from stylegan_core.checkpoints.load import load_generator
@@ -40,7 +40,7 @@ EXTRAS = ("encoder", "w_avg")  # rows without a search: the encoder's guess, and
 
 
 @dataclass(frozen=True)
-class Edit:
+class ScoredEdit:
     """A direction whose effect tells how editable a code is."""
 
     name: str
@@ -61,7 +61,7 @@ class Outcome:
 
 def write_scorecard(
     out: str, config: ScorecardConfig, invert: InvertConfig, tune: TuneConfig,
-    find_edits: Callable[[Generator], Sequence[Edit]], console: Console,
+    find_edits: Callable[[Generator], Sequence[ScoredEdit]], console: Console,
     projection: ProjectionConfig = ProjectionConfig(),
 ) -> None:  # fmt: skip
     """Score methods on aligned images; write scorecard.csv, .md, .json and .png into `out`."""
@@ -135,20 +135,22 @@ def run_method(method: str, task: Task, encoder: str = "") -> Outcome:
     if known is None:  # one of EXTRAS: no search
         known, task = METHODS["project"], replace(task, config=replace(task.config, steps=0))
     result = known.search(task)
-    noise = {"noise": result.noise} if result.noise else {}
-    render = tuned_synthesis(generator, result.deltas[0] if result.deltas else None)
+    noise = {name: level[0, 0] for name, level in result.noise.items()}
+    delta = result.deltas[0] if result.deltas else None
+    correction = result.corrections[0] if result.corrections else None
+    render = face_renderer(generator, result.ws, noise, delta, correction)
     with torch.no_grad():
-        image = render(result.ws, noise_mode="const", **noise)
+        image = render(result.ws)
     if on_gpu:
         torch.cuda.synchronize()
     seconds = time.perf_counter() - began
     peak = torch.cuda.max_memory_allocated() if on_gpu else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return Outcome(image, lambda ws: render(ws, noise_mode="const", **noise), result, seconds, peak / 2**20)
+    return Outcome(image, render, result, seconds, peak / 2**20)
 
 
 def score_outcomes(
     outcomes: Sequence[Outcome], targets: Tensor, generator: Generator, perceptual: PerceptualDistance,
-    edits: Sequence[Edit], config: ScorecardConfig,
+    edits: Sequence[ScoredEdit], config: ScorecardConfig,
 ) -> dict[str, float]:  # fmt: skip
     """Return the means of all scores over the images."""
     images = torch.cat([outcome.image for outcome in outcomes]).clamp(-1, 1)
@@ -178,7 +180,7 @@ def score_outcomes(
     return scores
 
 
-def edit_effect(outcome: Outcome, edit: Edit, strength: float, generator: Generator) -> dict[str, float]:
+def edit_effect(outcome: Outcome, edit: ScoredEdit, strength: float, generator: Generator) -> dict[str, float]:
     """Return what an edit does to one inversion: the judge's change, the identity distance, the background's change.
 
     The background is the image's rim, a tenth of its side wide; its change is the mean absolute one in [0, 2]."""
@@ -199,7 +201,7 @@ def edit_effect(outcome: Outcome, edit: Edit, strength: float, generator: Genera
 
 def protocol_of(
     config: ScorecardConfig, generator: Generator, perceptual: PerceptualDistance, projection: ProjectionConfig,
-    targets: Tensor, edits: Sequence[Edit],
+    targets: Tensor, edits: Sequence[ScoredEdit],
 ) -> dict[str, Any]:  # fmt: skip
     """Say how the numbers came about."""
     return {

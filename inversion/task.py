@@ -7,6 +7,7 @@ from pathlib import Path
 from torch import Tensor
 
 from inversion.config import ProjectionConfig, TuneConfig
+from inversion.correction import Correction
 from inversion.delta import Delta
 from inversion.faces.identity import SHIPPED, Identity
 from stylegan_core.features.perceptual import PerceptualDistance
@@ -48,3 +49,14 @@ class Projection:
     history: list[dict[str, list[float]]] = field(default_factory=list)  # a target: term -> value a step
     z: Tensor | None = None  # [N, z_dim] where the search was in Z
     deltas: list[Delta] = field(default_factory=list)  # what was added to the generator's weights, a target
+    corrections: list[Correction] = field(default_factory=list)  # what is added to the features of a layer, a target
+
+
+def after(progress: Progress | None, done: int) -> Progress | None:
+    """Let a progress callback count on from `done` steps."""
+    return (lambda step, loss: progress(done + step, loss)) if progress else None
+
+
+def beside(task: Task, part: str) -> Path | None:
+    """Return the state file of a part of a task."""
+    return task.state_file.with_name(f"{task.state_file.name}.{part}") if task.state_file else None

@@ -16,7 +16,7 @@ from inversion.adam import learning_rate_schedule
 from inversion.config import EncoderConfig, ProjectionConfig
 from inversion.curvature import PROBES_A_STEP, Probing, conditioned
 from inversion.encoder import Encoder, EncoderShape, find_encoder, resized, save_encoder
-from inversion.objective import Objective, Weights, total
+from inversion.objective import InversionObjective, Weights, total
 from inversion.scores import psnr
 from inversion.state import State, pack_optimizer, pack_streams, run_steps, unpack_optimizer, unpack_streams
 from inversion.statistics import random_ws, sample_w, w_statistics
@@ -186,7 +186,7 @@ class _Training:
         self.generator, self.perceptual, self.network = generator, perceptual, network
         self.curvature, self.data, self.config = curvature, data, config
         weights = replace(Weights.of(ProjectionConfig()), wplus=config.spread)
-        self.objective = Objective(generator.synthesis, weights, perceptual, network.w_std)
+        self.objective = InversionObjective(generator.synthesis, weights, perceptual, network.w_std)
         self.parameters = list(network.parameters())
         self.optimizer = torch.optim.Adam(self.parameters or [torch.zeros(1)], lr=config.lr, betas=BETAS)
         self.stream = generator_for(config.seed, ORDER_STREAM)

@@ -2,11 +2,8 @@
 
 The bend is a low-rank difference of the synthesis weights, small enough to live in the latent's file."""
 
-import json
 import math
 from dataclasses import replace
-from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,25 +11,23 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from inversion.adam import learning_rate_schedule
+from inversion.codes import search_codes
 from inversion.delta import Delta, expand, is_whole, matrix_shape, rank_for, synthesis_parameters
-from inversion.latents import read_npz
+from inversion.draws import EditDraws
 from inversion.losses import masked
-from inversion.objective import Objective, Target, Weights, total
-from inversion.project import project_task
+from inversion.objective import InversionObjective, Target, Weights, total
 from inversion.scores import psnr
 from inversion.state import State, pack_optimizer, pack_streams, run_search, unpack_optimizer, unpack_streams
 from inversion.statistics import random_ws
-from inversion.task import Progress, Projection, Task
-from stylegan_core.assets import asset_path
+from inversion.task import Projection, Task, after, beside
 from stylegan_core.devices import reduced_precision
+from stylegan_core.errors import ConfigError
 from stylegan_core.seeds import generator_for
 
 BETAS, EPSILON = (0.9, 0.99), 1e-8
 UNIT_FLOOR = 0.05  # of a parameter's RMS: biases may start at zero
 TUNE_STREAM = 1 << 21  # keeps these random numbers apart from the projection's
 NEARNESS = 0.5  # how far the locality term's codes lie from the pivot on the way to a random w
-STRENGTHS = (-1.0, 2.0)  # of the drawn edits along directions
-DIFFERENCE = 0.5  # size at most of the drawn edits where there are no directions, of the difference of two random w
 OVERSHOOT = 1.25  # factor of what a drawn edit is to change, since the fit falls short of it (docs/architecture.md)
 VISIBLE = 0.025  # change of a pixel that counts as one, in [-1, 1]
 REACH = 4  # pixels around a change that belong to it
@@ -40,9 +35,11 @@ REACH = 4  # pixels around a change that belong to it
 
 def tune(task: Task) -> Projection:
     """Project each target, then tune the generator around its code; every target gets its own delta."""
+    if task.config.space == "f":
+        raise ConfigError("--method tune bends the generator where --space f corrects its features; choose one of them")
     synthesis_parameters(task.generator)  # refuses a generator that has none
-    files = [_beside(task, part) for part in ("pivot", *(f"tune{row}" for row in range(len(task.targets))))]
-    pivot = project_task(replace(task, state_file=files[0], keep_state=True))
+    files = [beside(task, part) for part in ("pivot", *(f"tune{row}" for row in range(len(task.targets))))]
+    pivot = search_codes(replace(task, state_file=files[0], keep_state=True))
     for row in range(len(task.targets)):
         one = replace(
             task,
@@ -50,7 +47,7 @@ def tune(task: Task) -> Projection:
             masks=None if task.masks is None else task.masks[row : row + 1],
             start=pivot.ws[row : row + 1],
             start_noise={name: level[row, 0] for name, level in pivot.noise.items()},
-            progress=_after(task.progress, task.config.steps + row * task.tune.tune_steps),
+            progress=after(task.progress, task.config.steps + row * task.tune.tune_steps),
             state_file=files[1 + row],
             keep_state=True,
         )
@@ -63,15 +60,6 @@ def tune(task: Task) -> Projection:
         if file:
             file.unlink(missing_ok=True)
     return pivot
-
-
-def _after(progress: Progress | None, done: int) -> Progress | None:
-    """Let a progress callback count on from `done` steps."""
-    return (lambda step, loss: progress(done + step, loss)) if progress else None
-
-
-def _beside(task: Task, part: str) -> Path | None:
-    return task.state_file.with_name(f"{task.state_file.name}.{part}") if task.state_file else None
 
 
 class _Tuning:
@@ -88,10 +76,10 @@ class _Tuning:
         self.parts, self.unit = _zero_delta(self.parameters, self.rank, self.stream)
         self.flat = [tensor for part in self.parts.values() for tensor in part]
         self.optimizer = torch.optim.Adam(self.flat, lr=task.tune.tune_lr, betas=BETAS, eps=EPSILON)
-        self.directions = [direction.to(self.pivot) for direction in shipped_edits(task.generator.meta.fingerprint)]
+        self.draws = EditDraws(task.generator, self.pivot)
         self.history: dict[str, list[float]] = {}
         weights = Weights(mse=task.tune.tune_mse, perceptual=self.config.lambda_percept)
-        self.objective = Objective(task.generator.synthesis, weights, task.perceptual)
+        self.objective = InversionObjective(task.generator.synthesis, weights, task.perceptual)
         self.target = self.objective.target(task.targets, task.masks)
         with torch.no_grad():
             self.render = self._render(self.pivot)  # of the generator as it is
@@ -160,19 +148,10 @@ class _Tuning:
     @torch.no_grad()
     def _edited(self) -> tuple[Tensor, Tensor]:
         """Draw an edited pivot; where the edit changes the render it is to stay so, the rest is to be the photo's."""
-        edit = self._edit()
+        edit = self.draws.draw(self.stream)
         render = self._render(self.pivot + OVERSHOOT * edit)
         change = F.avg_pool2d((render - self.render).abs().mean(dim=1, keepdim=True), 2 * REACH + 1, 1, REACH)
         return self.pivot + edit, render + (-change / VISIBLE).exp() * self.missing
-
-    def _edit(self) -> Tensor:
-        """Draw one of the generator's directions at some strength, or a part of the difference of two random w."""
-        share = float(torch.rand(1, generator=self.stream))
-        if not len(self.directions):
-            one, other = random_ws(self.generator, 2, self.stream).split(1)
-            return share * DIFFERENCE * (one - other)
-        pick = int(torch.randint(len(self.directions), (1,), generator=self.stream))
-        return (STRENGTHS[0] + share * (STRENGTHS[1] - STRENGTHS[0])) * self.directions[pick]
 
     def _render(self, code: Tensor) -> Tensor:
         image: Tensor = self.generator.synthesis(code, noise_mode="const", **self._noise(1))
@@ -183,17 +162,6 @@ class _Tuning:
 
     def _scaled(self) -> dict[str, tuple[Tensor, ...]]:
         return {name: (part[0] * self.unit[name], *part[1:]) for name, part in self.parts.items()}
-
-
-@lru_cache(maxsize=2)
-def shipped_edits(fingerprint: str) -> list[Tensor]:
-    """Return the directions [1, 1 or num_ws, w_dim] that ship for this generator and move what a judge can see.
-
-    They are read here, since `editing/`, whose they are, stands above."""
-    files = [read_npz(path) for path in sorted(asset_path("directions").glob("*.npz"))]
-    described = [(torch.from_numpy(arrays["direction"]), json.loads(str(arrays["about"]))) for arrays in files]
-    own = [(vector, about) for vector, about in described if about["generator"] == fingerprint]
-    return [vector for vector, about in own if about["report"].get("attribute")]
 
 
 def _zero_delta(

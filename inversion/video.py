@@ -12,6 +12,7 @@ from scipy.ndimage import gaussian_filter1d
 from torch import Tensor
 
 from inversion.adam import AdamRows, learning_rate_schedule
+from inversion.codes import search_codes
 from inversion.config import InvertConfig, ProjectionConfig, VideoConfig
 from inversion.encoder import with_encoder
 from inversion.faces.align import align_face, face_quad
@@ -19,8 +20,7 @@ from inversion.faces.detect import detect_faces
 from inversion.faces.paste import paste_face
 from inversion.invert import Inverter
 from inversion.latents import Latent, save_latent
-from inversion.objective import Objective, Weights, total
-from inversion.project import project_task
+from inversion.objective import InversionObjective, Weights, total
 from inversion.state import State, run_steps, task_signature
 from inversion.statistics import w_statistics
 from inversion.task import Task
@@ -101,7 +101,7 @@ def invert_frames(task: Task, config: VideoConfig, encoder: str, console: Consol
     codes_alone = replace(task.config, optimise_noise=False)
     with console.progress("pivot", task.config.steps) as progress:
         one = replace(task, targets=middle, config=codes_alone, state_file=pivot_file, keep_state=True)
-        pivot = project_task(with_encoder(replace(one, progress=progress), encoder)).ws
+        pivot = search_codes(with_encoder(replace(one, progress=progress), encoder)).ws
     search = _Frames(task, config, pivot)
     total = config.passes * search.num_chunks
     with console.progress("frames", total) as progress:
@@ -122,7 +122,7 @@ class _Frames:
         self.steps = torch.zeros(len(task.targets), *pivot.shape[1:]).to(pivot)  # in units of the std of W
         self.adam = AdamRows(self.steps, BETAS)
         weights = replace(Weights.of(task.config), identity=0.0, noise=0.0)
-        self.objective = Objective(task.generator.synthesis, weights, task.perceptual, self.w_std)
+        self.objective = InversionObjective(task.generator.synthesis, weights, task.perceptual, self.w_std)
 
     def codes(self) -> Tensor:
         return self.pivot + self.steps * self.w_std

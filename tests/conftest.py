@@ -22,6 +22,7 @@ class LinearGenerator:
 
     def __init__(self) -> None:
         self.noise: dict[str, Tensor] = {}
+        self.feature_layers = {}
         stream = torch.Generator().manual_seed(5)
         self.matrix = torch.randn(12, 3 * 16 * 16, generator=stream) * 0.1
         self.w_avg = torch.randn(12, generator=stream)

@@ -5,9 +5,10 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from inversion.adam import learning_rate_schedule
 from inversion.config import ProjectionConfig
 from inversion.losses import mean_squared_error, noise_autocorrelation, standardise_noise, wplus_spread
-from inversion.project import learning_rate_schedule, project
+from inversion.project import project
 from inversion.statistics import w_statistics
 from stylegan_core.errors import ConfigError, LatentMismatchError
 from stylegan_core.features.perceptual import load_perceptual

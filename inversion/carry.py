@@ -1,0 +1,130 @@
+"""Where a correction of features goes when the code is edited: it moves along with the face, and fades where it must.
+
+With F = G_k(w) + Delta, an edit to w' gives F' = F + (G_k(w') - G_k(w)) = G_k(w') + Delta. So Delta only has to follow
+the face: along the motion between the renders of w and w', less where that motion does not explain the change (a mouth
+that opens), and less the more of the code was given up (truncation, crossover)."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from inversion.correction import Correction
+from stylegan_core.networks.protocol import FeatureLayer, Generator
+
+MOTION_SIDE = 128  # pixels at which the motion is sought
+SMOOTHING = 7  # pixels, of those, of the box filter over motion and change
+VISIBLE = 0.05  # change of a pixel, in [-1, 1], that motion does not explain and at which a correction is down to 1/e
+AS_IT_WAS = 0.9  # share of the code from which on all of a correction is kept
+
+
+@dataclass(frozen=True)
+class Motion:
+    """How a face moved, row by row: `flow` [N, 2, S, S] and `fade` [N, 1, S, S], S being `MOTION_SIDE`.
+
+    A pixel comes from `flow` (x, y) away, in units of the image's side; `fade` in [0, 1] is how far that tells all."""
+
+    flow: Tensor
+    fade: Tensor
+
+    def carry(self, features: Tensor, margin: float = 0.0) -> Tensor:
+        """Move features or images [N, C, H, W] along and fade them; `margin` pixels of theirs lie outside the image."""
+        side = features.shape[-1]
+        inside = side - 2 * margin
+        steps = (torch.arange(side, device=features.device) + 0.5 - margin) / inside  # 0..1 over the image
+        place = torch.stack(torch.meshgrid(steps, steps, indexing="xy"))[None]  # [1, 2, H, W]
+        grid = (place * 2 - 1).permute(0, 2, 3, 1).expand(len(features), -1, -1, -1)
+        flow, fade = (_sampled(maps.to(features), grid, "bilinear") for maps in (self.flow, self.fade))
+        source = ((place + flow) * inside + margin) / side  # in units of the features' side
+        return _sampled(features, (source * 2 - 1).permute(0, 2, 3, 1), "bicubic") * fade
+
+
+@torch.no_grad()
+def motion_of(before: Tensor, after: Tensor) -> Motion:
+    """Return how the faces in images [N, C, R, R] in [-1, 1] moved from `before` to `after`.
+
+    Dense inverse search (Kroeger et al. 2016) on luminance, smoothed; it takes milliseconds a face."""
+    small = [_small(images) for images in (before, after)]
+    grey = [(images.mean(dim=1) * 127.5 + 127.5).round().cpu().numpy().astype(np.uint8) for images in small]
+    found = np.stack([_flow(one, other) for one, other in zip(*grey, strict=True)])
+    flow = _smooth(torch.from_numpy(found).to(before) / MOTION_SIDE)
+    moved = Motion(flow, torch.ones_like(flow[:, :1])).carry(small[0])
+    unexplained = _smooth((small[1] - moved).abs().mean(dim=1, keepdim=True))
+    return Motion(flow, (-unexplained / VISIBLE).exp())
+
+
+def _flow(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return where each pixel of `after` comes from in `before`, [2, S, S] offsets (x, y) in pixels."""
+    search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)  # type: ignore[attr-defined]
+    found: NDArray[np.float32] = search.calc(after, before, None)
+    return np.ascontiguousarray(found.transpose(2, 0, 1))
+
+
+def _sampled(maps: Tensor, grid: Tensor, mode: str) -> Tensor:
+    return F.grid_sample(maps, grid.to(maps), mode=mode, padding_mode="border", align_corners=False)
+
+
+def _small(images: Tensor) -> Tensor:
+    return F.interpolate(
+        images.detach().float().clamp(-1, 1), size=(MOTION_SIDE, MOTION_SIDE), mode="bilinear", antialias=True
+    ).clamp(-1, 1)
+
+
+def _smooth(maps: Tensor) -> Tensor:
+    return F.avg_pool2d(F.pad(maps, [SMOOTHING // 2] * 4, mode="replicate"), SMOOTHING, stride=1)
+
+
+def share_kept(ws: Tensor, origin: Tensor, w_avg: Tensor) -> Tensor:
+    """Return how much of `origin` is left in ws, [N] in [0, 1], both [N, num_ws, w_dim] and of the corrected layers.
+
+    It is the projection of w - w_avg onto that of the origin: 1 where a direction was added that has nothing to do with
+    the person, psi after a truncation, the share of layers after a crossover. From `AS_IT_WAS` on it counts as 1."""
+    left, whole = ((codes - w_avg).flatten(1) for codes in (ws, origin))
+    share = (left * whole).sum(dim=1) / whole.square().sum(dim=1).clamp_min(1e-12)
+    return (share / AS_IT_WAS).clamp(0, 1)
+
+
+class Carried:
+    """Renders codes near `origin` [1, num_ws, w_dim] with the correction that was found there."""
+
+    def __init__(
+        self, generator: Generator, correction: Correction, origin: Tensor, render: Callable[..., Tensor],
+        noise: Mapping[str, Tensor],
+    ) -> None:  # fmt: skip
+        """`render` is the generator's synthesis, tuned or not; `noise` are the face's own inputs, [H, W] by layer."""
+        self.layer: FeatureLayer = generator.feature_layers[correction.layer]
+        self.name, self.generator, self.origin = correction.layer, generator, origin
+        self.features = correction.whole(origin)
+        self.synthesis, self.noise = render, {"noise": noise} if noise else {}
+        self._before: Tensor | None = None
+
+    def __call__(self, ws: Tensor) -> Tensor:
+        """Render ws [N, num_ws, w_dim] as images [N, C, R, R]; differentiable in `ws`, the motion held fixed."""
+        if not len(ws):
+            return self._render(ws)
+        added = torch.cat([self.at(code[None]) for code in ws.detach()])
+        return self._render(ws, hooks={self.name: lambda x: x + added.to(x.dtype)})
+
+    @torch.no_grad()
+    def at(self, code: Tensor, whole: bool = False) -> Tensor:
+        """Return the correction at a code [1, num_ws, w_dim], [1, C, side, side]; at the origin it is what was found.
+
+        Codes that come in after the corrected layer change nothing. `whole`: however little of the origin is left."""
+        num = self.layer.num_ws
+        if torch.equal(code[:, :num], self.origin[:, :num]):
+            return self.features
+        share = 1.0 if whole else float(share_kept(code[:, :num], self.origin[:, :num], self.generator.w_avg))
+        if share == 0:
+            return torch.zeros_like(self.features)
+        if self._before is None:
+            self._before = self._render(self.origin)
+        moved = self._render(torch.cat([code[:, :num], self.origin[:, num:]], dim=1))
+        return share * motion_of(self._before, moved).carry(self.features, self.layer.margin)
+
+    def _render(self, ws: Tensor, **more: object) -> Tensor:
+        return self.synthesis(ws, noise_mode="const", **self.noise, **more)
