@@ -23,6 +23,7 @@ from editing.operations.truncate import Truncate
 from editing.video import resolve_steady
 from inversion.delta import blend_deltas
 from inversion.latents import Latent, save_latent
+from inversion.render import blend_corrections
 from stylegan_core.errors import ConfigError
 from stylegan_core.files import write_atomic
 from stylegan_core.films import write_mp4
@@ -134,13 +135,13 @@ def _latent(text: str, config: InterpolateConfig, workshop: Workshop) -> Latent:
 
 
 def _through_w(generator: Generator, keys: Sequence[Latent], config: InterpolateConfig) -> Iterator[Latent]:
-    """Yield the frames: codes, noise inputs and tuned weights all go from one latent to the next."""
+    """Yield the frames: codes, noise inputs, tuned weights and corrections all go from one latent to the next."""
     shares = path_through(torch.eye(len(keys)), config.frames, config.loop)  # [F, K]
     return (blend_latents(generator, keys, row.tolist()) for row in shares)
 
 
 def blend_latents(generator: Generator, latents: Sequence[Latent], shares: Sequence[float]) -> Latent:
-    """Return the mean of latents, weighted by `shares` (sum 1): of the codes, the noise and the tuned weights."""
+    """Return the mean of latents, weighted by `shares` (sum 1): of codes, noise, tuned weights and corrections."""
     used = [(latent, share) for latent, share in zip(latents, shares, strict=True) if share]
     if len(used) == 1:
         return used[0][0]
@@ -152,7 +153,8 @@ def blend_latents(generator: Generator, latents: Sequence[Latent], shares: Seque
         if any(name in latent.noise for latent, _ in used)
     }
     delta = blend_deltas([latent.delta for latent, _ in used], [share for _, share in used])
-    return replace(used[0][0], ws=ws, noise=noise, delta=delta)
+    correction = blend_corrections(generator, [latent for latent, _ in used], [share for _, share in used], ws)
+    return replace(used[0][0], ws=ws, origin=ws, noise=noise, delta=delta, correction=correction)
 
 
 def _through_z(generator: Generator, inputs: Sequence[str], config: InterpolateConfig) -> Iterator[Latent]:

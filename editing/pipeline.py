@@ -12,12 +12,12 @@ from typing import Any
 from editing.config import EditConfig
 from editing.edit import Subject, Workshop, edit_subject, write_subject
 from editing.operations.base import Edit
-from editing.operations.render import render_code
 from editing.recipe import Recipe
 from inversion.batch.guards import file_sha256, move_into_place, stops_the_run, time_limit, workplace
 from inversion.batch.items import Item, Result
 from inversion.invert import STARTS, AlignedFace, InvertedFace, Inverter, read_start, write_inversion
 from inversion.latents import Latent, load_latent
+from inversion.render import render_code
 from stylegan_core.assets import asset_path
 from stylegan_core.checkpoints.load import find_checkpoint
 from stylegan_core.console import Console

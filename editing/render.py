@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from editing.curve import draw_curve
-from editing.operations.render import render_code, three_channels
+from editing.operations.render import three_channels
 from inversion.faces.align import align_face
 from inversion.faces.judges import identity_distance
 from inversion.faces.paste import FaceEdit, PasteResult, paste_faces
 from inversion.invert import DIFFERENCE_GAIN, difference_picture
 from inversion.latents import Latent, save_latent
+from inversion.render import render_code
 from stylegan_core.errors import ImageError
 from stylegan_core.files import read_bytes, write_atomic, write_text
 from stylegan_core.images import Photo, encode_png, labelled_row, read_photo, to_uint8, write_png

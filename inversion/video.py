@@ -25,7 +25,7 @@ from inversion.state import State, run_steps, task_signature
 from inversion.statistics import w_statistics
 from inversion.task import Task
 from stylegan_core.console import Console
-from stylegan_core.errors import FaceNotFoundError
+from stylegan_core.errors import ConfigError, FaceNotFoundError
 from stylegan_core.films import Film, can_write_mp4, open_film, write_mp4
 from stylegan_core.images import to_uint8, write_png
 from stylegan_core.networks.protocol import Generator
@@ -44,6 +44,7 @@ def invert_video(
 
     `find_change(inverter)` gives the edit; interrupted and run again, it goes on. The film is decoded three times over
     rather than kept: to find the face, to cut it out, and to put it back."""
+    refuse_features(projection)
     inverter = Inverter(invert, projection)
     generator, folder = inverter.generator, Path(out)
     change, film = find_change(inverter), open_film(source, config.fps, config.frames)
@@ -62,6 +63,12 @@ def invert_video(
         save_latent(folder / "latents" / f"{index:05d}.npz", latents[index])
     told = write_film(folder, film, paste_film(film, latents, change, generator, config.paste))
     console.say(f"{folder}: {len(quads)} frames{told}")
+
+
+def refuse_features(config: ProjectionConfig) -> None:
+    """Refuse `--space f`; raises `ConfigError`."""
+    if config.space == "f":
+        raise ConfigError("--space f corrects the features of one picture, not of a film's frames; use --space w+")
 
 
 def follow_face(film: Film, inverter: Inverter, console: Console) -> list[NDArray[np.float64]]:
@@ -96,6 +103,7 @@ def invert_frames(task: Task, config: VideoConfig, encoder: str, console: Consol
     """Return codes [T, num_ws, w_dim] of consecutive frames [T, C, R, R]: a shared pivot, and steps from it that change
     slowly over time."""
     assert task.state_file is not None
+    refuse_features(task.config)
     middle = task.targets[len(task.targets) // 2 :][:1]
     pivot_file = task.state_file.with_name(f"{task.state_file.name}.pivot")
     codes_alone = replace(task.config, optimise_noise=False)

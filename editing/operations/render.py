@@ -9,9 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from inversion.delta import tuned_synthesis
 from inversion.faces.paste import FaceEdit, PasteResult, paste_faces
 from inversion.latents import Latent
+from inversion.render import render_code, renderer
 from stylegan_core.images import Photo
 from stylegan_core.networks.protocol import Alignment, Generator
 
@@ -21,7 +21,7 @@ class Render:
     """One face that is edited: how its codes are rendered, and where they are pasted."""
 
     generator: Generator
-    latent: Latent  # before the edits: its noise inputs, tuned weights, corners and origin
+    latent: Latent  # before the edits: its noise inputs, tuned weights, correction, corners and origin
     photo: Photo | None = None  # that the face is cut from, where it is known
     paste: str = "auto"  # how the face goes back into it
 
@@ -52,21 +52,6 @@ class Render:
     @cached_property
     def _synthesis(self) -> Callable[[Tensor], Tensor]:
         return renderer(self.generator, self.latent)
-
-
-def renderer(generator: Generator, latent: Latent) -> Callable[[Tensor], Tensor]:
-    """Return what renders codes [N, num_ws, w_dim] with a latent's own noise inputs and tuned weights."""
-    device = generator.w_avg.device
-    noise = {name: level.to(device) for name, level in latent.noise.items()}
-    render = tuned_synthesis(generator, latent.delta)
-    return lambda ws: render(ws, noise_mode="const", **({"noise": noise} if noise else {}))
-
-
-def render_code(generator: Generator, latent: Latent, origin: bool = False) -> Tensor:
-    """Render a latent, or its origin, with its own noise inputs and tuned weights where it has them."""
-    ws = (latent.origin if origin else latent.ws).to(generator.w_avg.device)
-    with torch.no_grad():
-        return renderer(generator, latent)(ws)
 
 
 def three_channels(image: Tensor) -> Tensor:

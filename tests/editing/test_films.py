@@ -137,8 +137,8 @@ def test_noise_and_tuned_weights_go_along_the_path(faces64):
 
     from editing.codes import open_code
     from editing.films import blend_latents
-    from editing.operations.render import render_code
     from inversion.delta import Delta
+    from inversion.render import render_code
 
     one, two = open_code("7", faces64), open_code("8", faces64)
     name, bias = "b64.torgb.bias", torch.tensor([0.4, -0.2, 0.0])

@@ -6,7 +6,6 @@ import torch
 from small_generators import make_task, tiny
 from torch.testing import assert_close
 
-from editing.editor import render_code
 from inversion.carry import Motion, motion_of, share_kept
 from inversion.codes import search_codes
 from inversion.correction import (
@@ -22,7 +21,7 @@ from inversion.correction import (
 from inversion.features import channel_std
 from inversion.latents import Latent, check_generator, load_latent, save_latent
 from inversion.project import project_task
-from inversion.render import face_renderer
+from inversion.render import face_renderer, render_code
 from inversion.tune import tune
 from stylegan_core.errors import ConfigError, LatentError, LatentMismatchError
 from stylegan_core.networks.configs import StyleGAN1Config

@@ -6,10 +6,10 @@ import torch
 from small_generators import a_face, make_task, tiny
 from torch.testing import assert_close
 
-from editing.operations.render import render_code
 from inversion.config import TuneConfig
 from inversion.delta import Delta, rank_for, size_at, synthesis_parameters, tuned_synthesis, unpack_delta
 from inversion.latents import Latent, check_generator, load_latent, save_latent
+from inversion.render import render_code
 from inversion.tune import tune
 from stylegan_core.checkpoints.assemble import fingerprint
 from stylegan_core.errors import ConfigError, LatentError, LatentMismatchError
