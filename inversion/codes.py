@@ -60,7 +60,9 @@ class CodesOfTargets:
         w_std = w_statistics(generator)[1]
         alignment = generator.meta.alignment if config.lambda_identity else Alignment()
         self.config = config
-        self.objective = InversionObjective(generator.synthesis, Weights.of(config), task.perceptual, w_std, alignment, task.identity)
+        self.objective = InversionObjective(
+            generator.synthesis, Weights.of(config), task.perceptual, w_std, alignment, task.identity
+        )
         self.target = self.objective.target(task.targets, task.masks)
         self.noise = _starting_noise(generator, num, task.start_noise) if config.optimise_noise else {}
         by_newton = _by_newton(config, task, bool(self.noise))

@@ -58,7 +58,9 @@ class Correcting:
         self.adam = AdamRows(self.values, BETAS)
         weights = Weights(mse=config.f_mse, perceptual=config.lambda_percept, identity=config.lambda_identity)
         alignment = generator.meta.alignment
-        self.objective = InversionObjective(generator.synthesis, weights, task.perceptual, alignment=alignment)
+        self.objective = InversionObjective(
+            generator.synthesis, weights, task.perceptual, alignment=alignment, person=task.identity
+        )
         self.target = self.objective.target(task.targets, task.masks)
         self.stream = generator_for(config.seed, FEATURE_STREAM)  # one edit for all, so that none tells its place
         self.draws = EditDraws(generator, ws)
