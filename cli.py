@@ -33,9 +33,10 @@ from inversion.methods import default_steps
 from stylegan_core.assets import DEFAULT_GENERATOR
 from stylegan_core.console import Console, end_on_interrupt_while_loading
 from stylegan_core.errors import ToolkitError
+from stylegan_core.grouped_help import GroupedCommand
 from stylegan_core.metrics.config import EvaluateConfig
 from stylegan_core.options import options_from
-from stylegan_core.training.config import DatasetConfig, TrainConfig
+from stylegan_core.training.config import TRAIN_SECTIONS, DatasetConfig, TrainConfig
 
 INTERRUPTED = "interrupted; what was finished is kept: run the same command again to go on"
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
@@ -485,7 +486,7 @@ def directions_import(file: str, name: str, out: str, config: ImportConfig, gene
     import_direction(file, name, out, generator, config, console)
 
 
-@main.command(context_settings=CONTEXT)
+@main.command(cls=GroupedCommand, context_settings=CONTEXT, sections=TRAIN_SECTIONS)
 @options_from(TrainConfig, "config")
 @command_options
 def train(config: TrainConfig, console: Console) -> None:
@@ -496,6 +497,21 @@ def train(config: TrainConfig, console: Console) -> None:
 
     for line in run(config).lines:
         console.say(line)
+
+
+@main.command("sample-data", context_settings=CONTEXT)
+@click.argument("kind", type=click.Choice(["ring", "digits", "shapes"]))
+@click.option("--out", default=None, help="zip to write; KIND.zip by default")
+@click.option("--resolution", default=32, show_default=True, help="pixels a side")
+@click.option("--num", default=2000, show_default=True, help="images (of digits there are 1,797)")
+@click.option("--seed", default=0, show_default=True, help="of what is drawn")
+@command_options
+def sample_data(kind: str, out: str | None, resolution: int, num: int, seed: int, console: Console) -> None:
+    """Write a labelled training set that needs no download: a ring of 8 modes, handwritten digits, coloured shapes."""
+    from stylegan_core.training.sample_data import write_sample_data
+
+    target = out or f"{kind}.zip"
+    console.say(f"{target}: {write_sample_data(kind, target, resolution, num, seed)} images written")
 
 
 @main.group(context_settings=CONTEXT)

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from stylegan_core.errors import ConfigError
+from stylegan_core.grouped_help import GroupedOption
 
 
 def option(default: Any, help: str, **extra: Any) -> Any:
@@ -20,7 +21,7 @@ def option(default: Any, help: str, **extra: Any) -> Any:
     `words` may stand instead of a number; `check(value)` raises `ConfigError` for a value that makes no sense;
     `also(value)` tells whether a value of another type will do; `num` is how many texts a tuple has; `flag` is its name
     on the command line where it is another, `type` what the default does not tell, `was` an earlier name that still
-    works."""
+    works; `group` is its heading in `--help`."""
     return field(default=default, metadata={"help": help, **extra})
 
 
@@ -172,6 +173,7 @@ def click_option(item: Any, default: Any, **settings: Any) -> Callable[..., Any]
     assert default is not MISSING
     flag = flag_of(item)
     settings = {"default": default, "show_default": True, "help": item.metadata["help"], **settings}
+    settings |= {"cls": GroupedOption, "group": item.metadata.get("group", "")}
     if isinstance(item.default, bool) or item.metadata.get("type") is bool:
         return click.option(f"{flag}/--no-{flag[2:]}", item.name, **settings)
     choices, words, was = (item.metadata.get(key) for key in ("choices", "words", "was"))

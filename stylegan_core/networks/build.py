@@ -5,6 +5,7 @@ from typing import Any
 from torch import nn
 
 from stylegan_core.errors import ConfigError
+from stylegan_core.networks.autoencoder import AutoencoderCritic, AutoencoderGenerator
 from stylegan_core.networks.configs import (
     StyleGAN1Config,
     StyleGAN1DiscriminatorConfig,
@@ -12,8 +13,18 @@ from stylegan_core.networks.configs import (
     StyleGAN2DiscriminatorConfig,
     StyleGAN3Config,
 )
+from stylegan_core.networks.dcgan import DCGANDiscriminator, DCGANGenerator
 from stylegan_core.networks.discriminators import StyleGAN2Discriminator
+from stylegan_core.networks.lapgan import LAPGANDiscriminator, LAPGANGenerator
 from stylegan_core.networks.progressive import StyleGAN1Discriminator
+from stylegan_core.networks.small_configs import (
+    AutoencoderConfig,
+    AutoencoderCriticConfig,
+    DCGANConfig,
+    DCGANDiscriminatorConfig,
+    LAPGANConfig,
+    LAPGANDiscriminatorConfig,
+)
 from stylegan_core.networks.stylegan1 import StyleGAN1Generator
 from stylegan_core.networks.stylegan2 import StyleGAN2Generator
 from stylegan_core.networks.stylegan3 import StyleGAN3Generator
@@ -24,6 +35,12 @@ NETWORKS: dict[type, Any] = {
     StyleGAN3Config: StyleGAN3Generator,
     StyleGAN1DiscriminatorConfig: StyleGAN1Discriminator,
     StyleGAN2DiscriminatorConfig: StyleGAN2Discriminator,
+    DCGANConfig: DCGANGenerator,
+    DCGANDiscriminatorConfig: DCGANDiscriminator,
+    LAPGANConfig: LAPGANGenerator,
+    LAPGANDiscriminatorConfig: LAPGANDiscriminator,
+    AutoencoderConfig: AutoencoderGenerator,
+    AutoencoderCriticConfig: AutoencoderCritic,
 }
 
 

@@ -7,6 +7,14 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from stylegan_core.errors import ConfigError
+from stylegan_core.networks.small_configs import (
+    AutoencoderConfig,
+    AutoencoderCriticConfig,
+    DCGANConfig,
+    DCGANDiscriminatorConfig,
+    LAPGANConfig,
+    LAPGANDiscriminatorConfig,
+)
 
 MAX_CHANNELS = 8192
 MAX_RESOLUTION = 2048
@@ -272,7 +280,7 @@ _B = replace(_C, mapping_layers=0, use_styles=False, pixel_norm=True)
 _A = replace(_B, blur_filter=(1,))
 STYLEGAN1_CONFIGS = {"A": _A, "B": _B, "C": _C, "D": _D, "E": _E, "F": STYLEGAN1}
 STYLEGAN3_T = StyleGAN3Config()
-PRESETS: dict[str, StyleGAN1Config | StyleGAN2Config | StyleGAN3Config] = {
+PRESETS: dict[str, Any] = {
     **{f"stylegan1-{letter.lower()}": config for letter, config in STYLEGAN1_CONFIGS.items()},
     "stylegan2": STYLEGAN2,
     "stylegan2-ada": replace(STYLEGAN2, mapping_layers=2, channel_base=16384),
@@ -280,6 +288,39 @@ PRESETS: dict[str, StyleGAN1Config | StyleGAN2Config | StyleGAN3Config] = {
     "stylegan3-t": STYLEGAN3_T,
     "stylegan3-r": replace(STYLEGAN3_T, channel_base=65536, channel_max=1024, conv_kernel=1, use_radial_filters=True),
     "stylegan2-small": replace(STYLEGAN2, z_dim=256, w_dim=256, img_resolution=64, mapping_layers=4, channel_base=2048),
+    "micro-stylegan": replace(
+        STYLEGAN1,
+        z_dim=128,
+        w_dim=128,
+        img_resolution=32,
+        mapping_layers=3,
+        channel_base=2048,
+        channel_max=128,
+        style_mixing_prob=0.0,
+    ),
+    "dcgan": DCGANConfig(),
+    "lapgan": LAPGANConfig(),
+    "autoencoder": AutoencoderConfig(),
+    "vae": AutoencoderConfig(variational=True),
+}
+PRESET_LINES = {  # one line each, for `train --help`
+    "stylegan1-a": "Progressive GAN, the baseline of the StyleGAN paper's table 1 (grows)",
+    "stylegan1-b": "a with tuning and bilinear sampling",
+    "stylegan1-c": "b with mapping network and AdaIN styles",
+    "stylegan1-d": "c with a learned constant as its input",
+    "stylegan1-e": "d with noise inputs",
+    "stylegan1-f": "e with style mixing: StyleGAN (Karras 2019)",
+    "stylegan2": "weight demodulation, skip connections, path lengths (Karras 2020)",
+    "stylegan2-ada": "the same with two mapping layers, for small data (Karras 2020)",
+    "stylegan2-cifar": "its setting for 32 pixels, no style mixing",
+    "stylegan2-small": "narrow, four mapping layers, for processors",
+    "stylegan3-t": "alias-free, moves with its features (Karras 2021)",
+    "stylegan3-r": "the same, turns too; 1024 feature maps, slow without a GPU",
+    "micro-stylegan": "three mapping layers, narrow, all resolutions at once: StyleGAN in minutes",
+    "dcgan": "strided convolutions and batch norm, 28 or 16 to 128 pixels (Radford 2016)",
+    "lapgan": "a pyramid, a discriminator at every scale (Denton 2015)",
+    "autoencoder": "squared error through a narrow code; the decoder is the generator",
+    "vae": "the same with codes drawn from a prior (Kingma and Welling 2014)",
 }
 
 CONFIGS: dict[str, type] = {
@@ -288,6 +329,12 @@ CONFIGS: dict[str, type] = {
     "stylegan2": StyleGAN2Config,
     "stylegan3": StyleGAN3Config,
     "stylegan2-discriminator": StyleGAN2DiscriminatorConfig,
+    "dcgan": DCGANConfig,
+    "dcgan-discriminator": DCGANDiscriminatorConfig,
+    "lapgan": LAPGANConfig,
+    "lapgan-discriminator": LAPGANDiscriminatorConfig,
+    "autoencoder": AutoencoderConfig,
+    "autoencoder-critic": AutoencoderCriticConfig,
 }
 ConfigT = TypeVar("ConfigT")
 

@@ -1,77 +1,54 @@
-"""DCGAN (Radford et al. 2016) for 28 and 64 pixels: small, for teaching and quick trials.
+"""DCGAN (Radford et al. 2016): small, for teaching and quick trials.
 
 The generator follows `networks.protocol.Generator`, with z itself as its only style input: W = Z, num_ws = 1."""
 
 import itertools
 
-import torch
 from torch import Tensor, nn
 
-from stylegan_core.errors import ConfigError
+from stylegan_core.networks.direct import DirectGenerator
 from stylegan_core.networks.discriminators import check_images
-
-WIDTHS = {28: (4, 2), 64: (8, 4, 2, 1)}  # channels of the hidden maps, in units of `width`
-FIRST_SIDE = {28: 7, 64: 4}  # pixels of the first map
+from stylegan_core.networks.small_configs import DCGANConfig, DCGANDiscriminatorConfig
 
 
-class DCGANGenerator(nn.Module):
-    """z [N, z_dim] -> images [N, img_channels, R, R] in (-1, 1), by transposed convolutions with batch norm."""
+class DCGANGenerator(DirectGenerator):
+    """z [N, z_dim] -> images [N, img_channels, R, R] in (-1, 1), batch norm and ReLU after every hidden layer."""
 
-    def __init__(self, img_resolution: int = 64, img_channels: int = 3, z_dim: int = 100, width: int = 64) -> None:
-        super().__init__()
-        check_size(img_resolution)
-        self.z_dim = self.w_dim = z_dim
-        self.c_dim, self.num_ws = 0, 1
-        self.img_resolution, self.img_channels = img_resolution, img_channels
-        channels = [width * factor for factor in WIDTHS[img_resolution]]
-        side = FIRST_SIDE[img_resolution]
-        layers: list[nn.Module] = [nn.ConvTranspose2d(z_dim, channels[0], side), nn.BatchNorm2d(channels[0]), nn.ReLU()]
+    def __init__(self, config: DCGANConfig) -> None:
+        super().__init__(config, config.z_dim)
+        channels = [config.channels_at(side) for side in config.sides]
+        layers: list[nn.Module] = [
+            nn.ConvTranspose2d(config.z_dim, channels[0], config.sides[0], bias=False),
+            batch_norm(channels[0]),
+            nn.ReLU(),
+        ]
         for wide, narrow in itertools.pairwise(channels):
-            layers += [nn.ConvTranspose2d(wide, narrow, 4, 2, 1, bias=False), nn.BatchNorm2d(narrow), nn.ReLU()]
-        layers += [nn.ConvTranspose2d(channels[-1], img_channels, 4, 2, 1), nn.Tanh()]
+            layers += [upsampling(wide, narrow, config.upsampling, bias=False), batch_norm(narrow), nn.ReLU()]
+        layers += [upsampling(channels[-1], config.img_channels, config.upsampling), nn.Tanh()]
         self.layers = nn.Sequential(*layers)
-        self.register_buffer("w_avg", torch.zeros(z_dim), persistent=False)
-        self.w_avg: Tensor
         self.apply(initialise)
 
-    @property
-    def noise(self) -> dict[str, Tensor]:
-        """No noise inputs."""
-        return {}
-
-    def mapping(
-        self, z: Tensor, c: Tensor | None = None, truncation_psi: float = 1.0, truncation_cutoff: int | None = None
-    ) -> Tensor:
-        """Return ws [N, 1, z_dim] = psi * z."""
-        return (z * truncation_psi)[:, None]
-
-    def synthesis(self, ws: Tensor, noise_mode: str = "const", noise: dict[str, Tensor] | None = None) -> Tensor:
-        """Render ws [N, 1, z_dim]; there is no noise to choose."""
-        images: Tensor = self.layers(ws[:, 0, :, None, None])
+    def render(self, w: Tensor) -> Tensor:
+        """Return images for codes [N, z_dim]."""
+        images: Tensor = self.layers(w[:, :, None, None])
         return images
-
-    def forward(self, z: Tensor) -> Tensor:
-        """Return images for z [N, z_dim]."""
-        return self.synthesis(self.mapping(z))
 
 
 class DCGANDiscriminator(nn.Module):
-    """Images [N, img_channels, R, R] -> logits [N, 1]; `batch_norm=False` goes with gradient penalties (per sample)."""
+    """Images [N, img_channels, R, R] -> logits [N, 1]; without batch norm for gradient penalties (per sample)."""
 
-    def __init__(
-        self, img_resolution: int = 64, img_channels: int = 3, width: int = 64, batch_norm: bool = True
-    ) -> None:
+    def __init__(self, config: DCGANDiscriminatorConfig) -> None:
         super().__init__()
-        check_size(img_resolution)
-        self.img_resolution, self.img_channels = img_resolution, img_channels
-        channels = [img_channels, *[width * factor for factor in WIDTHS[img_resolution][::-1]]]
+        self.config, self.c_dim = config, 0
+        self.img_resolution, self.img_channels = config.img_resolution, config.img_channels
+        channels = [config.img_channels, *[config.channels_at(side) for side in config.sides[::-1]]]
         layers: list[nn.Module] = []
         for index, (narrow, wide) in enumerate(itertools.pairwise(channels)):
-            normed = batch_norm and index > 0  # not on the images themselves
+            normed = config.batch_norm and index > 0  # not on the images themselves
             layers.append(nn.Conv2d(narrow, wide, 4, 2, 1, bias=not normed))
-            layers += [nn.BatchNorm2d(wide)] if normed else []
+            layers += [batch_norm(wide)] if normed else []
             layers.append(nn.LeakyReLU(0.2))
-        layers.append(nn.Conv2d(channels[-1], 1, FIRST_SIDE[img_resolution]))
+        layers.append(nn.Conv2d(channels[-1], 1, config.sides[0]))
         self.layers = nn.Sequential(*layers)
         self.apply(initialise)
 
@@ -80,6 +57,20 @@ class DCGANDiscriminator(nn.Module):
         check_images(img, self.img_channels, self.img_resolution)
         logits: Tensor = self.layers(img)
         return logits.flatten(1)
+
+
+def upsampling(in_channels: int, out_channels: int, kind: str, bias: bool = True) -> nn.Module:
+    """Double the resolution: a transposed convolution of stride 2, or a convolution and PixelShuffle (Shi 2016)."""
+    if kind == "transposed":
+        return nn.ConvTranspose2d(in_channels, out_channels, 4, 2, 1, bias=bias)
+    return nn.Sequential(nn.Conv2d(in_channels, 4 * out_channels, 3, padding=1, bias=bias), nn.PixelShuffle(2))
+
+
+def batch_norm(channels: int) -> nn.BatchNorm2d:
+    """Batch norm without the count of batches, which a fixed momentum has no use for."""
+    norm = nn.BatchNorm2d(channels)
+    norm.num_batches_tracked = None
+    return norm
 
 
 def initialise(module: nn.Module) -> None:
@@ -91,9 +82,3 @@ def initialise(module: nn.Module) -> None:
     elif isinstance(module, nn.BatchNorm2d):
         nn.init.normal_(module.weight, 1.0, 0.02)
         nn.init.zeros_(module.bias)
-
-
-def check_size(img_resolution: int) -> None:
-    """Refuse sizes that DCGAN is not drawn up for."""
-    if img_resolution not in WIDTHS:
-        raise ConfigError(f"DCGAN at {img_resolution} pixels; it is made for {' and '.join(map(str, WIDTHS))}")

@@ -1,10 +1,15 @@
 """A Laplacian pyramid of small generators (LAPGAN, Denton et al. 2015): each adds the detail of one octave."""
 
+import math
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate
 
-from stylegan_core.errors import ConfigError
+from stylegan_core.errors import ImageError
+from stylegan_core.networks.direct import DirectGenerator
+from stylegan_core.networks.small_configs import LAPGANConfig
 
 
 def laplacian_pyramid(images: Tensor, num_levels: int) -> list[Tensor]:
@@ -112,42 +117,87 @@ class CoarseDiscriminator(nn.Module):
         return logits
 
 
-class LAPGAN(nn.Module):
-    """The whole pyramid, from `coarsest` to `img_resolution` pixels; z is cut into one part a level.
+class LAPGANGenerator(DirectGenerator):
+    """The whole pyramid; a code is z of the coarsest level and a plane of noise a band, coarse to fine."""
 
-    Levels are independent GANs: `band_game` and `coarse_game` give the inputs of each level's discriminator."""
+    def __init__(self, config: LAPGANConfig) -> None:
+        super().__init__(config, config.z_dim)
+        channels, width = config.img_channels, config.width
+        self.bands = nn.ModuleList([BandGenerator(channels, width) for _ in config.resolutions])  # fine to coarse
+        self.coarse = CoarseGenerator(config.coarse_z_dim, channels, config.coarsest, width)
 
-    def __init__(
-        self, img_resolution: int = 64, img_channels: int = 3, coarsest: int = 8, z_dim: int = 64, width: int = 32
-    ) -> None:
-        super().__init__()
-        factor = img_resolution // coarsest
-        if coarsest < 4 or factor < 2 or img_resolution != coarsest * factor or factor & (factor - 1):
-            raise ConfigError(
-                f"a pyramid from {coarsest} to {img_resolution} pixels; each step doubles, from 4 or more"
-            )
-        self.resolutions = [img_resolution >> level for level in range(factor.bit_length() - 1)]  # fine to coarse
-        self.img_resolution, self.img_channels, self.coarse_z = img_resolution, img_channels, z_dim
-        self.z_dim = z_dim + sum(resolution**2 for resolution in self.resolutions)
-        self.bands = nn.ModuleList([BandGenerator(img_channels, width) for _ in self.resolutions])
-        self.critics = nn.ModuleList([BandDiscriminator(img_channels, side, width) for side in self.resolutions])
-        self.coarse = CoarseGenerator(z_dim, img_channels, coarsest, width)
-        self.coarse_critic = CoarseDiscriminator(img_channels, coarsest, width)
+    def parts(self, z: Tensor) -> tuple[Tensor, ...]:
+        """Cut codes [N, z_dim] into the coarsest level's and each band's, coarse to fine."""
+        sizes = [self.config.coarse_z_dim, *[side**2 for side in self.config.resolutions[::-1]]]
+        return z.split(sizes, dim=1)
 
-    def forward(self, z: Tensor) -> Tensor:
-        """Return images [N, C, R, R] for z [N, z_dim]."""
-        parts = z.split([self.coarse_z, *[resolution**2 for resolution in self.resolutions[::-1]]], dim=1)
+    def render(self, w: Tensor) -> Tensor:
+        """Return images [N, C, R, R], each band on top of what the levels below it drew."""
+        parts = self.parts(w)
         images: Tensor = self.coarse(parts[0])
         for band, part in zip(reversed(self.bands), parts[1:], strict=True):
             coarse = expand(images)
             images = coarse + band(part, coarse)
         return images
 
-    def band_game(self, level: int, images: Tensor, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return real band, generated band and the coarse image they belong to at `level` (0: finest).
+    def games(self, z: Tensor, real: Tensor) -> Tensor:
+        """Return what each level draws when the levels below it are real: packed as `real` [N, K] is.
 
-        `images` [N, C, R, R] are real; z is [N, r * r] for the level's resolution r."""
-        for _ in range(level):
-            images = avg_pool2d(images, 2)
-        coarse = expand(avg_pool2d(images, 2))
-        return images - coarse, self.bands[level](z, coarse), coarse
+        The levels of a LAPGAN are independent games (Denton et al. 2015, section 3.2)."""
+        levels, parts = unpack(real, self.config), self.parts(z)
+        bands = [
+            (band(part, coarse), coarse)
+            for band, part, (_, coarse) in zip(self.bands, parts[:0:-1], levels, strict=False)
+        ]
+        return pack([*bands, (self.coarse(parts[0]), None)])
+
+
+class LAPGANDiscriminator(nn.Module):
+    """One discriminator a level: packed bands and their coarse images [N, K] -> logits [N, levels]."""
+
+    def __init__(self, config: LAPGANConfig) -> None:
+        super().__init__()
+        self.config, self.c_dim = config, 0
+        self.img_resolution, self.img_channels = config.img_resolution, config.img_channels
+        channels, width = config.img_channels, config.width
+        self.bands = nn.ModuleList([BandDiscriminator(channels, side, width) for side in config.resolutions])
+        self.coarse = CoarseDiscriminator(channels, config.coarsest, width)
+
+    def forward(self, img: Tensor, c: Tensor | None = None) -> Tensor:
+        """Return logits, fine to coarse, high for real; images [N, C, R, R] are split into their bands first."""
+        levels = unpack(img if img.ndim == 2 else split(img, self.config), self.config)
+        logits = [critic(band, coarse) for critic, (band, coarse) in zip(self.bands, levels, strict=False)]
+        return torch.cat([*logits, self.coarse(levels[-1][0])], dim=1)
+
+
+Level = tuple[Tensor, Tensor | None]  # a band [N, C, r, r] and the expanded image below it; the coarsest has none
+
+
+def split(images: Tensor, config: LAPGANConfig) -> Tensor:
+    """Pack the bands of images [N, C, R, R], each with its coarse image, for the levels' games: [N, K]."""
+    levels: list[Level] = []
+    for _ in config.resolutions:
+        smaller = avg_pool2d(images, 2)
+        coarse = expand(smaller)
+        levels.append((images - coarse, coarse))
+        images = smaller
+    return pack([*levels, (images, None)])
+
+
+def pack(levels: Sequence[Level]) -> Tensor:
+    """Lay levels, fine to coarse, out in rows [N, K], so that a batch of them is one tensor."""
+    return torch.cat([part.flatten(1) for level in levels for part in level if part is not None], dim=1)
+
+
+def unpack(rows: Tensor, config: LAPGANConfig) -> list[Level]:
+    """Undo `pack`."""
+    shapes = [(config.img_channels, side, side) for side in config.resolutions]
+    coarse = (config.img_channels, config.coarsest, config.coarsest)
+    sizes = [math.prod(shape) for shape in shapes for _ in range(2)] + [math.prod(coarse)]
+    if rows.shape[1] != sum(sizes):
+        raise ImageError(f"a packed pyramid of {rows.shape[1]} values; {sum(sizes)} are expected")
+    parts = rows.split(sizes, dim=1)
+    levels: list[Level] = [
+        (parts[2 * i].view(-1, *shape), parts[2 * i + 1].view(-1, *shape)) for i, shape in enumerate(shapes)
+    ]
+    return [*levels, (parts[-1].view(-1, *coarse), None)]

@@ -152,11 +152,13 @@ class SynthesisLayer(nn.Module):
             scale = demodulation(weight, styles)
         x = x.to(dtype) * (styles * input_gain)[:, :, None, None].to(dtype)
         x = F.conv2d(x, weight.to(dtype), padding=self.kernel_size - 1)
+        bias: Tensor | None = self.bias
         if scale is not None:
-            x = x * scale[:, :, None, None].to(dtype)
+            x = torch.addcmul(self.bias.to(dtype)[:, None, None], x, scale[:, :, None, None].to(dtype))
+            bias = None
         gain, slope = (1.0, 1.0) if self.is_torgb else (SQRT2, LRELU_SLOPE)
         filters = (self.up_filter, self.down_filter, self.up, self.down)
-        return filtered_lrelu(x, self.bias, *filters, self.padding, gain, slope, self.conv_clamp)
+        return filtered_lrelu(x, bias, *filters, self.padding, gain, slope, self.conv_clamp)
 
 
 class SynthesisNetwork(nn.Module):

@@ -3,6 +3,7 @@
 Separable filters are applied as matrix products: a resampling step along one axis is a banded matrix, and for the sizes
 of these layers (36 to a few hundred pixels) the product is several times faster on a CPU than a filter loop."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -64,7 +65,7 @@ def resampling_matrix(taps: Tensor, size: int, up: int, down: int, before: int, 
 
 def filtered_lrelu(
     x: Tensor,
-    bias: Tensor,
+    bias: Tensor | None,
     up_filter: Tensor | None,
     down_filter: Tensor | None,
     up: int,
@@ -74,27 +75,48 @@ def filtered_lrelu(
     slope: float,
     clamp: float | None,
 ) -> Tensor:
-    """Add `bias` [C] to x [N, C, H, W], upsample, apply leaky ReLU times `gain`, clamp, low-pass and downsample.
+    """Add `bias` [C] or None to x [N, C, H, W], upsample, apply leaky ReLU times `gain`, clamp, filter and downsample.
 
     The nonlinearity works at the higher rate, where the frequencies it makes do not alias, and the down filter removes
     those that the output's rate cannot hold (section 3.1). `padding` (before, after) is at the higher rate, the same on
     both axes. A filter of None is a single tap of one. The output's side is
     ((side * up + sum(padding) - len(up_filter)) + 1 - len(down_filter)) // down + 1."""
-    x = x + bias.to(x.dtype)[:, None, None]
+    x = x if bias is None else x + bias.to(x.dtype)[:, None, None]
     one = x.new_ones([1], dtype=torch.float32)
-    x = resample(x, one if up_filter is None else up_filter, up, 1, padding)
-    if slope != 1:
-        x = F.leaky_relu(x, slope)
-    if gain != 1:
-        x = x * gain
-    if clamp is not None:
-        x = x.clamp(-clamp, clamp)
+    taps = one if up_filter is None else up_filter
+    # lrelu(a x) = a lrelu(x) for a > 0: the gain goes into the filter, which is small and acts once an axis.
+    x = resample(x, taps * (gain if len(taps) == 1 and up == 1 else math.sqrt(gain)), up, 1, padding)
+    x = _ClampedLeakyReLU.apply(x, slope, clamp)
     if down_filter is not None and down_filter.ndim == 1 and x.shape[-1] >= FILTER_FROM:
         down_filter = torch.outer(down_filter, down_filter)
     if down_filter is not None and down_filter.ndim == 2:
         kernel = down_filter.flip(0, 1).to(x.dtype).expand(x.shape[1], 1, -1, -1)
         return F.conv2d(x, kernel, stride=down, groups=x.shape[1])
     return resample(x, one if down_filter is None else down_filter, 1, down, (0, 0))
+
+
+class _ClampedLeakyReLU(torch.autograd.Function):
+    """Leaky ReLU, limited to [-clamp, clamp]: one pass over memory and a look at the extremes, in both directions."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, slope: float, clamp: float | None) -> Tensor:
+        y = F.leaky_relu(x, slope) if slope != 1 else x.clone()
+        low, high = y.aminmax()
+        ctx.clamp = clamp if clamp is not None and float(torch.maximum(-low, high)) > clamp else None
+        if ctx.clamp is not None:
+            y = y.clamp_(-ctx.clamp, ctx.clamp)
+        ctx.save_for_backward(y)
+        ctx.slope = slope
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Any:
+        y = ctx.saved_tensors[0].detach()
+        if ctx.slope != 1:
+            grad = torch.ops.aten.leaky_relu_backward(grad, y, ctx.slope, True)
+        if ctx.clamp is not None:
+            grad = grad * (y.abs() < ctx.clamp)
+        return grad, None, None
 
 
 def resample(x: Tensor, taps: Tensor, up: int, down: int, padding: tuple[int, int]) -> Tensor:

@@ -4,6 +4,7 @@ import math
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,8 +15,10 @@ from stylegan_core.checkpoints.native import read_safetensors
 from stylegan_core.errors import ConfigError
 from stylegan_core.features.perceptual import load_perceptual
 from stylegan_core.networks.efficientnet import EfficientNetLite0
+from stylegan_core.networks.projected import ProjectedDiscriminator
 from stylegan_core.networks.protocol import Generator
 from stylegan_core.seeds import generator_for
+from stylegan_core.training.config import TrainConfig
 from stylegan_core.training.dataset import ImageDataset
 from stylegan_core.training.randomness import Shard
 
@@ -94,6 +97,17 @@ def load_anchor(
     coded = path.endswith(".npz")
     pairs = CodeAnchor(path, generator, data, device) if coded else LinearAnchor(path, generator, device)
     return Anchor(pairs, distance, seed)
+
+
+def anchor_of(
+    config: TrainConfig, generator: Any, discriminator: Any, data: ImageDataset, device: torch.device
+) -> Anchor | None:
+    """Load the codes of `config.anchor`; a projected discriminator lends its trunk for the comparison."""
+    if not config.anchor:
+        return None
+    projected = isinstance(discriminator, ProjectedDiscriminator)
+    distance = trunk_distance(discriminator.trunk) if projected else squeeze_distance(device)
+    return load_anchor(config.anchor, generator, data, distance, config.seed, device)
 
 
 def trunk_distance(trunk: EfficientNetLite0) -> Distance:

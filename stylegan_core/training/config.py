@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from stylegan_core.networks.configs import PRESET_LINES
+from stylegan_core.objective_settings import OBJECTIVE_SETTINGS
 from stylegan_core.options import option
 
 RUN = "Run"
@@ -11,6 +13,10 @@ REGULARISERS = "Regularisers"
 AUGMENTATION = "Augmentation"
 TRANSFER = "Transfer, small data, small machines"
 REPORTS = "Reports"
+TRAIN_SECTIONS = {  # of `train --help`
+    "Presets (--preset)": PRESET_LINES,
+    "Objectives (--objective)": {name: settings.about for name, settings in OBJECTIVE_SETTINGS.items()},
+}
 OPTIMIZERS = ("adam", "rmsprop", "sgd")
 
 
@@ -41,6 +47,18 @@ class TrainConfig:
         choices=("stylegan2", "projected"),
         group=NETWORKS,
     )
+    z_dim: int | None = option(None, "length of z, or of an autoencoder's code", type=int, group=NETWORKS)
+    w_dim: int | None = option(None, "length of w", type=int, group=NETWORKS)
+    mapping_layers: int | None = option(None, "layers of the mapping network", type=int, group=NETWORKS)
+    channel_base: int | None = option(
+        None, "feature maps at r pixels: min(channel_base / r, channel_max)", type=int, group=NETWORKS
+    )
+    channel_max: int | None = option(None, "most feature maps of a layer", type=int, group=NETWORKS)
+    width: int | None = option(None, "feature maps of lapgan, autoencoder and vae", type=int, group=NETWORKS)
+    upsampling: str | None = option(
+        None, "of dcgan (None: transposed)", choices=("transposed", "pixelshuffle"), group=NETWORKS
+    )
+    kl_weight: float = option(1.0, "vae: weight of the divergence from the prior", group=NETWORKS)
     projected_side: int = option(96, "pixels to which the projected discriminator resizes images", group=NETWORKS)
     phase_kimg: float | None = option(
         None,
@@ -122,6 +140,11 @@ class TrainConfig:
         group=REGULARISERS,
     )
 
+    bcr: float = option(
+        0.0, "weight of balanced consistency: D says the same of a shifted or mirrored image", group=AUGMENTATION
+    )
+    crop_d: int = option(0, "pixels of random crops that a second discriminator judges; 0: none", group=OBJECTIVE)
+    crop_weight: float = option(1.0, "weight of what it says in the generator's loss", group=OBJECTIVE)
     augment: str = option(
         "auto",
         "ada: adaptive; fixed: always augment_p; none; auto: ada for StyleGAN2 and 3 where the objective has a "

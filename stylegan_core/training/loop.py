@@ -21,14 +21,14 @@ from stylegan_core.metrics.extractors import get_extractor
 from stylegan_core.metrics.frechet import FeatureStatistics, frechet_distance
 from stylegan_core.networks.projected import ProjectedDiscriminator
 from stylegan_core.training import report
+from stylegan_core.training.autoencode import make_stepper
 from stylegan_core.training.config import TrainConfig
 from stylegan_core.training.dataset import DataOrder, ImageDataset
 from stylegan_core.training.distributed import World, joined
 from stylegan_core.training.progressive import Growth, growth_at
-from stylegan_core.training.settings import describe
 from stylegan_core.training.start import build_models, check_config
 from stylegan_core.training.state import has_state, load_state, save_state
-from stylegan_core.training.steps import Batches, Stepper, batches_to
+from stylegan_core.training.steps import Batches, batches_to
 from stylegan_core.training.warm import warm_start
 
 MIN_IMAGES = 2
@@ -75,7 +75,7 @@ class _Run:
             raise DatasetError(f"{config.data}: one image is no training set; give {MIN_IMAGES} or more")
         self.order = DataOrder(len(self.data), config.seed)
         models, self.alignment = build_models(config, self.data, device)
-        self.stepper = Stepper(config, models, self.data, world, device)
+        self.stepper = make_stepper(config, models, self.data, world, device)
         self.cur_nimg, self.facts = 0, {"seconds": 0.0}
         self.real: FeatureStatistics | None = None  # of the training images, once they are asked for
         world.barrier()
@@ -115,8 +115,8 @@ class _Run:
                     break
         if board is not None:
             board.close()
-        self.stepper.verdicts.check(self.config.objective, ending=True)
-        described = describe(self.config, self.stepper.settings)
+        self.stepper.check_end()
+        described = str(self.stepper.facts()["settings"])
         return TrainResult(snapshot, self.cur_nimg, self.cur_nimg >= total, self.world.rank == 0, described)
 
     def _rounded(self, nimg: float) -> int:
@@ -131,9 +131,7 @@ class _Run:
         config = self.config
         growth = None
         if hasattr(self.stepper.models.generator.synthesis, "lod"):
-            growth = growth_at(
-                self.stepper.settings.phase_kimg, config.first_resolution, self.data.resolution, self.cur_nimg
-            )
+            growth = growth_at(self.stepper.phase_kimg, config.first_resolution, self.data.resolution, self.cur_nimg)
         batches = batches_to(self._batches(growth), self.device)
         losses = self.stepper.step(batches, self.cur_nimg // config.batch, self.cur_nimg, growth)
         self.cur_nimg += config.batch
@@ -160,7 +158,7 @@ class _Run:
             self._score(log)
             models = self.stepper.models
             networks = {"G_ema": models.average}
-            if not isinstance(models.discriminator, ProjectedDiscriminator):
+            if not isinstance(models.discriminator, (ProjectedDiscriminator, type(None))):
                 networks["D"] = models.discriminator
             save_snapshot(path, networks, Description(self.alignment, training=self._about()))
             labels = torch.from_numpy(self.data.labels)
@@ -189,9 +187,8 @@ class _Run:
             "kimg": self.cur_nimg / 1000,
             "data": Path(config.data).name,
             "num_images": self.data.num_images,
-            "augment_p": self.stepper.adaptive.p,
             "seconds": round(self._seconds()),
-            "settings": describe(config, self.stepper.settings),
+            **self.stepper.facts(),
             "scores": {name: value for name, value in self.facts.items() if name.startswith("f")},
             "options": {
                 field.name: getattr(config, field.name)

@@ -147,6 +147,16 @@ def _fill(
     _store(archive, "dataset.json", json.dumps({"labels": written if labels is not None else None}).encode())
 
 
+def fill_archive(archive: zipfile.ZipFile, pictures: Iterable[tuple[NDArray[np.uint8], int]]) -> None:
+    """Store pictures [R, R] or [R, R, 3] as PNG with their classes, as NVIDIA's tools lay a training set out."""
+    labels = []
+    for index, (pixels, label) in enumerate(pictures):
+        name = f"{index // 1000:05d}/img{index:08d}.png"
+        _store(archive, name, _encode(pixels, 0))
+        labels.append([name, label])
+    _store(archive, "dataset.json", json.dumps({"labels": labels}).encode())
+
+
 def _upright(data: bytes, name: str) -> NDArray[np.uint8]:
     image = decode(data, name)
     try:

@@ -7,7 +7,20 @@ from torch import Tensor
 
 from stylegan_core.seeds import generator_for
 
-_STREAMS = ("latents", "labels", "mixing", "noise", "augment-real", "augment-fake", "probe", "history", "penalty")
+_STREAMS = (
+    "latents",
+    "labels",
+    "mixing",
+    "noise",
+    "augment-real",
+    "augment-fake",
+    "probe",
+    "history",
+    "penalty",
+    "bcr-real",
+    "bcr-fake",
+    "crop",
+)
 _PHASES = ("g", "g-reg", "d", "d-reg")
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from stylegan_core.errors import ConfigError
 from stylegan_core.networks.configs import StyleGAN1Config, StyleGAN2Config, StyleGAN3Config
+from stylegan_core.networks.small_configs import AutoencoderConfig, DCGANConfig, LAPGANConfig
 from stylegan_core.objectives import Objective, energy_based, get_objective
 from stylegan_core.training.config import TrainConfig
 
@@ -29,14 +30,22 @@ class NetworkSettings:
 
 
 STYLEGAN1 = NetworkSettings(lr_g=1e-3, lr_d=1e-3, augment="none", phase_kimg=600.0)
+MICRO = NetworkSettings(augment="none")  # all resolutions at once, at StyleGAN2's rates
 STYLEGAN2 = NetworkSettings(pl_every=4, style_mixing=0.9)
 # StyleGAN2-ADA, appendix D: neither path lengths nor style mixing help at 32 pixels.
 STYLEGAN2_CIFAR = NetworkSettings(lr_g=2.5e-3, lr_d=2.5e-3)
 STYLEGAN3 = NetworkSettings(lr_g=2.5e-3)  # StyleGAN3, appendix G: neither of the two
+DCGAN = NetworkSettings(lr_g=2e-4, lr_d=2e-4, betas=(0.5, 0.999), r1_every=0, augment="none", ema_kimg=0.0)
+# LAPGAN's paper has SGD of falling rates; its successor's Adam is quicker and asks for no schedule.
+LAPGAN = dataclasses.replace(DCGAN, lr_g=1e-3, lr_d=1e-3)
+AUTOENCODER = dataclasses.replace(DCGAN, lr_g=1e-3, lr_d=1e-3, betas=(0.9, 0.999))
 BY_TYPE: dict[type, NetworkSettings] = {
     StyleGAN1Config: STYLEGAN1,
     StyleGAN2Config: STYLEGAN2,
     StyleGAN3Config: STYLEGAN3,
+    DCGANConfig: DCGAN,
+    LAPGANConfig: LAPGAN,
+    AutoencoderConfig: AUTOENCODER,
 }
 
 
@@ -73,18 +82,19 @@ def objective_of(config: TrainConfig) -> Objective:
     return objective
 
 
-def network_settings(generator_config: Any) -> NetworkSettings:
-    """What the paper of a generator's architecture trains with."""
+def network_settings(generator_config: Any, preset: str = "") -> NetworkSettings:
+    """What the paper of a generator's architecture trains with; `preset` where it was made from one."""
     if isinstance(generator_config, StyleGAN2Config) and generator_config.architecture == "orig":
         return STYLEGAN2_CIFAR
     if isinstance(generator_config, StyleGAN1Config):
-        return dataclasses.replace(STYLEGAN1, style_mixing=generator_config.style_mixing_prob)
+        mixing = generator_config.style_mixing_prob
+        return dataclasses.replace(MICRO if preset == "micro-stylegan" else STYLEGAN1, style_mixing=mixing)
     return BY_TYPE[type(generator_config)]
 
 
 def decide(config: TrainConfig, objective: Objective, generator_config: Any) -> StepSettings:
     """Fill in what the options leave open: first from the objective's paper, then from the networks'."""
-    theirs, networks = objective.settings, network_settings(generator_config)
+    theirs, networks = objective.settings, network_settings(generator_config, "" if config.init else config.preset)
     r1_every = networks.r1_every if theirs.r1_every is None else theirs.r1_every
     lr_g, lr_d = (networks.lr_g, networks.lr_d) if theirs.lr is None else (theirs.lr, theirs.lr)
     beta1, beta2 = networks.betas if theirs.betas is None else theirs.betas
@@ -130,7 +140,7 @@ def _augment(config: TrainConfig, objective: Objective, networks: NetworkSetting
 
 
 def describe(config: TrainConfig, settings: StepSettings) -> str:
-    """Say in a line what a run trains with."""
+    """Say in a line what a run trains with; of an autoencoder the objective plays no part."""
     parts = [f"G {settings.optimizer_g} {settings.lr_g:g}", f"D {settings.optimizer_d} {settings.lr_d:g}"]
     if "adam" in (settings.optimizer_g, settings.optimizer_d):
         parts.append(f"betas {settings.beta1:g} {settings.beta2:g}")

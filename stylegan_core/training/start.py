@@ -19,12 +19,21 @@ from stylegan_core.networks.configs import (
 from stylegan_core.networks.efficientnet import load_efficientnet
 from stylegan_core.networks.projected import ProjectedDiscriminator
 from stylegan_core.networks.protocol import Alignment
-from stylegan_core.objectives import get_objective
+from stylegan_core.networks.small_configs import (
+    AutoencoderConfig,
+    AutoencoderCriticConfig,
+    DCGANConfig,
+    DCGANDiscriminatorConfig,
+    LAPGANConfig,
+    LAPGANDiscriminatorConfig,
+)
 from stylegan_core.training.config import TrainConfig
 from stylegan_core.training.dataset import ImageDataset
 from stylegan_core.training.grow import grow
+from stylegan_core.training.settings import objective_of
 from stylegan_core.training.steps import Models
 
+ARCHITECTURE = ("z_dim", "w_dim", "mapping_layers", "channel_base", "channel_max", "width", "upsampling")
 DISCRIMINATORS = ("stylegan2", "projected")
 CONV_CLAMP = 256.0  # keeps 16-bit activations in range (StyleGAN2-ADA, appendix D)
 
@@ -57,8 +66,9 @@ def check_config(config: TrainConfig, world_size: int = 1) -> None:
         raise ConfigError("a history of fakes needs one process and no accumulation")
     if config.discriminator == "projected" and config.projected_side < 32:
         raise ConfigError(f"projected_side is {config.projected_side}; the pretrained features need 32 pixels or more")
-    if get_objective(config.objective, config.real_label).critic != "logit":
-        raise ConfigError(f"{config.objective} needs an autoencoder critic; choose an objective with a classifier")
+    if objective_of(config).critic == "energy" and (config.discriminator == "projected" or config.labels):
+        what = "--labels" if config.labels else "the projected discriminator"
+        raise ConfigError(f"{config.objective} has an autoencoder for its critic, which does not go with {what}")
     if config.pull_away and config.objective != "ebgan":
         raise ConfigError(f"--pull-away is a term of ebgan; {config.objective} has no codes to pull apart")
     if config.discriminator == "projected" and config.objective == "wgan":
@@ -108,10 +118,13 @@ def build_models(config: TrainConfig, data: ImageDataset, device: torch.device) 
             generator, discriminator, alignment = _from_checkpoint(config, data)
         else:
             generator, discriminator, alignment = build_network(_generator_config(config, data)), None, Alignment()
-        if discriminator is None:
+        _check_fit(config, generator.config)
+        if discriminator is None or _is_critic(discriminator) != (objective_of(config).critic == "energy"):
             discriminator = _new_discriminator(config, generator)
     average = copy.deepcopy(generator).eval().requires_grad_(False)
     generator.train().requires_grad_(True)
+    if discriminator is None:
+        return Models(generator.to(device), None, average.to(device)), alignment
     discriminator.train().requires_grad_(True)
     if isinstance(discriminator, ProjectedDiscriminator):
         discriminator.freeze()
@@ -125,6 +138,10 @@ def build_models(config: TrainConfig, data: ImageDataset, device: torch.device) 
 def _generator_config(config: TrainConfig, data: ImageDataset) -> Any:
     preset = PRESETS[config.preset]
     values = {"img_resolution": data.resolution, "img_channels": data.channels, "c_dim": data.c_dim}
+    for name in ARCHITECTURE:
+        value = getattr(config, name)
+        if value is not None:
+            values[_field(preset, name, config.preset)] = value
     if getattr(preset, "channels", None) is not None and preset.img_resolution != data.resolution:
         raise ConfigError(
             f"preset {config.preset} is for {preset.img_resolution} pixels, the data has {data.resolution}"
@@ -134,7 +151,46 @@ def _generator_config(config: TrainConfig, data: ImageDataset) -> Any:
     return dataclasses.replace(preset, **values)
 
 
+def _field(preset: Any, name: str, title: str) -> str:
+    """The field of a preset that an option sets."""
+    field = "coarse_z_dim" if name == "z_dim" and isinstance(preset, LAPGANConfig) else name
+    if field not in {item.name for item in dataclasses.fields(preset)}:
+        option = "--" + name.replace("_", "-")
+        raise ConfigError(f"preset {title} has no {name}; leave out {option}")
+    return field
+
+
+def _is_critic(discriminator: Any) -> bool:
+    return isinstance(getattr(discriminator, "config", None), AutoencoderCriticConfig)
+
+
+def _check_fit(config: TrainConfig, generator_config: Any) -> None:
+    """Refuse options that the small networks have no use for."""
+    unused: dict[str, bool] = {}
+    if isinstance(generator_config, (DCGANConfig, LAPGANConfig, AutoencoderConfig)):
+        unused = {
+            "--freeze-mapping": config.freeze_mapping,
+            "--warm-start": config.warm_start != "none",
+            "--anchor": bool(config.anchor),
+            "--pl-every": bool(config.pl_every),
+        }
+    if isinstance(generator_config, (LAPGANConfig, AutoencoderConfig)):
+        unused |= {
+            "--augment": config.augment in ("ada", "fixed"),
+            "--discriminator projected": config.discriminator == "projected",
+            "--crop-d": bool(config.crop_d),
+            "--bcr": bool(config.bcr),
+            f"--objective {config.objective}": objective_of(config).critic == "energy",
+        }
+    given = [name for name, is_given in unused.items() if is_given]
+    if given:
+        raise ConfigError(f"preset {config.preset} has no use for {', '.join(given)}; leave it out")
+
+
 def _from_checkpoint(config: TrainConfig, data: ImageDataset) -> tuple[Any, Any, Alignment]:
+    given = ["--" + name.replace("_", "-") for name in ARCHITECTURE if getattr(config, name) is not None]
+    if given:
+        raise ConfigError(f"--init brings its own architecture; leave out {', '.join(given)}")
     checkpoint = load_checkpoint(config.init)
     generator, discriminator = checkpoint.generator, checkpoint.discriminator
     if generator.img_resolution < data.resolution:
@@ -148,7 +204,10 @@ def _from_checkpoint(config: TrainConfig, data: ImageDataset) -> tuple[Any, Any,
     return generator, discriminator if config.discriminator == "stylegan2" else None, checkpoint.meta.alignment
 
 
-def _new_discriminator(config: TrainConfig, generator: Any) -> nn.Module:
+def _new_discriminator(config: TrainConfig, generator: Any) -> nn.Module | None:
+    small = _small_discriminator(config, generator.config)
+    if small is not None or isinstance(generator.config, AutoencoderConfig):
+        return None if small is None else build_network(small)
     if config.discriminator == "projected":
         return ProjectedDiscriminator(load_efficientnet(), side=config.projected_side, c_dim=generator.c_dim)
     of_generator = generator.config
@@ -162,6 +221,23 @@ def _new_discriminator(config: TrainConfig, generator: Any) -> nn.Module:
     if config.fp16_res:
         values |= {"num_fp16_res": config.fp16_res, "conv_clamp": CONV_CLAMP}
     return build_network(StyleGAN2DiscriminatorConfig(**values))
+
+
+def _small_discriminator(config: TrainConfig, of_generator: Any) -> Any:
+    """The config of an autoencoder critic, or of the discriminator of a small network; None: neither."""
+    sizes = {"img_resolution": of_generator.img_resolution, "img_channels": of_generator.img_channels}
+    objective = objective_of(config)
+    if objective.critic == "energy":
+        base = getattr(of_generator, "channel_base", 2048)
+        width = min(max(base // of_generator.img_resolution, 8), 64)
+        return AutoencoderCriticConfig(**sizes, width=width, power=2 if config.objective == "ebgan" else 1)
+    if isinstance(of_generator, DCGANConfig) and config.discriminator != "projected":
+        widths = {"channel_base": of_generator.channel_base, "channel_max": of_generator.channel_max}
+        slopes = objective.settings.penalty is not None or objective.pairs or bool(config.r1_gamma)
+        return DCGANDiscriminatorConfig(**sizes, **widths, batch_norm=not slopes)
+    if isinstance(of_generator, LAPGANConfig):
+        return LAPGANDiscriminatorConfig(**dataclasses.asdict(of_generator))
+    return None
 
 
 def freeze_discriminator(discriminator: Any, num_resolutions: int) -> None:

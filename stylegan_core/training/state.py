@@ -10,14 +10,14 @@ from torch import Tensor
 
 from stylegan_core.checkpoints.native import read_safetensors, write_safetensors
 from stylegan_core.errors import CheckpointError, TrainingError
+from stylegan_core.training.autoencode import AnyStepper
 from stylegan_core.training.config import FREE_FIELDS, TrainConfig
-from stylegan_core.training.steps import Stepper
 
 STATE_FILE = "training-state.safetensors"
 _FORMAT = "invertigo-training-2"
 
 
-def save_state(folder: Path, config: TrainConfig, stepper: Stepper, cur_nimg: int, facts: dict[str, Any]) -> None:
+def save_state(folder: Path, config: TrainConfig, stepper: AnyStepper, cur_nimg: int, facts: dict[str, Any]) -> None:
     """Write networks, optimisers, counters and `facts` (JSON values); raises `OutputError`, leaving the old file."""
     tensors: dict[str, Tensor] = {}
     for prefix, state in stepper.networks().items():
@@ -42,7 +42,7 @@ def save_state(folder: Path, config: TrainConfig, stepper: Stepper, cur_nimg: in
     write_safetensors(folder / STATE_FILE, tensors, header)
 
 
-def load_state(folder: Path, config: TrainConfig, stepper: Stepper) -> tuple[int, dict[str, Any]]:
+def load_state(folder: Path, config: TrainConfig, stepper: AnyStepper) -> tuple[int, dict[str, Any]]:
     """Bring `stepper` to the saved state; return the images seen and the facts. Raises `TrainingError`."""
     path = folder / STATE_FILE
     tensors, header = read_safetensors(path)

@@ -11,19 +11,21 @@ from torch import Tensor, nn
 from stylegan_core.augment import AdaptiveProbability, augment, parse_groups
 from stylegan_core.errors import TrainingError
 from stylegan_core.networks.autoencoder import repelling_regulariser
+from stylegan_core.networks.lapgan import LAPGANGenerator, split
 from stylegan_core.networks.projected import ProjectedDiscriminator
 from stylegan_core.objectives import AdaptiveSchedule, BeganBalance, HistoryBuffer, Objective
 from stylegan_core.penalties import PathLengthPenalty, dragan_penalty, gradient_penalty, path_lengths, r1_penalty
 from stylegan_core.training import ema
-from stylegan_core.training.anchor import Anchor, load_anchor, squeeze_distance, trunk_distance
+from stylegan_core.training.anchor import anchor_of
 from stylegan_core.training.config import TrainConfig
+from stylegan_core.training.crops import CropGame
 from stylegan_core.training.dataset import ImageDataset
 from stylegan_core.training.distributed import World
 from stylegan_core.training.optimizers import clip_weights, make_optimizer, only
 from stylegan_core.training.progressive import Growth
 from stylegan_core.training.randomness import Shard, Stream
 from stylegan_core.training.sampling import draw_images
-from stylegan_core.training.settings import decide, objective_of
+from stylegan_core.training.settings import decide, describe, objective_of
 from stylegan_core.training.verdicts import Verdicts
 
 Batches = list[tuple[Tensor, Tensor]]  # for each shard: real images [n, C, R, R] in [-1, 1], labels [n, c_dim]
@@ -34,7 +36,7 @@ class Models:
     """The networks of a run."""
 
     generator: Any
-    discriminator: Any
+    discriminator: Any  # None: an autoencoder has none
     average: Any  # the generator's exponential average, which is what a run is for
 
 
@@ -57,8 +59,9 @@ class Stepper:
         self.schedule = AdaptiveSchedule(*thresholds)
         buffers = models.generator.named_buffers()
         self.magnitudes = [buffer for name, buffer in buffers if name.endswith("magnitude_ema")]
-        self.anchor = make_anchor(config, models, data, device)
+        self.anchor = anchor_of(config, models.generator, models.discriminator, data, device)
         self.verdicts = Verdicts()
+        self.crops = CropGame(config, models.generator, self.fixed_objective, device) if config.crop_d else None
         self.fakes: list[tuple[Tensor, Tensor]] = []  # of G's last step, by shard, for `reuse_fakes`
         self.last = {"d": math.inf, "g": math.inf}  # losses of the last step, for the schedule
         self.trained_g = [p for p in models.generator.parameters() if p.requires_grad]
@@ -93,7 +96,8 @@ class Stepper:
         """The states that a run needs to go on, by prefix."""
         discriminator = self.models.discriminator
         projected = isinstance(discriminator, ProjectedDiscriminator)
-        return {
+        crops = {} if self.crops is None else {"crops": self.crops.discriminator.state_dict()}
+        return crops | {
             "G": self.models.generator.state_dict(),
             "D": discriminator.trained_state() if projected else discriminator.state_dict(),
             "G_ema": self.models.average.state_dict(),
@@ -101,7 +105,21 @@ class Stepper:
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         """The optimisers by name."""
-        return {"optimizer_g": self.optimizer_g, "optimizer_d": self.optimizer_d}
+        crops = {} if self.crops is None else {"optimizer_crops": self.crops.optimizer}
+        return crops | {"optimizer_g": self.optimizer_g, "optimizer_d": self.optimizer_d}
+
+    @property
+    def phase_kimg(self) -> float:
+        """Length of each fade and each stay of progressive growing."""
+        return self.settings.phase_kimg
+
+    def check_end(self) -> None:
+        """Raise `TrainingError` where the run has come to its end with a critic that says nothing."""
+        self.verdicts.check(self.config.objective, ending=True)
+
+    def facts(self) -> dict[str, Any]:
+        """What a snapshot says of the state of the training."""
+        return {"augment_p": self.adaptive.p, "settings": describe(self.config, self.settings)}
 
     def numbers(self) -> dict[str, Any]:
         """What else a run needs to go on, as JSON values."""
@@ -135,6 +153,8 @@ class Stepper:
         if growth is not None:
             growth.apply(self.models)
         self._anneal(cur_nimg)
+        if isinstance(self.models.generator, LAPGANGenerator):
+            batches = [(split(images, self.models.generator.config), labels) for images, labels in batches]
         if step % settings.n_critic == 0:
             losses |= self._generator_step(batches, step, train_g)
             if settings.pl_every and train_g and step % settings.pl_every == 0:
@@ -161,10 +181,11 @@ class Stepper:
         total, anchored, w_sum, num = 0.0, 0.0, torch.zeros((), device=self.device), len(self.shards)
         with_anchor = self.anchor is not None and train and step % self.config.anchor_every == 0
         self.fakes = []
-        with only(self.trained_g, self.trained_d), torch.set_grad_enabled(train):
+        fixed = self.trained_d if self.crops is None else [*self.trained_d, *self.crops.parameters]
+        with only(self.trained_g, fixed), torch.set_grad_enabled(train):
             for shard, (reals, real_labels) in zip(self.shards, batches, strict=True):
                 stream = Stream(self.config.seed, step, "g", self.config.batch)
-                fakes, labels, ws = self._generate(stream, shard, update_emas=train)
+                fakes, labels, ws = self._generate(stream, shard, reals, update_emas=train)
                 output = self._judge(fakes, labels, step, "g", "augment-fake", shard)
                 if self.objective.pairs:
                     with torch.no_grad():
@@ -174,6 +195,8 @@ class Stepper:
                 if self.config.pull_away:
                     codes = self.models.discriminator.encoder(fakes)
                     loss = loss + self.config.pull_away * repelling_regulariser(codes)
+                if self.crops is not None:
+                    loss = loss + self.crops.generator_loss(fakes, reals, stream, shard)
                 if train:
                     (loss / num).backward()
                 if with_anchor:
@@ -224,7 +247,7 @@ class Stepper:
         self.verdicts.begin()
         with only(self.trained_d, self.trained_g), torch.set_grad_enabled(train):
             for index, (shard, (reals, labels)) in enumerate(zip(self.shards, batches, strict=True)):
-                fakes, fake_labels = self._fakes_for_d(stream, shard, index)
+                fakes, fake_labels = self._fakes_for_d(stream, shard, reals, index)
                 if self.history is not None:
                     fakes = self.history.exchange(fakes, stream.rng("history"))
                 real = self._judge(reals, labels, step, "d", "augment-real", shard)
@@ -233,6 +256,11 @@ class Stepper:
                 if train:
                     if self.settings.penalty:
                         loss = loss + self._slope_penalty(reals, fakes, labels, stream).mean()
+                    if self.config.bcr:
+                        loss = loss + self._consistency(real, reals, labels, stream, "real", shard)
+                        loss = loss + self._consistency(fake, fakes, fake_labels, stream, "fake", shard)
+                    if self.crops is not None:
+                        loss = loss + self.crops.discriminator_loss(reals, fakes, step, stream, shard)
                     (loss / num).backward()
                 total += float(loss.detach()) / num
                 self.verdicts.add(real, fake)
@@ -242,6 +270,8 @@ class Stepper:
                 r1 = self._penalise_slopes(batches, step)
             if train:
                 self._apply(self.optimizer_d, self.trained_d)
+                if self.crops is not None:
+                    self._apply(self.crops.optimizer, self.crops.parameters)
                 if self.settings.clips:
                     clip_weights(self.models.discriminator, self.settings.clip)
         names = ("d", "signs", "r1", *self.verdicts.names)
@@ -262,12 +292,21 @@ class Stepper:
             losses |= {"convergence": self.balance.update(*energies), "k": self.balance.k}
         return losses
 
-    def _fakes_for_d(self, stream: Stream, shard: Shard, index: int) -> tuple[Tensor, Tensor]:
+    def _consistency(
+        self, output: Tensor, images: Tensor, labels: Tensor, stream: Stream, kind: str, shard: Shard
+    ) -> Tensor:
+        """bcr * |D(T(x)) - D(x)|^2 for mirrored, turned and shifted images T(x) (bCR, Zhao et al. 2020)."""
+        shown = self._augmented(images, stream.step, "d", f"augment-{kind}", shard)
+        moved = augment(shown, 1.0, stream.rng(f"bcr-{kind}"), parse_groups("b"), (shard.index, shard.stride))
+        again = self.models.discriminator(moved, labels if labels.shape[1] else None)
+        return self.config.bcr * (again.view_as(output) - output).square().mean()
+
+    def _fakes_for_d(self, stream: Stream, shard: Shard, reals: Tensor, index: int) -> tuple[Tensor, Tensor]:
         """Images to show D, with their labels: new ones, or those of G's step."""
         if self.fakes:
             return self.fakes[index]
         with torch.no_grad():
-            fakes, labels, _ = self._generate(stream, shard)
+            fakes, labels, _ = self._generate(stream, shard, reals)
         return fakes, labels
 
     def _r1_step(self, batches: Batches, step: int) -> float:
@@ -284,7 +323,7 @@ class Stepper:
             penalty = self._r1(reals, labels, step, "augment-real", shard)
             if self.settings.r2:
                 with torch.no_grad():
-                    fakes, fake_labels, _ = self._generate(stream, shard)
+                    fakes, fake_labels, _ = self._generate(stream, shard, reals)
                 penalty = penalty + self._r1(fakes, fake_labels, step, "augment-fake", shard)
             loss = penalty.mean() * self.settings.r1_every
             (loss / len(self.shards)).backward()
@@ -300,7 +339,14 @@ class Stepper:
         images = images.detach().requires_grad_()
         return r1_penalty(self._judge(images, labels, step, "d-reg", name, shard), images, gamma)
 
-    def _generate(self, stream: Stream, shard: Shard, update_emas: bool = False) -> tuple[Tensor, Tensor, Tensor]:
+    def _generate(
+        self, stream: Stream, shard: Shard, reals: Tensor | None = None, update_emas: bool = False
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Images, labels and ws; of a LAPGAN the games of its levels, on top of the coarse images of `reals`."""
+        if isinstance(self.models.generator, LAPGANGenerator):
+            assert reals is not None
+            z = shard.of(stream.latents(self.models.generator.z_dim)[:, 0]).to(self.device)
+            return self.models.generator.games(z, reals.detach()), reals.new_zeros(len(reals), 0), z[:, None]
         update = update_emas and bool(self.magnitudes)
         return draw_images(
             self.models.generator, self.labels, self.settings.style_mixing, stream, shard, update_emas=update
@@ -341,16 +387,6 @@ class Stepper:
 
     def _mean(self, value: float) -> float:
         return float(self.world.mean(torch.tensor(value, dtype=torch.float64)))
-
-
-def make_anchor(config: TrainConfig, models: Models, data: ImageDataset, device: torch.device) -> Anchor | None:
-    """Load the codes of `config.anchor`; a projected discriminator lends its trunk for the comparison."""
-    if not config.anchor:
-        return None
-    discriminator = models.discriminator
-    projected = isinstance(discriminator, ProjectedDiscriminator)
-    distance = trunk_distance(discriminator.trunk) if projected else squeeze_distance(device)
-    return load_anchor(config.anchor, models.generator, data, distance, config.seed, device)
 
 
 def check_finite(losses: Mapping[str, float], cur_nimg: int) -> None:

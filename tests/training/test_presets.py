@@ -1,0 +1,177 @@
+"""Each preset and objective of the lectures, from the command line: trained, resumed, open to other commands."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from PIL import Image
+from safetensors.torch import load_file
+
+from cli import main
+from stylegan_core.checkpoints import load_checkpoint, load_generator
+from stylegan_core.networks.configs import PRESET_LINES, PRESETS
+from stylegan_core.objectives import OBJECTIVES
+from stylegan_core.training.autoencode import kl_divergence
+from stylegan_core.training.report import read_log
+from stylegan_core.training.sample_data import write_sample_data
+from stylegan_core.training.state import STATE_FILE
+
+
+def run(*arguments):
+    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def refused(*arguments):
+    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
+    assert result.exit_code == 1, result.output
+    return result.stderr
+
+
+@pytest.fixture(scope="module")
+def shapes(tmp_path_factory):
+    path = tmp_path_factory.mktemp("data") / "shapes.zip"
+    write_sample_data("shapes", str(path), 16, 24)
+    return path
+
+
+SMALL = ("--batch", 8, "--device", "cpu", "--snapshot-kimg", 0.016)
+NARROW = {
+    "dcgan": ("--channel-base", 64, "--z-dim", 8),
+    "lapgan": ("--width", 4, "--z-dim", 8),
+    "autoencoder": ("--width", 4, "--z-dim", 8),
+    "vae": ("--width", 4, "--z-dim", 8),
+    "micro-stylegan": ("--channel-base", 64, "--channel-max", 8, "--z-dim", 8, "--w-dim", 8),
+}
+
+
+@pytest.mark.parametrize("preset", list(NARROW))
+def test_a_preset_trains_resumes_and_serves_the_other_commands(preset, shapes, tmp_path):
+    common = ("train", "--data", shapes, "--preset", preset, *NARROW[preset], *SMALL)
+    run(*common, "--out", tmp_path / "whole", "--kimg", 0.032)
+    run(*common, "--out", tmp_path / "parts", "--kimg", 0.016)
+    output = run(*common, "--out", tmp_path / "parts", "--kimg", 0.032)
+    assert "0.032 kimg, finished" in output
+    first, second = (load_file(tmp_path / name / STATE_FILE) for name in ("whole", "parts"))
+    assert first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+    snapshot = tmp_path / "whole" / "snapshot-000000.032.safetensors"
+    generator = load_generator(snapshot)
+    z = torch.randn(2, generator.z_dim, generator=torch.Generator().manual_seed(0))
+    images = generator.synthesis(generator.mapping(z))
+    assert images.shape == (2, 3, 16, 16) and not torch.allclose(images[0], images[1])
+    run("generate", "--generator", snapshot, "--seeds", "0-1", "--out", tmp_path / "g", "--device", "cpu")
+    assert (tmp_path / "g" / "grid.png").is_file()
+    measured = ("--scores", "fd", "--features", "fd-squeezenet", "--samples", 4, "--device", "cpu")
+    assert "fd-squeezenet" in run("evaluate", snapshot, "--data", shapes, *measured)
+
+
+def test_lapgan_has_a_discriminator_at_every_scale(shapes, tmp_path):
+    run("train", "--data", shapes, "--preset", "lapgan", "--width", 4, *SMALL, "--kimg", 0.016, "--out", tmp_path / "r")
+    critic = load_checkpoint(tmp_path / "r" / "snapshot-000000.016.safetensors").discriminator
+    assert critic(torch.zeros(3, 3, 16, 16)).shape == (3, 2)  # 16 and 8 pixels
+
+
+@pytest.mark.parametrize("objective", ["ebgan", "began"])
+def test_energy_objectives_train_with_an_autoencoder_critic(objective, shapes, tmp_path):
+    extra = ("--margin", 1, "--pull-away", 0.1) if objective == "ebgan" else ("--gamma", 0.7)
+    common = (
+        "train",
+        "--data",
+        shapes,
+        "--preset",
+        "dcgan",
+        *NARROW["dcgan"],
+        *SMALL,
+        "--objective",
+        objective,
+        *extra,
+    )
+    run(*common, "--kimg", 0.016, "--out", tmp_path / "r")
+    run(*common, "--kimg", 0.08, "--out", tmp_path / "r")
+    critic = load_checkpoint(tmp_path / "r" / "snapshot-000000.080.safetensors").discriminator
+    energies = critic(torch.rand(3, 3, 16, 16) * 2 - 1)
+    assert energies.shape == (3,) and bool((energies > 0).all())
+    lines = read_log(tmp_path / "r" / "log.jsonl")
+    assert lines[-1]["real_logits"] < lines[0]["real_logits"]  # it learns to reconstruct
+    if objective == "began":
+        assert 0 < lines[-1]["k"] <= 1 and lines[-1]["convergence"] > 0
+
+
+def test_autoencoders_reconstruct_better_with_training(shapes, tmp_path):
+    run("train", "--data", shapes, "--preset", "vae", *NARROW["vae"], *SMALL, "--kimg", 0.4, "--out", tmp_path / "r",
+        "--lr-g", 3e-3, "--snapshot-kimg", 1)  # fmt: skip
+    lines = read_log(tmp_path / "r" / "log.jsonl")
+    assert lines[-1]["error"] < 0.5 * lines[0]["error"] and lines[-1]["kl"] > 0
+
+
+def test_kl_divergence_is_that_of_torch_distributions():
+    mean, log_variance = torch.randn(2, 5, 3, generator=torch.Generator().manual_seed(0))
+    ours = torch.distributions.Normal(mean, (log_variance / 2).exp())
+    expected = torch.distributions.kl_divergence(ours, torch.distributions.Normal(0.0, 1.0)).sum(1)
+    torch.testing.assert_close(kl_divergence(mean, log_variance), expected)
+
+
+def test_bcr_and_a_crop_discriminator_train_and_resume(shapes, tmp_path):
+    common = ("train", "--data", shapes, "--preset", "dcgan", *NARROW["dcgan"], *SMALL, "--bcr", 10, "--crop-d", 8)
+    run(*common, "--out", tmp_path / "whole", "--kimg", 0.032)
+    run(*common, "--out", tmp_path / "parts", "--kimg", 0.016)
+    run(*common, "--out", tmp_path / "parts", "--kimg", 0.032)
+    first, second = (load_file(tmp_path / name / STATE_FILE) for name in ("whole", "parts"))
+    assert any(name.startswith("crops.b8") for name in first)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    plain = tmp_path / "plain"
+    run("train", "--data", shapes, "--preset", "dcgan", *NARROW["dcgan"], *SMALL, "--kimg", 0.032, "--out", plain)
+    without = load_file(plain / STATE_FILE)
+    assert any(not torch.equal(without[name], first[name]) for name in without if name.startswith("D."))
+    assert any(not torch.equal(without[name], first[name]) for name in without if name.startswith("G."))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--preset", "dcgan", "--w-dim", 8), "no w_dim; leave out --w-dim"),
+        (("--preset", "dcgan", "--labels"), "leave out --labels"),
+        (("--preset", "lapgan", "--augment", "ada"), "no use for --augment"),
+        (("--preset", "vae", "--objective", "began"), "no use for --objective began"),
+        (("--preset", "dcgan", "--crop-d", 16), "smaller than the image"),
+        (("--preset", "dcgan", "--upsampling", "pixelshuffle", "--pull-away", 1), "term of ebgan"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(arguments, message, shapes, tmp_path):
+    assert message in refused("train", "--data", shapes, "--kimg", 0.008, "--batch", 8, "--out", tmp_path, *arguments)
+
+
+def test_help_lists_presets_objectives_and_knobs_in_groups():
+    text = run("train", "--help")
+    assert PRESET_LINES.keys() == PRESETS.keys()
+    for name in (*PRESETS, *OBJECTIVES):
+        assert f"  {name} " in text
+    for heading in ("Run:", "Networks:", "Regularisers:", "Augmentation:", "Presets (--preset):"):
+        assert f"\n{heading}" in text
+    for knob in ("--n-critic", "--clip", "--gp-weight", "--margin", "--gamma", "--optimizer-d", "--optimizer-g",
+                 "--real-label", "--history", "--adaptive-d", "--adaptive-g", "--bcr", "--z-dim", "--w-dim",
+                 "--mapping-layers", "--channel-base"):  # fmt: skip
+        assert knob in text
+
+
+@pytest.mark.parametrize(("kind", "classes", "channels"), [("ring", 8, 1), ("digits", 10, 1), ("shapes", 3, 3)])
+def test_sample_data_are_labelled_training_sets(kind, classes, channels, tmp_path):
+    out = tmp_path / f"{kind}.zip"
+    run("sample-data", kind, "--out", out, "--num", 100, "--resolution", 16)
+    inspected = run("dataset", "inspect", out)
+    assert "100 images read, 0 problems" in inspected and f"channels: {{{channels}: 100}}" in inspected
+    again = tmp_path / "again.zip"
+    write_sample_data(kind, str(again), 16, 100)
+    assert again.read_bytes() == out.read_bytes()
+    assert "is there already" in refused("sample-data", kind, "--out", out)
+    import zipfile
+
+    with zipfile.ZipFile(out) as archive:
+        labels = [label for _, label in json.loads(archive.read("dataset.json"))["labels"]]
+        with archive.open("00000/img00000000.png") as file:
+            assert np.asarray(Image.open(file)).std() > 10
+    assert set(labels) == set(range(classes))
