@@ -19,11 +19,11 @@ class DCGANGenerator(DirectGenerator):
         channels = [config.channels_at(side) for side in config.sides]
         layers: list[nn.Module] = [
             nn.ConvTranspose2d(config.z_dim, channels[0], config.sides[0], bias=False),
-            batch_norm(channels[0]),
+            nn.BatchNorm2d(channels[0]),
             nn.ReLU(),
         ]
         for wide, narrow in itertools.pairwise(channels):
-            layers += [upsampling(wide, narrow, config.upsampling, bias=False), batch_norm(narrow), nn.ReLU()]
+            layers += [upsampling(wide, narrow, config.upsampling, bias=False), nn.BatchNorm2d(narrow), nn.ReLU()]
         layers += [upsampling(channels[-1], config.img_channels, config.upsampling), nn.Tanh()]
         self.layers = nn.Sequential(*layers)
         self.apply(initialise)
@@ -46,7 +46,7 @@ class DCGANDiscriminator(nn.Module):
         for index, (narrow, wide) in enumerate(itertools.pairwise(channels)):
             normed = config.batch_norm and index > 0  # not on the images themselves
             layers.append(nn.Conv2d(narrow, wide, 4, 2, 1, bias=not normed))
-            layers += [batch_norm(wide)] if normed else []
+            layers += [nn.BatchNorm2d(wide)] if normed else []
             layers.append(nn.LeakyReLU(0.2))
         layers.append(nn.Conv2d(channels[-1], 1, config.sides[0]))
         self.layers = nn.Sequential(*layers)
@@ -64,13 +64,6 @@ def upsampling(in_channels: int, out_channels: int, kind: str, bias: bool = True
     if kind == "transposed":
         return nn.ConvTranspose2d(in_channels, out_channels, 4, 2, 1, bias=bias)
     return nn.Sequential(nn.Conv2d(in_channels, 4 * out_channels, 3, padding=1, bias=bias), nn.PixelShuffle(2))
-
-
-def batch_norm(channels: int) -> nn.BatchNorm2d:
-    """Batch norm without the count of batches, which a fixed momentum has no use for."""
-    norm = nn.BatchNorm2d(channels)
-    norm.num_batches_tracked = None
-    return norm
 
 
 def initialise(module: nn.Module) -> None:

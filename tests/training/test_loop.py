@@ -195,7 +195,7 @@ def test_a_network_at_rest_keeps_its_weights(tiny, change):
         ({"preset": "nosuch"}, "choose one of"),
         ({"batch": 0}, "must be over 0"),
         ({"batch": 9, "accumulate": 2}, "does not divide"),
-        ({"objective": "ebgan"}, "autoencoder critic"),
+        ({"objective": "ebgan", "labels": True}, "has an autoencoder for its critic"),
         ({"objective": "nosuch"}, "choose one of"),
         ({"augment_p": 1.5}, "from 0 to 1"),
         ({"augment_groups": "blur"}, "no augmentation"),
