@@ -316,14 +316,9 @@ def batch_export(out: str, csv: str, console: Console) -> None:
 @command_options
 def scorecard(config: ScorecardConfig, invert: InvertConfig, tune: TuneConfig, out: str, console: Console) -> None:
     """Compare methods of inversion on aligned images: a table (CSV, Markdown, JSON) and a picture in OUT."""
-    from editing.directions import shipped_directions
-    from inversion.scorecard import ScoredEdit, write_scorecard
+    from inversion.scorecard import write_scorecard
 
-    def edits(generator: Any) -> list[ScoredEdit]:
-        found = shipped_directions(generator.meta.fingerprint).values()
-        return [ScoredEdit(item.name, item.vector, item.attribute) for item in found]
-
-    write_scorecard(out, config, invert, tune, edits, console)
+    write_scorecard(out, config, invert, tune, console)
 
 
 @main.command(context_settings=CONTEXT)
@@ -418,8 +413,8 @@ def directions() -> None:
 @command_options
 def directions_list(generator: str, console: Console) -> None:
     """List the directions shipped for a generator."""
-    from editing.directions import shipped_directions
     from stylegan_core.checkpoints.load import load_generator
+    from stylegan_core.directions import shipped_directions
 
     shipped = shipped_directions(load_generator(generator).meta.fingerprint)
     for direction in shipped.values():
@@ -434,7 +429,7 @@ def directions_list(generator: str, console: Console) -> None:
 @command_options
 def directions_show(name: str, generator: str, console: Console) -> None:
     """Say everything a direction (a shipped name, or a file) knows of itself."""
-    from editing.directions import show_direction
+    from stylegan_core.directions import show_direction
 
     console.say(show_direction(name, generator))
 

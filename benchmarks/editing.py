@@ -24,7 +24,6 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from editing.config import SearchConfig
-from editing.directions import Direction, load_direction, shipped_directions
 from editing.discover.pairs import read_pairs
 from editing.editor import Editor
 from editing.expression import move
@@ -38,6 +37,7 @@ from inversion.faces.align import align_face
 from inversion.faces.judges import EXPRESSIONS, JUDGES, expression_probabilities
 from inversion.invert import Inverter
 from inversion.latents import Latent, load_latent
+from stylegan_core.directions import Direction, load_direction, shipped_directions
 from stylegan_core.generate import generate_ws, render
 from stylegan_core.images import labelled_grid, read_photo, to_uint8, write_png
 

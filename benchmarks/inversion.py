@@ -19,7 +19,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from editing.directions import find_direction
 from editing.discover.pairs import read_pairs
 from inversion.config import InvertConfig, ProjectionConfig, TuneConfig
 from inversion.delta import tuned_synthesis
@@ -30,6 +29,7 @@ from inversion.losses import perceptual_features
 from inversion.methods import METHODS
 from inversion.scores import psnr
 from inversion.task import Projection, Task
+from stylegan_core.directions import find_direction
 from stylegan_core.networks.configs import StyleGAN2Config, StyleGAN3Config
 from stylegan_core.networks.protocol import CheckpointMeta
 from stylegan_core.networks.stylegan2 import StyleGAN2Generator

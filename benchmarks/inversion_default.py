@@ -20,7 +20,6 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from editing.directions import find_direction
 from editing.discover.pairs import read_pairs
 from editing.expression import move
 from inversion.config import InvertConfig, ProjectionConfig
@@ -30,6 +29,7 @@ from inversion.invert import Inverter
 from inversion.project import project_task
 from inversion.scores import psnr
 from inversion.task import Task
+from stylegan_core.directions import find_direction
 from stylegan_core.images import read_photo
 
 HAPPY = EXPRESSIONS.index("happy")

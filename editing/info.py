@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
-from inversion.latents import load_latent, read_npz
+from inversion.latents import load_latent
 from stylegan_core.credentials import describe_credentials, read_credentials
 from stylegan_core.files import read_bytes
 from stylegan_core.images import SUFFIXES, decode_photo, made_by
+from stylegan_core.npz import read_npz
 
 
 def describe_file(path: str | Path) -> dict[str, str]:
@@ -49,7 +50,7 @@ def describe_latent(path: str | Path) -> dict[str, str]:
 
 def describe_direction(path: str | Path) -> dict[str, str]:
     """Return the lines of a direction."""
-    from editing.directions import load_direction
+    from stylegan_core.directions import load_direction
 
     direction = load_direction(path)
     _, num_ws, w_dim = direction.vector.shape

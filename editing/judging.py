@@ -1,13 +1,12 @@
 """What the judges say of codes: scores of renders, and what an edit does to them."""
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
 from editing.expression import move
 from inversion.faces.judges import JUDGES, Judge, identity_distance, judge_all
 from stylegan_core.errors import ConfigError
+from stylegan_core.networks.protocol import Generator
 
 BATCH = 16
 
@@ -25,7 +24,7 @@ def as_face(images: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def score_codes(generator: Any, ws: Tensor, judge: Judge | None = None) -> Tensor:
+def score_codes(generator: Generator, ws: Tensor, judge: Judge | None = None) -> Tensor:
     """Return the judge's numbers [N] for renders of ws [N, num_ws, w_dim], or all judges' [N, len(JUDGES)]."""
     alignment = generator.meta.alignment
     score = judge_all if judge is None else judge.score
@@ -34,7 +33,7 @@ def score_codes(generator: Any, ws: Tensor, judge: Judge | None = None) -> Tenso
 
 @torch.no_grad()
 def effect(
-    generator: Any, ws: Tensor, vector: Tensor, strength: float, layers: tuple[int, ...] | None = None
+    generator: Generator, ws: Tensor, vector: Tensor, strength: float, layers: tuple[int, ...] | None = None
 ) -> tuple[Tensor, Tensor]:
     """Return what a step does to codes [N, num_ws, w_dim]: every judge's change [N, len(JUDGES)], and the identity
     distances [N] between the renders."""

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +18,7 @@ from stylegan_core.devices import pick_device
 from stylegan_core.errors import ConfigError
 from stylegan_core.generate import generate_ws, render
 from stylegan_core.images import labelled_grid, to_uint8, write_png
+from stylegan_core.networks.protocol import Generator
 from stylegan_core.seeds import parse_seeds
 
 NOTE = "Synthetic image made by a generative network (Invertigo); not a photograph."
@@ -76,5 +76,5 @@ def mix_files(
     console.say(f"{Path(out) / 'mix.png'}: {len(rows)} rows, {len(columns)} columns, {layers} layers of the column")
 
 
-def _code(generator: Any, text: str) -> torch.Tensor:
+def _code(generator: Generator, text: str) -> torch.Tensor:
     return open_code(text, generator).ws.to(generator.w_avg.device)

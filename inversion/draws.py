@@ -1,14 +1,10 @@
 """Edits drawn at random, for searches that are to leave edits what they were."""
 
-import json
-from functools import lru_cache
-
 import torch
 from torch import Tensor
 
-from inversion.latents import read_npz
 from inversion.statistics import random_ws
-from stylegan_core.assets import asset_path
+from stylegan_core.directions import shipped_directions
 from stylegan_core.networks.protocol import Generator
 
 STRENGTHS = (-1.0, 2.0)  # of drawn edits along directions
@@ -20,7 +16,11 @@ class EditDraws:
 
     def __init__(self, generator: Generator, like: Tensor) -> None:
         self.generator = generator
-        self.directions = [direction.to(like) for direction in shipped_edits(generator.meta.fingerprint)]
+        self.directions = [
+            direction.vector.to(like)
+            for direction in shipped_directions(generator.meta.fingerprint).values()
+            if direction.attribute
+        ]
 
     def draw(self, stream: torch.Generator) -> Tensor:
         """Return one of the generator's directions at some strength, or a part of the difference of two random w.
@@ -32,14 +32,3 @@ class EditDraws:
             return share * DIFFERENCE * (one - other)
         pick = int(torch.randint(len(self.directions), (1,), generator=stream))
         return (STRENGTHS[0] + share * (STRENGTHS[1] - STRENGTHS[0])) * self.directions[pick]
-
-
-@lru_cache(maxsize=2)
-def shipped_edits(fingerprint: str) -> list[Tensor]:
-    """Return the directions [1, 1 or num_ws, w_dim] that ship for this generator and move what a judge can see.
-
-    They are read here, since `editing/`, whose they are, stands above."""
-    files = [read_npz(path) for path in sorted(asset_path("directions").glob("*.npz"))]
-    described = [(torch.from_numpy(arrays["direction"]), json.loads(str(arrays["about"]))) for arrays in files]
-    own = [(vector, about) for vector, about in described if about["generator"] == fingerprint]
-    return [vector for vector, about in own if about["report"].get("attribute")]

@@ -25,6 +25,7 @@ from inversion.task import Projection, Task
 from stylegan_core.checkpoints.load import load_generator
 from stylegan_core.console import Console
 from stylegan_core.devices import pick_device
+from stylegan_core.directions import Direction, shipped_directions
 from stylegan_core.errors import ConfigError
 from stylegan_core.features.perceptual import PerceptualDistance, load_perceptual
 from stylegan_core.files import write_text
@@ -40,15 +41,6 @@ EXTRAS = ("encoder", "w_avg")  # rows without a search: the encoder's guess, and
 
 
 @dataclass(frozen=True)
-class ScoredEdit:
-    """A direction whose effect tells how editable a code is."""
-
-    name: str
-    vector: Tensor  # [1, num_ws or 1, w_dim]
-    judge: str  # name in JUDGES; empty: only identity and background are told
-
-
-@dataclass(frozen=True)
 class Outcome:
     """What a method made of one image."""
 
@@ -60,8 +52,7 @@ class Outcome:
 
 
 def write_scorecard(
-    out: str, config: ScorecardConfig, invert: InvertConfig, tune: TuneConfig,
-    find_edits: Callable[[Generator], Sequence[ScoredEdit]], console: Console,
+    out: str, config: ScorecardConfig, invert: InvertConfig, tune: TuneConfig, console: Console,
     projection: ProjectionConfig = ProjectionConfig(),
 ) -> None:  # fmt: skip
     """Score methods on aligned images; write scorecard.csv, .md, .json and .png into `out`."""
@@ -70,7 +61,8 @@ def write_scorecard(
     generator, perceptual = load_generator(invert.generator, device), load_perceptual(invert.perceptual, device)
     targets = read_targets(config, generator)
     wanted = [name.strip() for name in config.edits.split(",")]
-    edits = [edit for edit in find_edits(generator) if edit.name in wanted]
+    shipped = shipped_directions(generator.meta.fingerprint)
+    edits = [edit for name, edit in shipped.items() if name in wanted]
     base = Task(generator, targets, perceptual, projection, tune=tune)
     rows, pictures = [], [[to_uint8(target[None])[0] for target in targets[:SHOWN]]]
     for label, method, steps in methods:
@@ -150,7 +142,7 @@ def run_method(method: str, task: Task, encoder: str = "") -> Outcome:
 
 def score_outcomes(
     outcomes: Sequence[Outcome], targets: Tensor, generator: Generator, perceptual: PerceptualDistance,
-    edits: Sequence[ScoredEdit], config: ScorecardConfig,
+    edits: Sequence[Direction], config: ScorecardConfig,
 ) -> dict[str, float]:  # fmt: skip
     """Return the means of all scores over the images."""
     images = torch.cat([outcome.image for outcome in outcomes]).clamp(-1, 1)
@@ -180,7 +172,7 @@ def score_outcomes(
     return scores
 
 
-def edit_effect(outcome: Outcome, edit: ScoredEdit, strength: float, generator: Generator) -> dict[str, float]:
+def edit_effect(outcome: Outcome, edit: Direction, strength: float, generator: Generator) -> dict[str, float]:
     """Return what an edit does to one inversion: the judge's change, the identity distance, the background's change.
 
     The background is the image's rim, a tenth of its side wide; its change is the mean absolute one in [0, 2]."""
@@ -193,15 +185,15 @@ def edit_effect(outcome: Outcome, edit: ScoredEdit, strength: float, generator: 
     effect = {"background": float((after - before).abs()[:, :, rim].mean())}
     if before.shape[1] == 3:
         effect["identity"] = float(identity_distance(after, before, alignment))
-        if edit.judge:
-            score = JUDGES[edit.judge].score
+        if edit.attribute:
+            score = JUDGES[edit.attribute].score
             effect["change"] = float(score(after, alignment) - score(before, alignment))
     return effect
 
 
 def protocol_of(
     config: ScorecardConfig, generator: Generator, perceptual: PerceptualDistance, projection: ProjectionConfig,
-    targets: Tensor, edits: Sequence[ScoredEdit],
+    targets: Tensor, edits: Sequence[Direction],
 ) -> dict[str, Any]:  # fmt: skip
     """Say how the numbers came about."""
     return {
@@ -215,7 +207,7 @@ def protocol_of(
         "memory": "of the GPU's allocator" if targets.is_cuda else "of the whole process, so it never falls",
         "threads": torch.get_num_threads(),
         "device": str(targets.device),
-        "edits": {edit.name: f"strength {config.strength:g}, judged by {edit.judge or 'none'}" for edit in edits},
+        "edits": {edit.name: f"strength {config.strength:g}, judged by {edit.attribute or 'none'}" for edit in edits},
     }
 
 

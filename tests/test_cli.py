@@ -208,7 +208,7 @@ def test_directions_are_listed_and_fitted_from_a_csv_of_photos(astronaut, tmp_pa
     (tmp_path / "pairs.csv").write_text("neutral,expression\na.png,b.png\nc.png,d.png\n")
     out = tmp_path / "d.npz"
     run("directions", "fit", "--name", "shift", "--pairs", tmp_path / "pairs.csv", "--out", out, "--scale", 2)
-    from editing.directions import load_direction
+    from stylegan_core.directions import load_direction
 
     direction = load_direction(out)
     assert direction.report["pairs"] == 2

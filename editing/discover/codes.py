@@ -5,7 +5,6 @@ import io
 import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,6 +18,7 @@ from inversion.statistics import class_labels
 from stylegan_core.errors import ConfigError, DatasetError
 from stylegan_core.generate import generate_ws
 from stylegan_core.images import SUFFIXES, Photo, decode_photo, read_photo
+from stylegan_core.networks.protocol import Generator
 from stylegan_core.seeds import generator_for
 from stylegan_core.training.dataset import names_in, without_persons
 
@@ -26,7 +26,7 @@ MAX_MEMBER = 64 << 20
 MAX_FACES = 1_000_000
 
 
-def sample_codes(generator: Any, num: int, seed: int = 0, psi: float = 1.0) -> Tensor:
+def sample_codes(generator: Generator, num: int, seed: int = 0, psi: float = 1.0) -> Tensor:
     """Draw codes w [num, w_dim] from the mapping network, of all classes in turn where it has classes."""
     if num < 2:
         raise ConfigError(f"{num} samples are too few; ask for hundreds")
@@ -41,7 +41,7 @@ def sample_codes(generator: Any, num: int, seed: int = 0, psi: float = 1.0) -> T
     return torch.cat(parts)
 
 
-def photo_codes(generator: Any, data: str, exclude: str = "") -> Tensor:
+def photo_codes(generator: Generator, data: str, exclude: str = "") -> Tensor:
     """Return the encoder's codes w [N, w_dim] of a folder or zip of aligned faces.
 
     `exclude` names persons of its attributes.csv that are left out."""
@@ -81,7 +81,7 @@ def labelled_codes(inverter: Inverter, path: Path) -> tuple[Tensor, Tensor]:
 
 
 def _code(inverter: Inverter, name: str, folder: Path) -> Tensor:
-    generator: Any = inverter.generator
+    generator: Generator = inverter.generator
     if name.isdigit():
         return generate_ws(generator, [int(name)])[:, 0]
     path = folder / name

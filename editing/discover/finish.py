@@ -9,10 +9,11 @@ from torch import Tensor
 
 from editing.conditional import without
 from editing.config import FinishConfig
-from editing.directions import Direction, find_direction
 from editing.judging import effect, find_judge
 from editing.layers import parse_layers
 from inversion.faces.judges import JUDGES, Judge
+from stylegan_core.directions import Direction, find_direction
+from stylegan_core.networks.protocol import Generator
 
 CALIBRATION_CODES = 32
 MAX_LENGTH = 12.0  # of a step, in standard deviations of W
@@ -20,7 +21,7 @@ BISECTIONS = 7
 IDENTITY_AT_MOST = 0.33
 
 
-def describe(generator: Any, name: str, step: Tensor, finish: FinishConfig, report: dict[str, Any]) -> Direction:
+def describe(generator: Generator, name: str, step: Tensor, finish: FinishConfig, report: dict[str, Any]) -> Direction:
     """Make a direction of a step [1, 1 or num_ws, w_dim], less what `finish.keep` names, in the layers it names."""
     kept = kept_directions(generator, finish.keep.split(","))
     vector = without(step.cpu(), [item.vector for item in kept], name)
@@ -31,7 +32,7 @@ def describe(generator: Any, name: str, step: Tensor, finish: FinishConfig, repo
     return Direction(name, vector, meta.fingerprint, meta.name, layers, "", about)
 
 
-def kept_directions(generator: Any, names: Sequence[str]) -> list[Direction]:
+def kept_directions(generator: Generator, names: Sequence[str]) -> list[Direction]:
     """Return the directions called `names` (or in files), blanks skipped."""
     return [find_direction(name.strip(), generator) for name in names if name.strip()]
 
@@ -41,7 +42,7 @@ def renew(direction: Direction, vector: Tensor, unit: str, report: dict[str, Any
     return replace(direction, vector=vector, unit=unit, report={**direction.report, **report})
 
 
-def calibrate(generator: Any, direction: Direction, judge: Judge, w: Tensor, report: dict[str, Any]) -> Direction:
+def calibrate(generator: Generator, direction: Direction, judge: Judge, w: Tensor, report: dict[str, Any]) -> Direction:
     """Scale a direction so that strength 1 changes its attribute clearly (`judge.clear`, mean over codes w [N, w_dim]).
 
     Where the mean identity distance gets to `IDENTITY_AT_MOST` before, strength 1 is there. The length is found by

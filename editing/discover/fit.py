@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from editing.config import BoundaryConfig, ComponentConfig, FinishConfig, FitSource, PairsConfig
-from editing.directions import Direction, save_direction
 from editing.discover.boundary import fit_boundary, fit_margins
 from editing.discover.codes import labelled_codes, photo_codes, sample_codes
 from editing.discover.finish import calibrate, describe, renew, summary
@@ -21,13 +20,15 @@ from editing.layers import parse_layers
 from inversion.config import InvertConfig, ProjectionConfig
 from inversion.faces.judges import EXPRESSIONS, JUDGES
 from inversion.invert import Inverter
-from inversion.latents import read_npz
 from inversion.statistics import w_statistics
 from stylegan_core.checkpoints.load import load_generator
 from stylegan_core.console import Console
 from stylegan_core.devices import pick_device
+from stylegan_core.directions import Direction, save_direction
 from stylegan_core.errors import ConfigError
 from stylegan_core.files import write_atomic
+from stylegan_core.networks.protocol import Generator
+from stylegan_core.npz import read_npz
 
 TINY = 1e-30  # probabilities below it count as it
 REFINE_FROM = 3.0  # length, in standard deviations of W, at which a refinement starts
@@ -55,7 +56,7 @@ def fit_attribute(
 ) -> None:  # fmt: skip
     """Fit a direction to what a judge says of renders, and write it to `out`."""
     judge = find_judge(attribute)
-    generator: Any = load_generator(invert.generator, pick_device(invert.device))
+    generator: Generator = load_generator(invert.generator, pick_device(invert.device))
     w, scores = judged_codes(generator, boundary)
     column = list(JUDGES).index(attribute)
     if attribute in EXPRESSIONS and boundary.classifier == "auto":
@@ -73,7 +74,7 @@ def fit_attribute(
     console.say(f"{out}: {name} for {generator.meta.name}; {summary(direction)}")
 
 
-def judged_codes(generator: Any, boundary: BoundaryConfig) -> tuple[Tensor, Tensor]:
+def judged_codes(generator: Generator, boundary: BoundaryConfig) -> tuple[Tensor, Tensor]:
     """Return codes w [N, w_dim] and what every judge says of their renders [N, len(JUDGES)].
 
     They are read from the file `boundary.scores` where it was written for this generator, and written there."""
@@ -95,7 +96,7 @@ def judged_codes(generator: Any, boundary: BoundaryConfig) -> tuple[Tensor, Tens
     return w, scores
 
 
-def refine_direction(generator: Any, direction: Direction, w: Tensor, boundary: BoundaryConfig) -> Direction:
+def refine_direction(generator: Generator, direction: Direction, w: Tensor, boundary: BoundaryConfig) -> Direction:
     """Return the direction after `boundary.refine` steps on renders of codes w [N, w_dim]."""
     start = direction.vector * REFINE_FROM
     refined = refine(generator, start, direction.attribute, w, boundary.refine, direction.layers, boundary.seed)
@@ -110,7 +111,7 @@ def fit_labels(
 ) -> None:  # fmt: skip
     """Fit a direction to the user's labels of latents, photos or seeds, and write it to `out`."""
     inverter = Inverter(invert, ProjectionConfig())
-    generator: Any = inverter.generator
+    generator: Generator = inverter.generator
     w, scores = labelled_codes(inverter, Path(labels))
     found = fit_boundary(w, scores, boundary)
     direction = describe(generator, name, found.step, finish, {"method": "linear boundary", "data": Path(labels).name})
@@ -128,7 +129,7 @@ def fit_component(
     out: str, name: str, method: str, generator_name: str, config: ComponentConfig, console: Console
 ) -> None:
     """Write a component of SeFa or of GANSpace (`method`) to `out`."""
-    generator: Any = load_generator(generator_name)
+    generator: Generator = load_generator(generator_name)
     layers = parse_layers(config.layers, generator.num_ws)
     if not 0 <= config.component < generator.w_dim:
         raise ConfigError(f"--component {config.component}: there are 0 to {generator.w_dim - 1}")

@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from editing.config import ImportConfig
-from editing.directions import Direction, check_direction, save_direction
 from editing.layers import parse_layers
-from inversion.latents import read_npz
 from stylegan_core.checkpoints.load import load_generator
 from stylegan_core.checkpoints.rebuild import as_array
 from stylegan_core.checkpoints.torch_file import read_torch_stream, read_torch_zip
 from stylegan_core.console import Console
+from stylegan_core.directions import Direction, check_direction, save_direction
 from stylegan_core.errors import LatentError, ToolkitError
 from stylegan_core.models import local_file
+from stylegan_core.npz import read_npz
 
 MAX_NPY = 256 << 20  # bytes
 

@@ -12,12 +12,12 @@ from torch import Tensor
 from tqdm import tqdm
 
 from editing.config import FinishConfig, PairsConfig
-from editing.directions import save_direction
 from editing.discover.finish import describe, renew
 from inversion.config import InvertConfig, ProjectionConfig
 from inversion.encoder import find_encoder, guess_w
 from inversion.invert import Inverter
 from stylegan_core.console import Console
+from stylegan_core.directions import save_direction
 from stylegan_core.errors import ConfigError, DatasetError
 from stylegan_core.images import Photo, decode_photo, read_photo
 

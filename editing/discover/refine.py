@@ -1,7 +1,6 @@
 """Refine a direction on renders: follow the judge's gradient, and leave the person and the other attributes alone."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,6 +9,7 @@ from editing.expression import move
 from editing.judging import as_face
 from inversion.faces.judges import JUDGES, identity_descriptor, judge_all
 from inversion.statistics import w_statistics
+from stylegan_core.networks.protocol import Generator
 from stylegan_core.seeds import generator_for
 
 BATCH = 6
@@ -29,8 +29,8 @@ class Refinement:
 
 
 def refine(
-    generator: Any, step: Tensor, attribute: str, w: Tensor, num_steps: int, layers: tuple[int, ...] | None = None,
-    seed: int = 0,
+    generator: Generator, step: Tensor, attribute: str, w: Tensor, num_steps: int,
+    layers: tuple[int, ...] | None = None, seed: int = 0,
 ) -> Refinement:  # fmt: skip
     """Improve `step` [1, 1, w_dim] by `num_steps` of Adam on random batches of codes w [N, w_dim].
 
@@ -58,7 +58,7 @@ def refine(
 
 
 def _loss(
-    generator: Any, ws: Tensor, free: Tensor, deviation: Tensor, attribute: str, layers: tuple[int, ...] | None
+    generator: Generator, ws: Tensor, free: Tensor, deviation: Tensor, attribute: str, layers: tuple[int, ...] | None
 ) -> Tensor:
     alignment, names = generator.meta.alignment, list(JUDGES)
     column = names.index(attribute)

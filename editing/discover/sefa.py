@@ -7,9 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from stylegan_core.errors import ConfigError
+from stylegan_core.networks.protocol import Generator
 
 
-def modulation_weights(generator: Any) -> dict[int, list[Tensor]]:
+def modulation_weights(generator: Generator) -> dict[int, list[Tensor]]:
     """Return the matrices [channels, w_dim] that turn w into styles, by the index of the layer in ws.
 
     Which layer of ws feeds which matrix is observed in one rendering, so any network whose style layers are called

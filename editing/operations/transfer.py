@@ -10,6 +10,7 @@ from editing.config import DEFAULT_SEARCH, KEEP_HELP, SearchConfig, check_judge
 from editing.operations.base import AUTO, Edit, OpenCode, Operation, Report
 from editing.operations.fields import layers_option, strength_option, told_strength
 from stylegan_core.errors import ConfigError
+from stylegan_core.models import local_file
 from stylegan_core.options import group, option
 
 if TYPE_CHECKING:
@@ -56,14 +57,15 @@ class Transfer(Operation):
 
     def files(self) -> list[Path]:
         """Return the direction's file, if it is one."""
-        return [Path(self.transfer)] if isinstance(self.transfer, str) and self.transfer.endswith(".npz") else []
+        named = isinstance(self.transfer, str) and self.transfer.endswith(".npz")
+        return [local_file(self.transfer)] if named else []
 
     def resolve(self, generator: Generator, open_code: OpenCode) -> Edit:
         """Look up the directions, and with strength "auto" the judge."""
         from editing.conditional import without
-        from editing.directions import find_direction
         from editing.expression import move
         from editing.layers import parse_layers
+        from stylegan_core.directions import find_direction
 
         direction = find_direction(self.transfer, generator)
         kept = [name for name in (part.strip() for part in self.keep.split(",")) if name]

@@ -15,7 +15,7 @@ from editing.studio.jobs import Job
 from editing.studio.offer import offered, other_operations, still
 from editing.studio.parts import Parts
 from editing.studio.pictures import search_view, sentence, strip
-from editing.studio.session import Search, Session
+from editing.studio.session import SearchChoice, Session
 from editing.studio.sessions import Sessions
 from editing.studio.views import Updates, edit_view, face_view, result_view, whole_page
 from inversion.sample import NAME, write_sample
@@ -107,7 +107,7 @@ class Handlers:
 
     @told
     def invert(self, session: Session, faces: list[int], *how: Any) -> Iterator[Updates]:
-        """Search the codes of the chosen faces, showing them on the way."""
+        """SearchChoice the codes of the chosen faces, showing them on the way."""
         parts, job = self.parts, session.start_inversion(faces, _search(*how))
         targets = [to_uint8(face.target)[0] for face in session.faces if face.index in faces]
         for found in _watch(job):
@@ -120,7 +120,7 @@ class Handlers:
 
     @told
     def load_second(self, session: Session, path: str, *how: Any) -> Iterator[Updates]:
-        """Search the code of the second photo."""
+        """SearchChoice the code of the second photo."""
         parts = self.parts
         try:
             job = session.start_second(Path(path), _search(*how))
@@ -215,8 +215,8 @@ def _forget(upload: Path) -> None:
         upload.parent.rmdir()
 
 
-def _search(method: str, space: str, steps: float, seed: float | None) -> Search:
-    return Search(method, space, int(steps), int(seed or 0))
+def _search(method: str, space: str, steps: float, seed: float | None) -> SearchChoice:
+    return SearchChoice(method, space, int(steps), int(seed or 0))
 
 
 def _dials(session: Session, values: tuple[Any, ...]) -> Dials:

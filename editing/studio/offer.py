@@ -3,10 +3,10 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
-from editing.directions import Direction, all_shipped, check_direction, shipped_directions
 from editing.operations.registry import OPERATIONS
 from editing.studio.dials import WITH_OWN_CONTROLS
 from editing.studio.session import Session
+from stylegan_core.directions import Direction, all_shipped, check_direction, shipped_directions
 from stylegan_core.errors import LatentMismatchError
 from stylegan_core.options import options_of
 

@@ -5,7 +5,6 @@ from typing import Any
 import gradio as gr
 
 from editing.config import PASTE_MODES
-from editing.directions import all_shipped
 from editing.operations.registry import OPERATIONS
 from editing.studio.handlers import Handlers
 from editing.studio.offer import other_operations, still
@@ -13,6 +12,7 @@ from editing.studio.parts import Parts
 from editing.studio.sessions import Sessions
 from inversion.config import SPACES
 from inversion.methods import METHOD_NAMES
+from stylegan_core.directions import all_shipped
 from stylegan_core.images import SUFFIXES
 from stylegan_core.options import options_of
 

@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from editing.directions import Direction, check_direction, load_direction
 from editing.editor import Editor
 from editing.recipe import OutputConfig, Recipe
 from editing.render import EditedFace, paste_into_photo
@@ -23,16 +22,18 @@ from inversion.invert import AlignedFace, InvertedFace, Inverter
 from inversion.latents import Latent, save_latent
 from stylegan_core.checkpoints.load import load_generator
 from stylegan_core.devices import pick_device
+from stylegan_core.directions import Direction, check_direction, load_direction
 from stylegan_core.errors import ConfigError
 from stylegan_core.files import read_bytes
 from stylegan_core.images import Photo, decode_photo, to_uint8
+from stylegan_core.networks.protocol import Generator
 
 MAX_PIXELS = 60_000_000  # of a photo in the page
 SECOND = "second.npz"  # the second photo's code, beside the recipe
 
 
 @dataclass(frozen=True)
-class Search:
+class SearchChoice:
     """What the page asks of an inversion."""
 
     method: str
@@ -63,7 +64,7 @@ class Session:
         folder.mkdir(parents=True, exist_ok=True)
 
     @property
-    def generator(self) -> Any:
+    def generator(self) -> Generator:
         return self.inverter.generator
 
     def load_photo(self, path: Path, align: bool = True) -> None:
@@ -98,7 +99,7 @@ class Session:
         self.own[str(kept)] = direction
         return direction
 
-    def start_inversion(self, chosen: Sequence[int], search: Search) -> Job:
+    def start_inversion(self, chosen: Sequence[int], search: SearchChoice) -> Job:
         """Start to search the codes of the chosen faces, all together as a batch does."""
         photo, faces = self.need_photo(), [face for face in self.faces if face.index in chosen]
         if not faces:
@@ -114,7 +115,7 @@ class Session:
 
         return self._start([(photo, face) for face in faces], inverter, keep)
 
-    def start_second(self, path: Path, search: Search) -> Job:
+    def start_second(self, path: Path, search: SearchChoice) -> Job:
         """Start to search the code of the largest face of a second photo."""
         photo = self._read(path)
         inverter = self._inverter(search, faces="1")
@@ -200,7 +201,7 @@ class Session:
         """Decode a photo under its own name: where the page keeps its files is nobody's business."""
         return decode_photo(read_bytes(path, self.max_bytes), Path(path.name), MAX_PIXELS)
 
-    def _inverter(self, search: Search, faces: str) -> Inverter:
+    def _inverter(self, search: SearchChoice, faces: str) -> Inverter:
         projection = replace(self.inverter.projection, space=search.space, steps=search.steps, seed=search.seed)
         return replace_config(self.inverter, projection, method=search.method, faces=faces, align=self.align)
 

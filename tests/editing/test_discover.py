@@ -7,12 +7,12 @@ from torch.testing import assert_close
 
 from editing.conditional import without
 from editing.config import BoundaryConfig, ImportConfig
-from editing.directions import load_direction
 from editing.discover.boundary import fit_boundary, fit_margins
 from editing.discover.foreign import as_step, import_direction, read_foreign
 from editing.discover.ganspace import principal_components
 from editing.discover.sefa import modulation_weights, sefa_directions
 from stylegan_core.console import Console
+from stylegan_core.directions import load_direction
 from stylegan_core.errors import ConfigError, DatasetError, LatentError, LatentMismatchError
 from stylegan_core.networks.configs import StyleGAN1Config, StyleGAN2Config, StyleGAN3Config
 from stylegan_core.networks.stylegan1 import StyleGAN1Generator

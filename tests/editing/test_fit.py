@@ -9,12 +9,12 @@ from click.testing import CliRunner
 from PIL import Image
 
 import cli
-from editing.directions import find_direction, load_direction, shipped_directions
 from editing.discover import finish
 from editing.discover.refine import refine
 from editing.judging import effect, score_codes
 from inversion.faces.judges import JUDGES, judge_all
 from stylegan_core.checkpoints.load import load_generator
+from stylegan_core.directions import find_direction, load_direction, shipped_directions
 from stylegan_core.generate import generate_ws
 
 

@@ -4,7 +4,6 @@ import torch
 from torch.testing import assert_close
 
 from editing.crossover import crossover, mixing_grid
-from editing.directions import Direction, find_direction, load_direction, save_direction
 from editing.discover.pairs import mean_difference
 from editing.editor import Editor
 from editing.expression import move, transfer_expression
@@ -12,6 +11,7 @@ from editing.layers import parse_layers
 from editing.operations.transfer import Transfer
 from editing.truncation import truncate
 from inversion.latents import Latent
+from stylegan_core.directions import Direction, find_direction, load_direction, save_direction
 from stylegan_core.errors import ConfigError, LatentError, LatentMismatchError
 
 WS, W2, W3 = torch.randn(3, 1, 4, 12).unbind()

@@ -141,7 +141,7 @@ def test_a_new_operation_works_in_the_studio(command, astronaut_file, tmp_path):
     from editing.studio.handlers import _dials
     from editing.studio.offer import offered
     from editing.studio.page import build_page
-    from editing.studio.session import Search
+    from editing.studio.session import SearchChoice
     from editing.studio.sessions import Sessions
     from inversion.config import InvertConfig, ProjectionConfig
     from inversion.invert import Inverter
@@ -154,7 +154,7 @@ def test_a_new_operation_works_in_the_studio(command, astronaut_file, tmp_path):
     assert (slider.minimum, slider.maximum, slider.value) == (-1, 1, 0)
     session = sessions.of("tab")
     session.load_photo(astronaut_file)
-    session.start_inversion([0], Search("project", "w+", 0, 0)).result()
+    session.start_inversion([0], SearchChoice("project", "w+", 0, 0)).result()
     still = [0] * len(offered(session))
     dials = _dials(session, (*still, [], 0, [], 1.0, "auto", 0.5))
     assert dials == Dials(others=(("stretch", 0.5),))

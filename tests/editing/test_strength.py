@@ -7,7 +7,6 @@ import torch
 
 from editing.config import SearchConfig
 from editing.curve import draw_curve
-from editing.directions import Direction, find_direction, save_direction
 from editing.editor import Editor
 from editing.identity import keep_identity
 from editing.judging import as_face, score_codes
@@ -17,6 +16,7 @@ from editing.operations.transfer import Transfer
 from editing.strength import Point, find_strength, outside_face, search_line
 from inversion.faces.judges import JUDGES, identity_distance, judge_region
 from inversion.latents import Latent
+from stylegan_core.directions import Direction, find_direction, save_direction
 from stylegan_core.errors import ConfigError
 from stylegan_core.generate import generate_ws
 from stylegan_core.networks.protocol import Alignment

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from inversion.latents import Latent, check_generator, load_latent, read_npz, save_latent
+from inversion.latents import Latent, check_generator, load_latent, save_latent
 from stylegan_core.errors import LatentError, LatentMismatchError
+from stylegan_core.npz import read_npz
 
 
 def a_latent(**changes):

@@ -12,7 +12,7 @@ from small_generators import a_face, make_task, tiny
 from torch.testing import assert_close
 
 import cli
-from inversion.scorecard import Outcome, ScoredEdit, edit_effect, parse_methods, run_method, to_csv, to_markdown
+from inversion.scorecard import Outcome, edit_effect, parse_methods, run_method, to_csv, to_markdown
 from inversion.scores import SCALE_WEIGHTS, ms_ssim, num_scales, psnr, ssim
 from stylegan_core.errors import ConfigError
 
@@ -89,13 +89,13 @@ def test_an_edit_s_background_is_the_change_of_the_rim(linear_generator):
     outcome = Outcome(render(ws), render, run_method("w_avg", task).result, 0.0, 0.0)
     step = torch.zeros(1, 1, 12)
     step[..., 0] = 0.1
-    found = edit_effect(outcome, ScoredEdit("one", step, ""), 2.0, linear_generator)
+    found = edit_effect(outcome("one", step, ""), 2.0, linear_generator)
     before, after = (render(w)[0].clamp(-1, 1).numpy() for w in (outcome.result.ws, outcome.result.ws + 2 * step))
     change = np.abs(after - before)
     inner = np.zeros((3, 16, 16), bool)
     inner[:, 1:-1, 1:-1] = True
     assert found["background"] == pytest.approx(change[~inner].mean(), rel=1e-4)
-    nothing = edit_effect(outcome, ScoredEdit("none", step, "happy"), 0.0, linear_generator)
+    nothing = edit_effect(outcome("none", step, "happy"), 0.0, linear_generator)
     assert nothing == {"background": 0.0, "identity": 0.0, "change": 0.0}
 
 

@@ -11,7 +11,6 @@ import torch
 from PIL import Image
 
 from editing.codes import open_code
-from editing.directions import save_direction, shipped_directions
 from editing.editor import Editor
 from editing.operations.crossover import Crossover
 from editing.operations.transfer import Transfer
@@ -23,17 +22,18 @@ from editing.studio.dials import Dials, History
 from editing.studio.exports import EXPORTS, export
 from editing.studio.jobs import Cancelled, Job
 from editing.studio.offer import offered
-from editing.studio.session import Search, Session
+from editing.studio.session import SearchChoice, Session
 from editing.studio.sessions import MAX_SESSIONS, Sessions
 from inversion.config import InvertConfig, ProjectionConfig
 from inversion.invert import Inverter
 from inversion.latents import load_latent
 from stylegan_core.assets import asset_path
+from stylegan_core.directions import save_direction, shipped_directions
 from stylegan_core.errors import ConfigError, ImageError, LatentMismatchError
 from stylegan_core.images import read_photo
 
 FOREIGN = Path(__file__).resolve().parents[1] / "data" / "rosinality-32.pt"
-QUICK = Search("project", "w+", 2, 0)
+QUICK = SearchChoice("project", "w+", 2, 0)
 
 
 @pytest.fixture(scope="module")

@@ -10,12 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from inversion.latents import read_npz
 from stylegan_core.assets import asset_path
 from stylegan_core.checkpoints.load import load_generator
 from stylegan_core.errors import LatentError, LatentMismatchError
 from stylegan_core.files import write_atomic
 from stylegan_core.models import local_file
+from stylegan_core.networks.protocol import Generator
+from stylegan_core.npz import read_npz
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def load_direction(path: str | Path) -> Direction:
         raise LatentError(f"{path}: its description is damaged ({error}); fit the direction again") from error
 
 
-def find_direction(name_or_path: str | Direction, generator: Any) -> Direction:
+def find_direction(name_or_path: str | Direction, generator: Generator) -> Direction:
     """Return the shipped direction `name` of this generator, or the one in a file, or the one that was given; refuse
     another generator's."""
     if isinstance(name_or_path, Direction):
@@ -97,7 +98,7 @@ def find_direction(name_or_path: str | Direction, generator: Any) -> Direction:
     return direction
 
 
-def check_direction(direction: Direction, generator: Any, source: str) -> None:
+def check_direction(direction: Direction, generator: Generator, source: str) -> None:
     """Refuse a direction of another generator; raises `LatentMismatchError` that names both."""
     meta = generator.meta
     if direction.generator != meta.fingerprint:
