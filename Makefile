@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 LOCK := .ci/constraints.txt
 LATEST := .venv-latest
 
-.PHONY: demo test test-slow test-latest lint lock chromium clean
+.PHONY: demo test test-slow test-gpu test-latest lint lock chromium clean
 
 demo: $(STAMP)
 	$(BIN)/python examples/demo.py
@@ -29,6 +29,10 @@ lock: $(STAMP)
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/python -m uv pip compile pyproject.toml --extra dev --universal --python-version 3.10 --upgrade --quiet \
 		--no-annotate --custom-compile-command 'make lock' --constraint .ci/held.txt --output-file $(LOCK)
+
+# On a machine with an NVIDIA GPU. TEST_DEVICE=cpu runs the same tests there, which only says that they run.
+test-gpu: $(STAMP)
+	$(BIN)/python -m pytest -m gpu tests/gpu -v
 
 chromium:
 	@sh .ci/get_chromium.sh

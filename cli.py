@@ -32,7 +32,7 @@ from inversion.config import (
 from inversion.methods import default_steps
 from stylegan_core.assets import DEFAULT_GENERATOR
 from stylegan_core.console import Console, end_on_interrupt_while_loading
-from stylegan_core.errors import ToolkitError
+from stylegan_core.errors import ToolkitError, ran_out_of_memory, sentence_of
 from stylegan_core.grouped_help import GroupedCommand
 from stylegan_core.metrics.config import EvaluateConfig
 from stylegan_core.options import options_from
@@ -62,17 +62,18 @@ def command_options(command: Callable[..., Any]) -> Callable[..., Any]:
         try:
             end_on_interrupt_while_loading()
             command(console=console, **kwargs)
-        except (ToolkitError, MemoryError) as error:
+        except ToolkitError as error:
             if debug:
                 raise
-            console.error(str(error) or "out of memory; use smaller images or batches")
+            console.error(str(error))
         except KeyboardInterrupt as error:
             console.error(str(error) or INTERRUPTED)
             sys.exit(130)
         except Exception as error:
             if debug or isinstance(error, click.ClickException):
                 raise
-            console.error(f"unexpected {type(error).__name__}: {error} (run with --debug for the traceback)")
+            hint = "" if ran_out_of_memory(error) else " (run with --debug for the traceback)"
+            console.error(sentence_of(error) + hint)
         if console.failures:
             sys.exit(1)
 

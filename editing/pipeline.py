@@ -23,7 +23,7 @@ from stylegan_core.checkpoints.load import find_checkpoint
 from stylegan_core.console import Console
 from stylegan_core.credentials import load_signature
 from stylegan_core.devices import fit_threads
-from stylegan_core.errors import ConfigError, ToolkitError
+from stylegan_core.errors import ConfigError, sentence_of
 from stylegan_core.images import Photo, read_photo
 from stylegan_core.models import local_file
 
@@ -45,6 +45,11 @@ class EditPipeline:
 
     recipe: Recipe
     sign: tuple[str, str] | None = None  # files of the certificate chain and the key that sign the edited pictures
+
+    @property
+    def device(self) -> str:
+        """The device its inversions run on, by name; of several GPUs each worker takes one."""
+        return self.recipe.invert.device
 
     @property
     def key(self) -> str:
@@ -116,10 +121,7 @@ class _Chunk:
             return None
 
     def _fail(self, item: Item, error: Exception) -> None:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        reason = (
-            reason if isinstance(error, ToolkitError | TimeoutError) else f"unexpected {type(error).__name__}: {reason}"
-        )
+        reason = str(error) if isinstance(error, TimeoutError) else sentence_of(error)
         reason = reason if item.path in reason else f"{item.path}: {reason}"
         self.failures[item.id] = Result(item.id, reason, traceback.format_exc())
 

@@ -13,7 +13,7 @@ from datetime import timedelta
 from types import FrameType
 from typing import TextIO
 
-from stylegan_core.errors import ToolkitError
+from stylegan_core.errors import sentence_of
 
 
 @dataclass
@@ -43,7 +43,7 @@ class Console:
         except Exception as error:  # one bad input must not take the rest of the command with it
             if self.debug:
                 traceback.print_exc()
-            text = str(error) if isinstance(error, ToolkitError) else f"unexpected {type(error).__name__}: {error}"
+            text = sentence_of(error)
             self.error(text if item in text else f"{item}: {text}")
 
     @contextmanager

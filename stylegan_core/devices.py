@@ -26,6 +26,11 @@ def pick_device(name: str = "auto") -> torch.device:
     return torch.device(name)
 
 
+def num_gpus(name: str) -> int:
+    """Return among how many GPUs the work for the device `name` can be divided: none for a CPU or a GPU by number."""
+    return torch.cuda.device_count() if name in ("auto", "cuda") and torch.cuda.is_available() else 0
+
+
 def reduced_precision(device: torch.device, precision: str) -> AbstractContextManager[Any]:
     """Let convolutions and matrix products run in `float16` or `bfloat16`; `float32` changes nothing."""
     if precision == "float32":

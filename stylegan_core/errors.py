@@ -1,8 +1,33 @@
 """The errors a caller can cause; the command line prints their text as one sentence and exits with 1."""
 
+import re
+
 
 class ToolkitError(Exception):
     """A caller's mistake: what came, what was expected, what to do next."""
+
+
+def sentence_of(error: BaseException) -> str:
+    """Return one sentence for a failure: a `ToolkitError`'s own, what to lower where memory ran out, else its type."""
+    text = " ".join(str(error).split())
+    if isinstance(error, ToolkitError):
+        return text
+    if ran_out_of_memory(error):
+        asked = re.search(r"[Tt]ried to allocate ([\d.]+ \w+)", text)
+        wanted = f" ({asked[1]} more were needed)" if asked else ""
+        return (
+            f"out of memory{wanted}: take fewer at a time (--batch, --batch-size, --workers), a smaller generator, "
+            "--precision bfloat16 on a GPU, or --device cpu"
+        )
+    return f"unexpected {type(error).__name__}: {text}"
+
+
+def ran_out_of_memory(error: BaseException) -> bool:
+    """Tell whether a failure is memory that was not there: Python's, a GPU's, or that of torch on a CPU."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)
 
 
 class ImageError(ToolkitError):

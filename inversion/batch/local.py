@@ -16,7 +16,8 @@ from typing import Any
 
 from inversion.batch.guards import stops_the_run
 from inversion.batch.items import Item, Pipeline, Result
-from stylegan_core.errors import OutputError, ToolkitError
+from stylegan_core.devices import num_gpus
+from stylegan_core.errors import OutputError, ToolkitError, sentence_of
 
 Chunk = list[Item]
 
@@ -26,10 +27,16 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def workers_for(pipeline: Pipeline, workers: int) -> int:
+    """Return the number of workers: those asked for, else one a GPU where the pipeline uses GPUs, or one a core."""
+    return workers or num_gpus(getattr(pipeline, "device", "cpu")) or cores()
+
+
 @dataclass
 class _Worker:
     process: BaseProcess
     connection: Connection
+    gpu: int | None
     chunk: Chunk | None = None
 
 
@@ -38,7 +45,8 @@ class LocalEngine:
 
     def __init__(self, pipeline: Pipeline, out: Path, workers: int) -> None:
         self.pipeline, self.out = pipeline, out
-        self.num_workers = workers or cores()
+        self.num_workers = workers_for(pipeline, workers)
+        self.num_gpus = num_gpus(getattr(pipeline, "device", "cpu"))
         self.threads = max(1, cores() // self.num_workers)
         self.workers: list[_Worker] = []
 
@@ -81,11 +89,13 @@ class LocalEngine:
     def _start(self) -> _Worker:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
-        process = context.Process(target=_work, args=(theirs, self.pipeline, self.out, self.threads), daemon=True)
+        gpu = min(range(self.num_gpus), key=[w.gpu for w in self.workers].count) if self.num_gpus else None
+        arguments = theirs, self.pipeline, self.out, self.threads, gpu
+        process = context.Process(target=_work, args=arguments, daemon=True)
         with _interrupts_held():
             process.start()
         theirs.close()
-        self.workers.append(_Worker(process, ours))
+        self.workers.append(_Worker(process, ours, gpu))
         return self.workers[-1]
 
     def _collect(self, worker: _Worker) -> tuple[Chunk, list[Result] | None]:
@@ -128,8 +138,11 @@ def _die_with_parent() -> None:
     os._exit(1)
 
 
-def _work(connection: Connection, pipeline: Pipeline, out: Path, threads: int) -> None:
-    """Live as a worker: load once, then do chunks until the parent is gone."""
+def _work(connection: Connection, pipeline: Pipeline, out: Path, threads: int, gpu: int | None) -> None:
+    """Live as a worker: load once, then do chunks until the parent is gone; of several GPUs it sees number `gpu`."""
+    if gpu is not None:
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+        os.environ["CUDA_VISIBLE_DEVICES"] = visible.split(",")[gpu] if visible else str(gpu)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_die_with_parent, daemon=True).start()
     import torch
@@ -158,5 +171,5 @@ def run_chunk(process: Any, chunk: Sequence[Item], out: Path) -> list[Result] | 
     except Exception as error:
         if stops_the_run(error):
             return OutputError(f"{error}; then run the same command again, which goes on")
-        reason = f"unexpected {type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        reason = sentence_of(error)[:300]
         return [Result(item.id, f"{item.path}: {reason}", traceback.format_exc()) for item in chunk]

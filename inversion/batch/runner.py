@@ -10,7 +10,7 @@ from typing import Any
 
 from inversion.batch.inputs import find_inputs
 from inversion.batch.items import WORK, Item, Pipeline, Result
-from inversion.batch.local import LocalEngine, cores
+from inversion.batch.local import LocalEngine, workers_for
 from inversion.batch.manifest import Manifest
 from stylegan_core.console import Console
 from stylegan_core.errors import ConfigError, OutputError
@@ -63,7 +63,7 @@ def run(
         try:
             passed_over: Counter[str] = Counter()
             found = find_inputs(given, out, passed_over)
-            counts = manifest.register(found, pipeline.key, out, batch, workers or cores())
+            counts = manifest.register(found, pipeline.key, out, batch, workers_for(pipeline, workers))
             _say_plan(counts, passed_over, console)
             summary = Summary(kept=counts["done before"], failed_before=counts["failed before"])
             for item, refusal in manifest.refused:

@@ -6,12 +6,14 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from batch.toy import Negative, contents, make_photos
+from batch.toy import Negative, Seen, contents, make_photos
 from inversion.batch import run
 from inversion.batch.inputs import find_inputs, safe_name
+from inversion.batch.local import cores, workers_for
 from inversion.batch.manifest import Manifest
 from inversion.batch.runner import MANIFEST
 from stylegan_core.console import Console
+from stylegan_core.devices import num_gpus
 from stylegan_core.errors import ConfigError, OutputError
 
 TESTS = Path(__file__).resolve().parent.parent
@@ -152,3 +154,22 @@ def test_folders_lists_and_globs_are_understood_and_the_output_is_left_out(tmp_p
         list(find_inputs([str(tmp_path / "in" / "out")], tmp_path / "in" / "out"))
     with pytest.raises(ConfigError, match="no file matches"):
         named(tmp_path / "in" / "*.gif")
+
+
+@pytest.mark.parametrize(("visible", "expected"), [("", {0, 1}), ("3,5", {3, 5})])
+def test_workers_take_one_gpu_each_of_those_that_are_visible(tmp_path, monkeypatch, visible, expected):
+    monkeypatch.setattr("inversion.batch.local.num_gpus", lambda name: 2 if name == "cuda" else 0)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    make_photos(tmp_path / "in", [f"{index}.png" for index in range(6)])
+    seen = []
+    run(str(tmp_path / "in"), tmp_path / "out", Seen(), batch=1,
+        callback=lambda item, result: seen.append(result.metrics["gpu"]))  # fmt: skip
+    assert len(seen) == 6 and set(seen) == expected
+
+
+def test_a_cpu_s_workers_are_told_nothing_of_gpus(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 4)
+    assert [num_gpus(name) for name in ("auto", "cuda", "cuda:1", "cpu")] == [4, 4, 0, 0]
+    assert workers_for(Seen(), 0) == 4 and workers_for(Seen(), 7) == 7
+    assert workers_for(Negative(), 0) == cores()

@@ -70,6 +70,21 @@ class Negative:
             return Result(item.id, str(error))
 
 
+@dataclass(frozen=True)
+class Seen:
+    """Say which GPUs a worker sees, for a pipeline that would use them."""
+
+    key: str = "gpus"
+    device: str = "cuda"
+
+    def open(self):
+        return self.process
+
+    def process(self, items, out):
+        time.sleep(0.5)  # so that no worker does the work of both
+        return [Result(item.id, metrics={"gpu": int(os.environ.get("CUDA_VISIBLE_DEVICES", "-1"))}) for item in items]
+
+
 if __name__ == "__main__":
     import resource
     import sys
