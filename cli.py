@@ -25,6 +25,7 @@ from inversion.config import (
     EncoderConfig,
     InvertConfig,
     ProjectionConfig,
+    RestorerConfig,
     ScorecardConfig,
     TuneConfig,
     VideoConfig,
@@ -402,6 +403,23 @@ def encoder_cotrain(out: str, init: str, device: str, config: CotrainConfig, con
     from inversion.cotrain import cotrain
 
     cotrain(out, init, device, config, console)
+
+
+@main.group()
+def restorer() -> None:
+    """The network that brings detail back into a pasted face."""
+
+
+@restorer.command("train", context_settings=CONTEXT)
+@GENERATOR
+@click.option("--out", default="restorer.safetensors", show_default=True, help="file to write")
+@options_from(RestorerConfig, "config")
+@command_options
+def restorer_train(out: str, generator: str, config: RestorerConfig, console: Console) -> None:
+    """Train a restorer on sharp aligned faces; then: edit --restore OUT. It works with any generator."""
+    from inversion.train_restorer import train_restorer
+
+    train_restorer(out, generator, config, console)
 
 
 @main.group(context_settings=CONTEXT)

@@ -115,6 +115,23 @@ class CotrainConfig(Checked):
 
 
 @dataclass(frozen=True)
+class RestorerConfig(Checked):
+    """How the restorer of a paste is trained."""
+
+    data: str = option("", "folder or zip of sharp aligned faces, 256 px")
+    exclude: str = option("", "persons of the data's attributes.csv that are left out, comma-separated")
+    init: str = option("", "a restorer to go on from; empty: from scratch")
+    steps: int = option(2500, "training steps")
+    batch: int = option(8, "crops a step")
+    crop: int = option(80, "pixels of a crop, a multiple of 8")
+    lr: float = option(5e-4, "peak learning rate")
+    adversarial: float = option(0.5, "how strongly the critic pulls, as a share of the distance's pull")
+    adversarial_from: int = option(500, "step at which the critic starts to pull")
+    holdout: int = option(48, "images at the end of the data that are only scored and shown")
+    seed: int = option(0, "seed of crops and order")
+
+
+@dataclass(frozen=True)
 class ScorecardConfig(Checked):
     """What a scorecard compares, and on which images."""
 

@@ -178,6 +178,17 @@ def guess_w(generator: Generator, targets: Tensor) -> Tensor:
         return loaded.guess_w(targets)
 
 
+def near_code(generator: Generator, target: Tensor, encoder: str = "") -> Tensor | None:
+    """Return the encoder's code in W [1, num_ws, w_dim] for a face [1, C, R, R]; None where there is no encoder.
+
+    Edits mean most there: what a search adds to fit the photo lies where directions were not fitted."""
+    loaded = find_encoder(generator, encoder)
+    if loaded is None:
+        return None
+    with torch.no_grad():
+        return loaded.guess_w(target)[:, None].repeat(1, generator.num_ws, 1).cpu()
+
+
 def find_encoder(generator: Generator, encoder: str = "") -> LoadedEncoder | None:
     """Return the encoder in the file `encoder`, or the one that came with this generator; None where there is none.
 

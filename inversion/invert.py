@@ -15,7 +15,7 @@ from torch import Tensor
 from inversion.config import InvertConfig, ProjectionConfig, TuneConfig
 from inversion.correction import Correction
 from inversion.delta import Delta
-from inversion.encoder import choose_method, find_encoder, guess_codes, need_encoder
+from inversion.encoder import choose_method, find_encoder, guess_codes, near_code, need_encoder
 from inversion.faces.align import align_face, face_quad, quad_side, whole_image_quad
 from inversion.faces.detect import choose_faces, detect_faces
 from inversion.faces.identity import load_identity
@@ -200,6 +200,7 @@ class Inverter:
             report=self._report(row, photo, face, result, image, origin, seconds),
             delta=delta,
             correction=correction,
+            near=near_code(self.generator, face.target, self.config.encoder),
         )
         return InvertedFace(face, image, latent)
 

@@ -34,6 +34,7 @@ class Latent:
     report: dict[str, Any] = field(default_factory=dict)
     delta: Delta | None = None  # what tuning added to the generator's weights for this face
     correction: Correction | None = None  # what is added to a layer's features for this face, at `origin`
+    near: Tensor | None = None  # [1, num_ws, w_dim]: a code of the same face near W, whose edits mean most
 
     def edited(self, ws: Tensor, report: dict[str, Any]) -> "Latent":
         """Return the latent after an edit, which keeps its photo, noise, origin, tuned weights and correction."""
@@ -58,6 +59,8 @@ def save_latent(path: str | Path, latent: Latent) -> None:
         arrays |= pack_delta(latent.delta)
     if latent.correction is not None:
         arrays |= pack_correction(latent.correction)
+    if latent.near is not None:
+        arrays["w_near"] = latent.near.detach().cpu().numpy().astype(np.float32)
     write_atomic(path, lambda file: np.savez(file, allow_pickle=False, **arrays))
 
 
@@ -68,8 +71,10 @@ def load_latent(path: str | Path) -> Latent:
         raise LatentError(f"{path}: no array 'w' in it, so it is not a latent; give a latent.npz")
     ws = _codes(arrays["w"], "w", path)
     origin = _codes(arrays["w_origin"], "w_origin", path) if "w_origin" in arrays else ws
-    if origin.shape != ws.shape:
-        raise LatentError(f"{path}: 'w' is {list(ws.shape)} but 'w_origin' is {list(origin.shape)}; invert again")
+    near = _codes(arrays["w_near"], "w_near", path) if "w_near" in arrays else None
+    for name, code in (("w_origin", origin), ("w_near", near)):
+        if code is not None and code.shape != ws.shape:
+            raise LatentError(f"{path}: 'w' is {list(ws.shape)} but '{name}' is {list(code.shape)}; invert again")
     return Latent(
         ws=ws,
         origin=origin,
@@ -81,6 +86,7 @@ def load_latent(path: str | Path) -> Latent:
         report=_report(arrays, path),
         delta=unpack_delta(arrays, str(path)),
         correction=unpack_correction(arrays, str(path)),
+        near=near,
     )
 
 

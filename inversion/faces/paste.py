@@ -10,18 +10,26 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from inversion.faces.align import quad_side
+from inversion.faces.align import align_face, quad_side
+from inversion.faces.detect import detect_faces
 from inversion.faces.flow import FLOW_SIDE, box_filter, motion_between, move_pixels, resize
+from inversion.faces.landmarks import find_landmarks
+from inversion.faces.motion import dense_motion, expression_motion
 from stylegan_core.errors import ConfigError
 from stylegan_core.images import to_tensor, to_uint8
+from stylegan_core.networks.protocol import Alignment
 
-MODES = ("auto", "full", "delta", "warp", "none")
+MODES = ("auto", "full", "delta", "warp", "motion", "none")
 MASK_CENTRE = (0.5, 0.5)  # of the soft ellipse, in units of the aligned face
 MASK_RADII = (0.47, 0.49)
 MASK_FEATHER = 0.35  # share of the radius over which the mask falls to zero
 FOREIGN = 0.15  # change, in [-1, 1] and not by motion, of a place to which the photo's detail no longer belongs
 PLACE = 7  # side in pixels, of `FLOW_SIDE`, of the square over which the change is averaged
 CELLS = 12  # across a face: light and colour coarser than these stay the photo's
+LANDMARK_SIDE = 256  # pixels of the photo's face in which its landmarks are sought
+DETECTION_SIDE = 160  # pixels of the photo's face in which a detector must see one
+LIGHT, COLOUR = 0.3, 0.08  # change of light and of colour, in [-1, 1], that an edit brings at most beside its motion
+LIGHT_SMOOTHING, COLOUR_SMOOTHING = 3, 9  # pixels, of `FLOW_SIDE`, over which they are averaged
 
 
 @dataclass(frozen=True)
@@ -39,19 +47,29 @@ class PasteResult:
 
 @dataclass(frozen=True)
 class FaceEdit:
-    """A face to paste: its corners in the photo, and the renders with and without the edit."""
+    """A face to paste: its corners in the photo, and the renders with and without the edit.
+
+    `near` are the two renders (with, without) of a code near W, whose edits mean most: `motion` looks at those."""
 
     quad: NDArray[np.float64]  # [4, 2]
     edited: Tensor  # [1, 3, R, R] in [-1, 1]
     inverted: Tensor  # [1, 3, R, R] in [-1, 1]
+    near: tuple[Tensor, Tensor] | None = None  # as the two above; None: those
+    alignment: Alignment = Alignment()  # of the renders
+    appearance: float = 1.0  # how much of its light and colour the edit brings beside its motion, in `motion`
 
 
-def choose_mode(mode: str, quad: NDArray[np.float64], img_resolution: int) -> str:
-    """Resolve `auto`: `warp` where the face in the photo is larger than the generator's image, else `full`."""
+def choose_mode(mode: str, rgb: NDArray[np.uint8], quad: NDArray[np.float64], img_resolution: int) -> str:
+    """Resolve `auto` for the face at `quad` of a photo [H, W, 3].
+
+    `motion` where a detector sees a face there; else (cats, drawings) `warp` where it is larger than the generator's
+    image, and `full` where it is not."""
     if mode not in MODES:
         raise ConfigError(f"--paste '{mode}' is unknown; expected one of {', '.join(MODES)}")
     if mode != "auto":
         return mode
+    if detect_faces(to_uint8(align_face(rgb, quad, DETECTION_SIDE))[0]):
+        return "motion"
     return "warp" if quad_side(quad) > img_resolution else "full"
 
 
@@ -78,11 +96,12 @@ def paste_faces(
     of it, weighted by their masks, so that the order does not matter beyond rounding. The results share one `rgb`."""
     result = rgb.copy()
     total = np.zeros(rgb.shape[:2], np.float32)  # masks laid so far
-    parts = [_blend(rgb, face, choose_mode(mode, face.quad, face.edited.shape[-1])) for face in faces]
+    modes = [choose_mode(mode, rgb, face.quad, face.edited.shape[-1]) for face in faces]
+    parts = [_blend(rgb, face, chosen) for face, chosen in zip(faces, modes, strict=True)]
     for part in parts:
         if part is not None:
             _lay(result, total, part)
-    return result, [_result(rgb, result, face, part, mode) for face, part in zip(faces, parts, strict=True)]
+    return result, [_result(rgb, result, part, chosen) for part, chosen in zip(parts, modes, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -97,20 +116,27 @@ class _Part:
 
 def _blend(rgb: NDArray[np.uint8], face: FaceEdit, mode: str) -> _Part | None:
     """Blend a face with the photo; None where nothing is to be done."""
-    edited, inverted = face.edited.detach().float().cpu(), face.inverted.detach().float().cpu()
+    edited, inverted = _at_hand(face.edited), _at_hand(face.inverted)
     left, top, right, bottom = _bounds(face.quad, rgb.shape[0], rgb.shape[1])
-    unchanged = mode in ("delta", "warp") and torch.equal(edited, inverted)
+    unchanged = mode in ("delta", "warp", "motion") and torch.equal(edited, inverted)
     if mode == "none" or left >= right or top >= bottom or unchanged:
         return None
     region = (slice(top, bottom), slice(left, right))
     position = _face_positions(face.quad, left, top, right, bottom)  # [h, w, 2] in units of the face
     weight = ellipse_mask(position)
     shift: tuple[float, ...] = ()
+    if mode == "motion":
+        blended = _blend_motion(rgb, region, position, weight, face)
+        return _Part(region, weight.numpy(), to_uint8(blended)[0], shift)
     if mode == "full":
         shift = colour_shift(rgb[region], position, weight, inverted, face.quad)
         edited = (edited + torch.tensor(shift)[:, None, None]).clamp(-1, 1)
     blended = BLENDS[mode](rgb[region], position, weight, edited, inverted, face.quad)
     return _Part(region, weight.numpy(), to_uint8(blended)[0], shift)
+
+
+def _at_hand(render: Tensor) -> Tensor:
+    return render.detach().float().cpu()
 
 
 def _lay(result: NDArray[np.uint8], total: NDArray[np.float32], part: _Part) -> None:
@@ -125,11 +151,8 @@ def _lay(result: NDArray[np.uint8], total: NDArray[np.float32], part: _Part) -> 
     before += part.weight
 
 
-def _result(
-    rgb: NDArray[np.uint8], result: NDArray[np.uint8], face: FaceEdit, part: _Part | None, mode: str
-) -> PasteResult:
+def _result(rgb: NDArray[np.uint8], result: NDArray[np.uint8], part: _Part | None, mode: str) -> PasteResult:
     mask = np.zeros(rgb.shape[:2], np.float32)
-    mode = choose_mode(mode, face.quad, face.edited.shape[-1])
     if part is None:
         return PasteResult(result, mask, mode, 0, 0)
     mask[part.region] = part.weight
@@ -185,16 +208,47 @@ def _blend_warp(
 ) -> Tensor:  # fmt: skip
     flow = motion_between(inverted, edited)
     unexplained = resize(edited) - move_pixels(resize(inverted), flow)
-    offset = _resample(flow[None], position, FLOW_SIDE)[0].permute(1, 2, 0) * weight[..., None]  # [h, w, 2]
-    axes = torch.from_numpy(np.stack([quad[3] - quad[0], quad[1] - quad[0]])).float()  # rows: right, down
-    height, width = photo.shape[:2]
-    centres = torch.stack(torch.meshgrid(torch.arange(width) + 0.5, torch.arange(height) + 0.5, indexing="xy"), dim=-1)
-    source = (centres + offset @ axes) / torch.tensor([width, height]) * 2 - 1
-    moved = F.grid_sample(to_tensor(photo), source[None], mode="bicubic", padding_mode="border", align_corners=False)
+    moved = _moved(photo, position, weight, flow, quad)
     side = quad_side(quad)
     moved = moved + weight * _resample(unexplained, position, side)
     foreign = weight * _resample(_foreign(unexplained), position, side).clamp(0, 1)
     return moved - foreign * _fine(moved - _resample(edited, position, side), side)
+
+
+def _moved(
+    photo: NDArray[np.uint8], position: Tensor, weight: Tensor, offsets: Tensor, quad: NDArray[np.float64]
+) -> Tensor:
+    """Return a block of the photo [1, 3, h, w] with its pixels moved by offsets [2, r, r], in units of the face."""
+    offset = _resample(offsets[None], position, offsets.shape[-1])[0].permute(1, 2, 0) * weight[..., None]  # [h, w, 2]
+    axes = torch.from_numpy(np.stack([quad[3] - quad[0], quad[1] - quad[0]])).float()  # rows: right, down
+    height, width = photo.shape[:2]
+    centres = torch.stack(torch.meshgrid(torch.arange(width) + 0.5, torch.arange(height) + 0.5, indexing="xy"), dim=-1)
+    source = (centres + offset @ axes) / torch.tensor([width, height]) * 2 - 1
+    return F.grid_sample(to_tensor(photo), source[None], mode="bicubic", padding_mode="border", align_corners=False)
+
+
+def _blend_motion(
+    rgb: NDArray[np.uint8], region: tuple[slice, slice], position: Tensor, weight: Tensor, face: FaceEdit
+) -> Tensor:
+    """Move the photo's pixels as the landmarks of the renders move, and add what light and colour the edit brings."""
+    edited, inverted = (_at_hand(render) for render in face.near or (face.edited, face.inverted))
+    before, after = find_landmarks(torch.cat([inverted, edited]), face.alignment).double().numpy()
+    own = find_landmarks(align_face(rgb, face.quad, LANDMARK_SIDE), face.alignment)[0].double().numpy()
+    motion = expression_motion(before, after)
+    moved = _moved(rgb[region], position, weight, dense_motion(own, motion), face.quad)
+    if not face.appearance:
+        return moved
+    offsets = F.interpolate(dense_motion(before, after - before)[None], size=(FLOW_SIDE, FLOW_SIDE), mode="bilinear")[0]
+    change = bounded_change(resize(edited) - move_pixels(resize(inverted), offsets))
+    return moved + face.appearance * weight * _resample(change, position, FLOW_SIDE)
+
+
+def bounded_change(change: Tensor) -> Tensor:
+    """Return a change [1, 3, R, R] whose light stays below `LIGHT` and whose colour below `COLOUR`, smoothed."""
+    light = change.mean(dim=1, keepdim=True)
+    colour = box_filter(change - light, COLOUR_SMOOTHING)
+    light = box_filter(light, LIGHT_SMOOTHING)
+    return LIGHT * (light / LIGHT).tanh() + COLOUR * (colour / COLOUR).tanh()
 
 
 def _foreign(unexplained: Tensor) -> Tensor:

@@ -1,0 +1,68 @@
+"""The motion of an edit, from the landmarks of a face before and after it, so that a photo can move with it."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from inversion.faces.landmarks import BROWS, EYES, JAW, NOSE
+
+GRID = 96  # positions a side at which the motion is evaluated
+SMOOTHNESS = 1e-3  # how far the thin plate may pass beside a landmark
+BORDER = 24  # points of an ellipse around the face that stay where they are
+BORDER_RADII = (0.5, 0.52)  # in units of the face
+NOSE_TIP = 30  # of the landmarks
+BROW_DEPTH = 0.25  # how far the brows stand before the eyes, where the nose's tip stands 1 before them
+JAW_SHARE = 0.5  # of the jaw's motion: its points slide along the outline
+Points = NDArray[np.float64]
+
+
+def expression_motion(before: Points, after: Points) -> Points:
+    """Return how far each of 68 landmarks [68, 2] moved, less what was a motion of the head.
+
+    The generator nods while it smiles. The eyes stand still; the nose is bone, so what its tip moves by is a nod, of
+    which the brows take their share of depth."""
+    moved = after - before
+    moved = moved - moved[EYES].mean(axis=0)
+    nod = moved[NOSE_TIP].copy()
+    moved[BROWS] -= BROW_DEPTH * nod
+    moved[NOSE] = 0
+    moved[JAW] *= JAW_SHARE
+    return moved
+
+
+def dense_motion(points: Points, moved: Points) -> Tensor:
+    """Return where each place of a face comes from when its landmarks [68, 2] move by `moved` [68, 2].
+
+    Offsets [2, GRID, GRID] (x, y) and points are in units of the face. A smoothing thin-plate spline (Bookstein 1989)
+    through the moved landmarks, which comes to rest on an ellipse around the face."""
+    angles = np.linspace(0, 2 * np.pi, BORDER, endpoint=False)
+    border = 0.5 + np.stack([np.cos(angles), np.sin(angles)], axis=1) * BORDER_RADII
+    steps = (np.arange(GRID) + 0.5) / GRID
+    places = np.stack(np.meshgrid(steps, steps), axis=-1).reshape(-1, 2)
+    targets = np.concatenate([points + moved, border])
+    values = np.concatenate([-moved, np.zeros_like(border)])
+    offsets = thin_plate(targets, values, places, SMOOTHNESS)
+    return torch.from_numpy(offsets.T.reshape(2, GRID, GRID)).float()
+
+
+def thin_plate(points: Points, values: Points, places: Points, smoothness: float) -> Points:
+    """Return the smoothing thin-plate spline through `values` [K, C] at `points` [K, 2], at `places` [M, 2]: [M, C].
+
+    With `smoothness` 0 it interpolates; larger values let it pass beside the points, to the affine fit in the end."""
+    count = len(points)
+    system = np.zeros((count + 3, count + 3))
+    affine = np.concatenate([np.ones((count, 1)), points], axis=1)
+    system[:count, :count] = _kernel(points, points) + smoothness * np.eye(count)
+    system[:count, count:] = affine
+    system[count:, :count] = affine.T
+    solved = np.linalg.solve(system, np.concatenate([values, np.zeros((3, values.shape[1]))]))
+    found: Points = _kernel(places, points) @ solved[:count] + solved[count] + places @ solved[count + 1 :]
+    return found
+
+
+def _kernel(one: Points, other: Points) -> Points:
+    """Return r^2 log r^2 of all distances."""
+    squared = np.square(one[:, None] - other[None]).sum(axis=-1)
+    result: Points = squared * np.log(squared + 1e-12)
+    return result

@@ -1,0 +1,104 @@
+"""Bring detail back into the coarse part of a sharp face: a small U-Net, trained by `invertigo restorer train`."""
+
+import json
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from stylegan_core.assets import asset_path
+from stylegan_core.checkpoints.native import read_safetensors, write_safetensors
+from stylegan_core.errors import CheckpointError, ConfigError
+
+FORMAT = "invertigo-restorer-1"
+SHIPPED = "face_restorer.safetensors"
+WIDTHS = (24, 48, 80, 112)  # feature maps at full, half, ... resolution
+MAX_WIDTH = 1024
+FACE_SIDE = 256  # pixels of the faces that it was trained on: it runs at about this scale
+
+
+class _Convolutions(nn.Module):
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(inputs, outputs, 3, padding=1)
+        self.second = nn.Conv2d(outputs, outputs, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.leaky_relu(self.second(F.leaky_relu(self.first(x), 0.2)), 0.2)
+
+
+class Restorer(nn.Module):
+    """Pictures [N, 3, H, W] in [-1, 1] and masks [N, 1, H, W] in 0..1 -> pictures with detail where the mask is one.
+
+    A U-Net (Ronneberger et al. 2015) that adds a residual inside the mask; untrained it changes nothing."""
+
+    def __init__(self, widths: Sequence[int] = WIDTHS) -> None:
+        super().__init__()
+        self.widths = tuple(widths)
+        steps = list(zip(self.widths, self.widths[1:], strict=False))
+        self.start = _Convolutions(4, self.widths[0])
+        self.down = nn.ModuleList(_Convolutions(fine, coarse) for fine, coarse in steps)
+        self.up = nn.ModuleList(_Convolutions(fine + coarse, fine) for fine, coarse in steps)
+        self.residual = nn.Conv2d(self.widths[0], 3, 1)
+        nn.init.zeros_(self.residual.weight)
+        assert self.residual.bias is not None
+        nn.init.zeros_(self.residual.bias)
+
+    def forward(self, images: Tensor, masks: Tensor) -> Tensor:
+        """Return images of the same size, not clipped; where the mask is zero they are the given ones."""
+        height, width = images.shape[2:]
+        step = 2 ** len(self.down)
+        pads = [0, -width % step, 0, -height % step]
+        x = F.pad(torch.cat([images, masks], dim=1), pads, mode="replicate")
+        maps = [self.start(x)]
+        for block in self.down:
+            maps.append(block(F.avg_pool2d(maps[-1], 2)))
+        y = maps.pop()
+        for block in reversed(self.up):
+            y = block(torch.cat([maps.pop(), F.interpolate(y, scale_factor=2, mode="nearest")], dim=1))
+        return images + masks * self.residual(y)[:, :, :height, :width]
+
+
+def save_restorer(path: str | Path, network: Restorer, report: dict[str, object]) -> None:
+    """Write a restorer in 16 bit."""
+    about = {"widths": network.widths, "report": report}
+    tensors = {name: tensor.detach().cpu().half() for name, tensor in network.state_dict().items()}
+    write_safetensors(Path(path), tensors, {"format": FORMAT, "about": json.dumps(about)})
+
+
+def load_restorer(path: str | Path) -> Restorer:
+    """Load a restorer; raises `CheckpointError` for anything else."""
+    tensors, header = read_safetensors(Path(path))
+    try:
+        if header["format"] != FORMAT:
+            raise ValueError(f"its format is {header['format'][:40]}")
+        widths = json.loads(header["about"])["widths"]
+        if not (2 <= len(widths) <= 8 and all(isinstance(n, int) and 1 <= n <= MAX_WIDTH for n in widths)):
+            raise ValueError("its sizes make no sense")
+        with torch.device("meta"):
+            network = Restorer(widths)
+        network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()}, assign=True)
+    except (KeyError, ValueError, TypeError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise CheckpointError(f"{path}: not a restorer ({reason}); train one: `invertigo restorer train`") from error
+    return network.eval().requires_grad_(False)
+
+
+def find_restorer(name: str) -> Restorer | None:
+    """Return the restorer that `--restore` names: `auto` the shipped one, `none` None, else a file's."""
+    if name == "none":
+        return None
+    path = asset_path(SHIPPED) if name == "auto" else Path(name)
+    if not path.is_file():
+        raise ConfigError(
+            f"--restore {name}: no such file; expected auto, none, or a file of `invertigo restorer train`"
+        )
+    return _loaded(path, path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=2)
+def _loaded(path: Path, stamp: int) -> Restorer:  # `stamp` is the file's time: one written anew is read anew
+    return load_restorer(path)
