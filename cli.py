@@ -95,6 +95,15 @@ def method_steps(invert: InvertConfig, projection: ProjectionConfig) -> Projecti
     return replace(projection, steps=default_steps(invert.method)) if default else projection
 
 
+def quick(invert: InvertConfig) -> InvertConfig:
+    """Let an edit of a photo do without a search, unless the command line asks for one by method, steps or space.
+
+    The photo's own pixels are moved, by what the edit does to the encoder's code; nothing else of a code is seen."""
+    source, default = click.get_current_context().get_parameter_source, click.core.ParameterSource.DEFAULT
+    asked = any(source(name) is not default for name in ("method", "steps", "space"))
+    return invert if asked else replace(invert, method="guess")
+
+
 def workshop(console: Console, out: str, edit: EditConfig, invert: InvertConfig, projection: ProjectionConfig,
              sign: tuple[str, str] | None = None) -> Any:  # fmt: skip
     """Load what every editing command needs."""
@@ -161,6 +170,7 @@ def edit_main(inputs: tuple[str, ...], words: EditWords, console: Console, **opt
     from editing.edit import edit_files
 
     operations = words.operations()
+    options["invert"] = quick(options["invert"])
     edit_files(inputs, operations, workshop(console, **options))
 
 
@@ -178,6 +188,7 @@ def crossover(first: str, second: str, cuts: tuple[str, ...], console: Console, 
     """Give FIRST (a latent or photo) some layers of SECOND."""
     from editing.films import crossover_cuts
 
+    options["invert"] = quick(options["invert"])
     crossover_cuts(first, second, cuts, workshop(console, **options))
 
 
@@ -359,6 +370,7 @@ def studio(config: StudioConfig, invert: InvertConfig, projection: ProjectionCon
     """Open a local page to invert and edit photos with sliders."""
     from editing.studio.serve import open_studio
 
+    invert = quick(invert)
     open_studio(config, invert, method_steps(invert, projection), console)
 
 

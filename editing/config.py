@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from stylegan_core.options import Checked, option
 
-PASTE_MODES = ("auto", "full", "delta", "warp", "none")
+PASTE_MODES = ("auto", "motion", "warp", "delta", "full", "none")
 
 
 @dataclass(frozen=True)
@@ -13,7 +13,7 @@ class EditConfig:
 
     paste: str = option(
         "auto",
-        "how the face goes back into the photo: auto is warp where the face is larger than the generator's image",
+        "how the face goes back into the photo: auto is motion where a face is seen, else warp or full",
         choices=PASTE_MODES,
     )
     photo: str = option("", "the latent's photo, where it is no longer where it was")

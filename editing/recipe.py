@@ -111,6 +111,8 @@ def parse_recipe(text: str, source: str = "recipe") -> Recipe:
     if mistakes:
         raise ConfigError(f"{source}: " + "; ".join(f"line {line}: {reason}" for line, reason in sorted(mistakes)))
     invert = dict(parts.get("invert", [{}])[0])
+    if "edit" in parts and not {"method", "steps", "space"} & invert.keys():
+        invert["method"] = "guess"  # as the command `edit` does
     invert.setdefault("steps", default_steps(invert.get("method", "auto")))
     return Recipe(
         invert=build(InvertConfig, invert),

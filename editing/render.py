@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from editing.curve import draw_curve
-from editing.operations.render import three_channels
+from editing.operations.render import face_edit
 from inversion.faces.align import align_face
 from inversion.faces.judges import identity_distance
-from inversion.faces.paste import FaceEdit, PasteResult, paste_faces
+from inversion.faces.paste import PasteResult, paste_faces
 from inversion.invert import DIFFERENCE_GAIN, difference_picture
 from inversion.latents import Latent, save_latent
 from inversion.render import render_code
@@ -71,8 +71,7 @@ def paste_into_photo(
     """Paste every face into the photo [H, W, 3]; return it and a result for each face."""
     edits = []
     for face in faces:
-        assert face.latent.quad is not None
-        edits.append(FaceEdit(face.latent.quad, three_channels(face.edited), three_channels(face.inverted)))
+        edits.append(face_edit(face.generator, face.latent, face.inverted, face.edited))
     return paste_faces(photo.rgb, edits, mode)
 
 

@@ -5,13 +5,14 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from editing.config import EditConfig
 from editing.edit import Workshop
 from editing.editor import Editor
 from editing.operations.base import Edit, OpenCode, Operation
+from editing.operations.render import face_edit
 from inversion.config import InvertConfig, ProjectionConfig, VideoConfig
+from inversion.faces.paste import FaceEdit
 from inversion.invert import Inverter
 from inversion.latents import Latent
 from inversion.video import Change, invert_video
@@ -31,9 +32,10 @@ def edit_video(
         open_code = Workshop(inverter, EditConfig(), Path(out), console).open_code
         edits = resolve_steady(operations, inverter.generator, open_code)
 
-        def change(latent: Latent, frame: NDArray[np.uint8]) -> Tensor:
+        def change(latent: Latent, frame: NDArray[np.uint8]) -> FaceEdit:
             photo = Photo(frame, Path(film), latent.photo_sha256)
-            return Editor(inverter.generator, latent, film, photo, config.paste).apply(*edits).edited
+            face = Editor(inverter.generator, latent, film, photo, config.paste).apply(*edits)
+            return face_edit(inverter.generator, face.latent, face.inverted, face.edited)
 
         return change
 

@@ -164,7 +164,9 @@ class InvertConfig(Checked):
     )
     resolution: int = option(0, "pixels to draw by the generator's lower layers, for speed; 0: its own", least=0)
     method: str = option(
-        "auto", "how the code is found; auto: hybrid with an encoder, else project", choices=METHOD_NAMES
+        "auto",
+        "how the code is found; auto: hybrid with an encoder, else project; guess: the encoder's code as it is",
+        choices=METHOD_NAMES,
     )
     faces: str = option(
         "1", "faces of each photo: all, N (the N largest), or names such as face0,face2", check=check_faces

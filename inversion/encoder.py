@@ -118,9 +118,13 @@ def resized(images: Tensor, side: int) -> Tensor:
 def choose_method(name: str, generator: Generator, encoder: str = "") -> str:
     """Return the name of the method that `name` stands for, `auto` being `hybrid` where an encoder is known.
 
+    Without an encoder both `auto` and `guess` are `project`.
+
     Raises `ConfigError` for an unknown name, and for a method that needs an encoder where there is none."""
     if name == "auto":
         return "hybrid" if find_encoder(generator, encoder) else "project"
+    if name == "guess" and find_encoder(generator, encoder) is None:
+        return "project"
     if name not in METHODS:
         raise ConfigError(f"--method '{name}' is unknown; expected one of {', '.join(METHOD_NAMES)}")
     if METHODS[name].needs_encoder:

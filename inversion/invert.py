@@ -130,7 +130,8 @@ class Inverter:
         """Return the steps, at most, of a search for `num` faces."""
         tuning = self.tune.tune_steps * num if self.method == "tune" else 0
         correcting = self.projection.f_steps if self.projection.space == "f" else 0
-        return self.projection.steps + tuning + correcting
+        searching = 0 if self.method == "guess" else self.projection.steps
+        return searching + tuning + correcting
 
     def invert_face(
         self,

@@ -16,6 +16,14 @@ def _project(task: "Task") -> "Projection":
     return project_task(task)
 
 
+def _guess(task: "Task") -> "Projection":
+    from dataclasses import replace
+
+    from inversion.project import project_task
+
+    return project_task(replace(task, config=replace(task.config, steps=0)))
+
+
 def _tune(task: "Task") -> "Projection":
     from inversion.tune import tune
 
@@ -51,6 +59,7 @@ METHODS: dict[str, Method] = {
     for method in (
         Method("project", _project),
         Method("hybrid", _project, steps=50, uses_encoder=True, needs_encoder=True),
+        Method("guess", _guess, uses_encoder=True),  # no search; `choose_method` gives it to generators with an encoder
         Method("tune", _tune, uses_encoder=True),
         Method("reference", _reference, steps=1000, space="w"),
         Method("image2stylegan", _image2stylegan, steps=5000, space="w+"),

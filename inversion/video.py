@@ -17,7 +17,7 @@ from inversion.config import InvertConfig, ProjectionConfig, VideoConfig
 from inversion.encoder import with_encoder
 from inversion.faces.align import align_face, face_quad
 from inversion.faces.detect import detect_faces
-from inversion.faces.paste import paste_face
+from inversion.faces.paste import FaceEdit, paste_faces
 from inversion.invert import Inverter
 from inversion.latents import Latent, save_latent
 from inversion.objective import InversionObjective, Weights, total
@@ -28,12 +28,11 @@ from stylegan_core.console import Console
 from stylegan_core.errors import ConfigError, FaceNotFoundError
 from stylegan_core.films import Film, can_write_mp4, open_film, write_mp4
 from stylegan_core.images import to_uint8, write_png
-from stylegan_core.networks.protocol import Generator
 
 NOTE = "Edited by a generative network (Invertigo): not an unaltered film."
 BETAS = (0.9, 0.99)
-# A frame's latent, and the frame [H, W, 3] -> the edited render [1, C, R, R].
-Change = Callable[[Latent, NDArray[np.uint8]], Tensor]
+# A frame's latent, and the frame [H, W, 3] -> what is pasted into it.
+Change = Callable[[Latent, NDArray[np.uint8]], FaceEdit]
 
 
 def invert_video(
@@ -61,7 +60,7 @@ def invert_video(
         report = {"generator": generator.meta.name}
         latents.append(Latent(code, code, generator=generator.meta.fingerprint, quad=quads[index], report=report))
         save_latent(folder / "latents" / f"{index:05d}.npz", latents[index])
-    told = write_film(folder, film, paste_film(film, latents, change, generator, config.paste))
+    told = write_film(folder, film, paste_film(film, latents, change, config.paste))
     console.say(f"{folder}: {len(quads)} frames{told}")
 
 
@@ -165,17 +164,11 @@ class _Frames:
             tensor.copy_(tensors[name])
 
 
-def paste_film(
-    film: Film, latents: Sequence[Latent], change: Change, generator: Generator, mode: str
-) -> Iterator[NDArray[np.uint8]]:
-    """Render every frame's code before and after `change` and paste the difference into the frame, one by one."""
+def paste_film(film: Film, latents: Sequence[Latent], change: Change, mode: str) -> Iterator[NDArray[np.uint8]]:
+    """Edit every frame's code by `change` and paste it into the frame, one by one."""
     for frame, latent in zip(film.frames(), latents, strict=True):
-        assert latent.quad is not None
-        with torch.no_grad():
-            inverted = generator.synthesis(latent.ws.to(generator.w_avg.device), noise_mode="const")
-        images = change(latent, frame), inverted
-        after, before = (image.clamp(-1, 1).expand(-1, 3, -1, -1) for image in images)
-        yield to_uint8(after)[0] if mode == "none" else paste_face(frame, latent.quad, after, before, mode).rgb
+        face = change(latent, frame)
+        yield to_uint8(face.edited)[0] if mode == "none" else paste_faces(frame, [face], mode)[0]
 
 
 def write_film(folder: Path, film: Film, images: Iterable[NDArray[np.uint8]]) -> str:

@@ -18,6 +18,8 @@ from stylegan_core.models import local_file
 from stylegan_core.networks.protocol import Generator
 from stylegan_core.npz import read_npz
 
+LOOKS = ("age", "gender", "")  # attributes (empty: not known) that are more than an expression
+
 
 @dataclass(frozen=True)
 class Direction:
@@ -35,6 +37,12 @@ class Direction:
     def attribute(self) -> str:
         """The judge of what it moves; empty where that is not known."""
         return str(self.report.get("attribute", ""))
+
+    @property
+    def appearance(self) -> float:
+        """How much light and colour a pasted edit brings beside its motion, in 0..1: an expression is motion alone."""
+        given = self.report.get("appearance", 1.0 if self.attribute in LOOKS else 0.0)
+        return min(max(float(given), 0.0), 1.0) if isinstance(given, int | float) and given == given else 1.0
 
 
 def save_direction(path: str | Path, direction: Direction) -> None:

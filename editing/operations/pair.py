@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from editing.operations.render import Render
     from stylegan_core.networks.protocol import Generator
 
+EXPRESSION = 0.0  # light and colour that a pasted expression brings beside its motion
 NO_JUDGE = "the strength auto needs a judge, which the difference of a pair has none of; name one with --judge"
 
 
@@ -66,10 +67,15 @@ class TransferFrom(Operation):
 
         def apply(ws: Tensor, render: Render) -> tuple[Tensor, Report]:
             if not isinstance(self.strength, str):
-                edit = {"transfer_from": "pair", "strength": self.strength}
+                edit = {"transfer_from": "pair", "appearance": EXPRESSION, "strength": self.strength}
                 return move(ws, step, self.strength), {"edits": [edit]}
             moved, found = search_step(render, ws, step, self.search.judge, self.search)
-            edit = {"transfer_from": "pair", "strength": found["best"]["strength"], "auto": True}
+            edit = {
+                "transfer_from": "pair",
+                "appearance": EXPRESSION,
+                "strength": found["best"]["strength"],
+                "auto": True,
+            }
             return moved, {"edits": [edit], "strength_search": found}
 
         return Edit(self.label, apply, steady=self.strength != AUTO)

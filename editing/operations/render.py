@@ -1,7 +1,7 @@
 """What an edit may look at while it is applied: renders of this face, and the photo that it goes back into."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -34,8 +34,7 @@ class Render:
 
         For a latent with a `photo` and corners only."""
         assert self.photo is not None and self.latent.quad is not None
-        with torch.no_grad():
-            edit = FaceEdit(self.latent.quad, three_channels(self(ws)), three_channels(self.inverted))
+        edit = face_edit(self.generator, replace(self.latent, ws=ws.detach().cpu()), self.inverted)
         rgb, results = paste_faces(self.photo.rgb, [edit], self.paste)
         return rgb, results[0]
 
@@ -52,6 +51,35 @@ class Render:
     @cached_property
     def _synthesis(self) -> Callable[[Tensor], Tensor]:
         return renderer(self.generator, self.latent)
+
+
+def face_edit(generator: Generator, latent: Latent, inverted: Tensor, edited: Tensor | None = None) -> FaceEdit:
+    """Return what pasting an edited latent needs: its own renders [1, C, R, R], and those of its code near W.
+
+    `near` takes the same step as the code did."""
+    assert latent.quad is not None
+    near = None
+    if latent.near is not None and not torch.equal(latent.near, latent.origin):
+        codes = torch.cat([latent.near + (latent.ws - latent.origin), latent.near]).to(generator.w_avg.device)
+        with torch.no_grad():
+            pair = three_channels(generator.synthesis(codes, noise_mode="const"))
+        near = (pair[:1], pair[1:])
+    return FaceEdit(
+        latent.quad,
+        three_channels(render_code(generator, latent) if edited is None else edited),
+        three_channels(inverted),
+        near,
+        generator.meta.alignment,
+        appearance(latent),
+    )
+
+
+def appearance(latent: Latent) -> float:
+    """Return how much light and colour a latent's edits bring beside their motion: the most that any of them does."""
+    edits = latent.report.get("edits", [])
+    given = [edit.get("appearance", 1.0) for edit in edits if isinstance(edit, dict)] if isinstance(edits, list) else []
+    shares = [min(max(float(share), 0.0), 1.0) if isinstance(share, int | float) else 1.0 for share in given]
+    return max(shares, default=1.0)
 
 
 def three_channels(image: Tensor) -> Tensor:

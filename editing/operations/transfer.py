@@ -86,7 +86,7 @@ class Transfer(Operation):
 
             near = 1.0 if isinstance(self.strength, str) else self.strength  # where identity is looked at
             own = keep_identity_of(render, ws, step, near, layers, direction.attribute) if keeps_identity else step
-            said: dict[str, Any] = {"transfer": self.name}
+            said: dict[str, Any] = {"transfer": self.name, "appearance": direction.appearance}
             ways = {name: value for name, value in (("layers", self.layers), ("keep", self.keep)) if value}
             if not isinstance(self.strength, str):
                 return move(ws, own, near), {"edits": [{**said, "strength": near, **ways}]}

@@ -14,11 +14,12 @@ BORDER_RADII = (0.5, 0.52)  # in units of the face
 NOSE_TIP = 30  # of the landmarks
 BROW_DEPTH = 0.25  # how far the brows stand before the eyes, where the nose's tip stands 1 before them
 JAW_SHARE = 0.5  # of the jaw's motion: its points slide along the outline
+SEEN = 0.75  # what the landmark network sees of a motion: beside a mesh of the face, on real smiles (docs/editing.md)
 Points = NDArray[np.float64]
 
 
 def expression_motion(before: Points, after: Points) -> Points:
-    """Return how far each of 68 landmarks [68, 2] moved, less what was a motion of the head.
+    """Return how far each of 68 landmarks [68, 2] of a face moves, less what is a motion of the head.
 
     The generator nods while it smiles. The eyes stand still; the nose is bone, so what its tip moves by is a nod, of
     which the brows take their share of depth."""
@@ -28,7 +29,7 @@ def expression_motion(before: Points, after: Points) -> Points:
     moved[BROWS] -= BROW_DEPTH * nod
     moved[NOSE] = 0
     moved[JAW] *= JAW_SHARE
-    return moved
+    return moved / SEEN
 
 
 def dense_motion(points: Points, moved: Points) -> Tensor:

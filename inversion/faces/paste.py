@@ -19,7 +19,7 @@ from stylegan_core.errors import ConfigError
 from stylegan_core.images import to_tensor, to_uint8
 from stylegan_core.networks.protocol import Alignment
 
-MODES = ("auto", "full", "delta", "warp", "motion", "none")
+MODES = ("auto", "motion", "warp", "delta", "full", "none")
 MASK_CENTRE = (0.5, 0.5)  # of the soft ellipse, in units of the aligned face
 MASK_RADII = (0.47, 0.49)
 MASK_FEATHER = 0.35  # share of the radius over which the mask falls to zero

@@ -1,0 +1,109 @@
+import numpy as np
+import pytest
+import torch
+from scipy.interpolate import RBFInterpolator
+from torch.testing import assert_close
+
+from inversion.faces.align import align_face, face_quad
+from inversion.faces.detect import detect_faces
+from inversion.faces.flow import move_pixels
+from inversion.faces.landmarks import LEFT_CORNER, RIGHT_CORNER, find_landmarks
+from inversion.faces.motion import GRID, SEEN, dense_motion, expression_motion, thin_plate
+from inversion.faces.paste import FaceEdit, choose_mode, paste_faces
+from stylegan_core.images import to_tensor
+from stylegan_core.networks.protocol import Alignment
+
+FACES = Alignment(0.8, 0.08)
+
+
+def points():
+    return np.random.RandomState(0).uniform(0.25, 0.75, (68, 2))
+
+
+def test_the_thin_plate_is_scipy_s():
+    rng = np.random.RandomState(1)
+    known, values, places = rng.rand(20, 2), rng.rand(20, 2), rng.rand(50, 2)
+    expected = RBFInterpolator(known, values, kernel="thin_plate_spline", smoothing=0.01)(places)
+    # scipy's kernel is r^2 log r, half of ours
+    assert_close(thin_plate(known, values, places, 0.02), expected, atol=1e-6, rtol=0)
+
+
+def test_a_moved_face_stands_still_at_its_border_and_takes_its_landmarks_along():
+    moved = np.zeros((68, 2))
+    moved[48:68] = [0.03, -0.02]
+    where = points()
+    where[48:68] = np.array([0.5, 0.7]) + np.random.RandomState(2).uniform(-0.08, 0.08, (20, 2))
+    where[:48, 1] = np.minimum(where[:48, 1], 0.5)
+    offsets = dense_motion(where, moved)
+    assert offsets.shape == (2, GRID, GRID)
+    mouth = (np.array([0.53, 0.68]) * GRID).astype(int)
+    assert_close(offsets[:, mouth[1], mouth[0]], torch.tensor([-0.03, 0.02]), atol=0.006, rtol=0)
+    assert offsets[:, 0, :].abs().max() < 0.015
+    assert offsets[:, :, 0].abs().max() < 0.015
+
+
+def test_a_motion_of_the_whole_head_is_no_expression():
+    before = points()
+    assert_close(expression_motion(before, before + np.array([0.02, -0.01]))[36:], np.zeros((32, 2)))
+    smile = before.copy()
+    smile[48] += [-0.01, -0.02]
+    assert_close(expression_motion(before, smile + 0.03)[48], np.array([-0.01, -0.02]) / SEEN)
+
+
+@pytest.fixture(scope="module")
+def face(astronaut):
+    (found,) = detect_faces(astronaut)
+    quad = face_quad(found.landmarks, FACES)
+    inverted = align_face(astronaut, quad, 128)
+    position = (torch.arange(128) + 0.5) / 128
+    near_mouth = (-((position[None] - 0.5) ** 2 / 0.03 + (position[:, None] - 0.75) ** 2 / 0.015)).exp()
+    narrower = torch.stack([(0.5 - position[None]) * near_mouth * 0.25, torch.zeros(128, 128)])
+    return astronaut, FaceEdit(quad, move_pixels(inverted, -narrower), inverted, alignment=FACES, appearance=0.0)
+
+
+def test_the_photo_s_mouth_moves_as_the_render_s_does(face):
+    """By another detector: the landmarks that steer are not those that judge."""
+    photo, edit = face
+    before, after = (find_landmarks(render, FACES)[0].double().numpy() for render in (edit.inverted, edit.edited))
+    moved = expression_motion(before, after)
+    wanted = moved[RIGHT_CORNER, 0] - moved[LEFT_CORNER, 0]
+    rgb, (result,) = paste_faces(photo, [edit], "auto")
+    assert result.mode == "motion"
+    widths = [np.diff(detect_faces(image)[0].landmarks[3:, 0])[0] for image in (photo, rgb)]
+    gained = (widths[1] - widths[0]) / np.linalg.norm(edit.quad[3] - edit.quad[0])
+    assert wanted < -0.01
+    assert gained / wanted == pytest.approx(1, abs=0.5)
+
+
+def test_motion_leaves_the_rest_of_the_photo_and_unedited_faces_bit_identical(face):
+    photo, edit = face
+    rgb, (result,) = paste_faces(photo, [edit], "motion")
+    assert (rgb[result.mask == 0] == photo[result.mask == 0]).all()
+    assert result.pixels_changed > 1000
+    still = FaceEdit(edit.quad, edit.inverted, edit.inverted.clone(), alignment=FACES)
+    assert (paste_faces(photo, [still], "motion")[0] == photo).all()
+
+
+def test_the_code_near_w_is_the_one_that_moves_the_photo(face):
+    photo, edit = face
+    own = FaceEdit(edit.quad, torch.ones(1, 3, 128, 128), edit.inverted, (edit.edited, edit.inverted), FACES, 0.0)
+    assert (paste_faces(photo, [own], "motion")[0] == paste_faces(photo, [edit], "motion")[0]).all()
+
+
+def test_an_edit_brings_light_and_colour_only_as_far_as_it_may(face):
+    photo, edit = face
+    red = edit.inverted + torch.tensor([1.0, -1.0, -1.0])[:, None, None]
+    made = FaceEdit(edit.quad, red.clamp(-1, 1), edit.inverted, alignment=FACES)
+    difference = (to_tensor(paste_faces(photo, [made], "motion")[0]) - to_tensor(photo))[0]
+    light = difference.mean(dim=0)
+    inner = slice(*np.percentile(edit.quad[:, 1], [40, 60]).astype(int))
+    columns = slice(*np.percentile(edit.quad[:, 0], [40, 60]).astype(int))
+    colour = (difference - light)[:, inner, columns].abs().mean()
+    assert 0.01 < colour < 0.1
+
+
+def test_what_is_no_face_is_not_pasted_by_landmarks():
+    noise = np.random.RandomState(0).randint(0, 255, (100, 100, 3)).astype(np.uint8)
+    quad = np.array([[5.0, 5], [5, 95], [95, 95], [95, 5]])
+    assert choose_mode("auto", noise, quad, 32) == "warp"
+    assert choose_mode("auto", noise, quad, 128) == "full"
