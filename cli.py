@@ -37,6 +37,7 @@ from stylegan_core.errors import ToolkitError, ran_out_of_memory, sentence_of
 from stylegan_core.grouped_help import GroupedCommand
 from stylegan_core.metrics.config import EvaluateConfig
 from stylegan_core.options import options_from
+from stylegan_core.progress import bars_silenced
 from stylegan_core.training.config import TRAIN_SECTIONS, DatasetConfig, TrainConfig
 
 INTERRUPTED = "interrupted; what was finished is kept: run the same command again to go on"
@@ -62,7 +63,8 @@ def command_options(command: Callable[..., Any]) -> Callable[..., Any]:
         console = Console(debug, quiet)
         try:
             end_on_interrupt_while_loading()
-            command(console=console, **kwargs)
+            with bars_silenced(quiet):
+                command(console=console, **kwargs)
         except ToolkitError as error:
             if debug:
                 raise

@@ -14,6 +14,7 @@ from types import FrameType
 from typing import TextIO
 
 from stylegan_core.errors import sentence_of
+from stylegan_core.progress import progress_bar
 
 
 @dataclass
@@ -49,9 +50,7 @@ class Console:
     @contextmanager
     def progress(self, label: str, total: int) -> Iterator[Callable[[int, float], None]]:
         """Show a bar with the loss; yields `update(step, loss)`."""
-        from tqdm import tqdm
-
-        with tqdm(total=total, desc=label, disable=True if self.quiet else None, leave=False) as bar:
+        with progress_bar(show=not self.quiet, total=total, desc=label, leave=False) as bar:
 
             def update(step: int, loss: float) -> None:
                 bar.update(step - bar.n)
@@ -64,12 +63,11 @@ class Console:
         """Count items with their rate and the time left: a bar on a terminal, else a line every ten seconds at most.
 
         Yields `update(finished, failed)`."""
-        from tqdm import tqdm
-
         silent, began, last = self.quiet or sys.stderr.isatty(), time.monotonic(), 0.0
         # The rate is the average so far: results come in bursts, which a moving one would follow.
-        unit, disable = label.rstrip("s"), True if self.quiet else None
-        with tqdm(total=total, desc=label, unit=unit, smoothing=0, dynamic_ncols=True, disable=disable) as bar:
+        unit = label.rstrip("s")
+        options = {"desc": label, "unit": unit, "smoothing": 0, "dynamic_ncols": True}
+        with progress_bar(show=not self.quiet, total=total, **options) as bar:
 
             def update(finished: int, failed: int) -> None:
                 nonlocal last

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from inversion.encoder import find_encoder, guess_w
 from inversion.faces.align import align_face, whole_image_quad
@@ -19,6 +18,7 @@ from stylegan_core.errors import ConfigError, DatasetError
 from stylegan_core.generate import generate_ws
 from stylegan_core.images import SUFFIXES, Photo, decode_photo, read_photo
 from stylegan_core.networks.protocol import Generator
+from stylegan_core.progress import progress_bar
 from stylegan_core.seeds import generator_for
 from stylegan_core.training.dataset import names_in, without_persons
 
@@ -48,7 +48,7 @@ def photo_codes(generator: Generator, data: str, exclude: str = "") -> Tensor:
     if find_encoder(generator) is None:
         raise ConfigError(f"no encoder for {generator.meta.name} is shipped; leave --data out and sample instead")
     codes = []
-    for photo in tqdm(_photos(Path(data), names_in(exclude)), desc="faces", disable=None, leave=False):
+    for photo in progress_bar(_photos(Path(data), names_in(exclude)), desc="faces", leave=False):
         quad = whole_image_quad(*photo.rgb.shape[:2])
         target = align_face(photo.rgb, quad, generator.img_resolution).to(generator.w_avg.device)
         codes.append(guess_w(generator, target))

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from editing.config import FinishConfig, PairsConfig
 from editing.discover.finish import describe, renew
@@ -20,6 +19,7 @@ from stylegan_core.console import Console
 from stylegan_core.directions import save_direction
 from stylegan_core.errors import ConfigError, DatasetError
 from stylegan_core.images import Photo, decode_photo, read_photo
+from stylegan_core.progress import progress_bar
 
 MAX_ZIP_MEMBER = 64 << 20
 
@@ -49,7 +49,7 @@ def fit_pairs(
     fitted = pairs[: len(pairs) - config.holdout]
     codes = _code_with(inverter, config)
     kept: list[tuple[Tensor, Tensor]] = []
-    for pair in tqdm(fitted, desc="pairs", disable=None, leave=False):
+    for pair in progress_bar(fitted, desc="pairs", leave=False):
         with console.guard(pair.person):
             kept.append((codes(pair.neutral), codes(pair.expression)))
     if not kept:

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from tqdm import tqdm
 
 from stylegan_core.errors import WeightsUnavailableError
 from stylegan_core.files import write_atomic
+from stylegan_core.progress import progress_bar
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def _download(weights: WeightsFile, path: Path) -> None:
             if total > weights.max_bytes:
                 raise WeightsUnavailableError(f"{weights.url}: {total:,} bytes, expected at most {weights.max_bytes:,}")
             digest, received = hashlib.sha256(), bytearray()
-            with tqdm(total=total, unit="B", unit_scale=True, desc=weights.filename) as bar:
+            with progress_bar(total=total, unit="B", unit_scale=True, desc=weights.filename) as bar:
                 while chunk := response.read(1 << 20):
                     received += chunk
                     digest.update(chunk)

@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from stylegan_core.checkpoints import load_generator
 from stylegan_core.devices import pick_device
@@ -22,6 +21,7 @@ from stylegan_core.metrics.kernel import kernel_distance_of_subsets
 from stylegan_core.metrics.path_length import perceptual_path_length
 from stylegan_core.metrics.precision_recall import precision_recall
 from stylegan_core.networks.protocol import Generator
+from stylegan_core.progress import progress_bar
 from stylegan_core.seeds import generator_for
 from stylegan_core.training.anchor import at_least_64
 from stylegan_core.training.dataset import ImageDataset
@@ -68,7 +68,7 @@ def generated(
     rng, device = generator_for(seed, 1 << 43), generator.w_avg.device
     if generator.c_dim and labels is None:
         labels = torch.eye(generator.c_dim)  # every class alike
-    for start in tqdm(range(0, num, batch), desc="samples", unit="batch", disable=None, leave=False):
+    for start in progress_bar(range(0, num, batch), desc="samples", unit="batch", leave=False):
         z = torch.randn(min(batch, num - start), generator.z_dim, generator=rng)
         c = None
         if generator.c_dim and labels is not None:
@@ -78,7 +78,7 @@ def generated(
 
 def real_images(data: ImageDataset, batch: int = 32) -> Iterator[Tensor]:
     """All images of a data set."""
-    for start in tqdm(range(0, len(data), batch), desc="data", unit="batch", disable=None, leave=False):
+    for start in progress_bar(range(0, len(data), batch), desc="data", unit="batch", leave=False):
         yield data.batch(range(start, min(start + batch, len(data))))[0]
 
 

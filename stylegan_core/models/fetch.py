@@ -15,10 +15,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from tqdm import tqdm
-
 from stylegan_core.errors import OutputError, WeightsUnavailableError
 from stylegan_core.models.cache import CHUNK, FOLDER_VARIABLE
+from stylegan_core.progress import progress_bar
 
 MAX_BYTES = 8 << 30  # of a file whose size nobody stated
 ATTEMPTS = 4  # in a row without a byte
@@ -117,7 +116,7 @@ def _receive(url: str, part: Path, max_bytes: int) -> None:
 def _write(url: str, response: Any, part: Path, start: int, total: int | None, max_bytes: int) -> None:
     """Write a response's body behind the first `start` bytes of `part`."""
     label = part.name.removesuffix(".part")
-    bar = tqdm(total=total, initial=start, unit="B", unit_scale=True, desc=label[:30], disable=None, leave=False)
+    bar = progress_bar(total=total, initial=start, unit="B", unit_scale=True, desc=label[:30], leave=False)
     with _disk(part.parent), part.open("ab" if start else "wb") as file, bar:
         count = start
         while True:

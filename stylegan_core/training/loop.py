@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tqdm import tqdm
 
 from stylegan_core.checkpoints import Description, save_snapshot
 from stylegan_core.devices import pick_device
@@ -20,6 +19,7 @@ from stylegan_core.metrics.evaluate import collect, generated, real_images
 from stylegan_core.metrics.extractors import get_extractor
 from stylegan_core.metrics.frechet import FeatureStatistics, frechet_distance
 from stylegan_core.networks.projected import ProjectedDiscriminator
+from stylegan_core.progress import progress_bar
 from stylegan_core.training import report
 from stylegan_core.training.autoencode import make_stepper
 from stylegan_core.training.config import TrainConfig
@@ -95,7 +95,7 @@ class _Run:
         if self.config.tensorboard and self.world.rank == 0:
             board = report.tensorboard_writer(self.folder, self.cur_nimg)
         snapshot = self._path("snapshot", ".safetensors")
-        bar = tqdm(total=total, initial=self.cur_nimg, unit="img", disable=None if self.world.rank == 0 else True)
+        bar = progress_bar(show=self.world.rank == 0, total=total, initial=self.cur_nimg, unit="img")
         with bar, _interrupts() as interrupted:
             while self.cur_nimg < total:
                 losses = self._step()

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
-from tqdm import tqdm
 
 from stylegan_core.errors import ConfigError, DatasetError, ImageError, OutputError, ToolkitError
+from stylegan_core.progress import progress_bar
 from stylegan_core.training.config import DatasetConfig
 from stylegan_core.training.dataset import Files, decode, encode_labels, parse_labels
 
@@ -125,7 +125,7 @@ def _fill(
 ) -> None:
     seen: dict[str, str] = {}
     written: list[list[Any]] = []
-    for name in tqdm(files.names, desc="pictures", unit="file", disable=None):
+    for name in progress_bar(files.names, desc="pictures", unit="file"):
         try:
             if labels is not None and name not in labels:
                 raise DatasetError("dataset.json has no label for it")
@@ -189,7 +189,7 @@ def inspect_dataset(path: str) -> DatasetReport:
     sizes: Counter[tuple[int, int]] = Counter()
     channels: Counter[int] = Counter()
     found: dict[str, tuple[int, int]] = {}
-    for name in tqdm(files.names, desc="pictures", unit="file", disable=None):
+    for name in progress_bar(files.names, desc="pictures", unit="file"):
         try:
             image = decode(files.read(name), name)
             found[name] = image.size

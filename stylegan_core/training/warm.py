@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
-from tqdm import tqdm
 
 from stylegan_core.checkpoints.native import read_safetensors, write_safetensors
 from stylegan_core.errors import ConfigError
 from stylegan_core.networks.layers import FullyConnected
+from stylegan_core.progress import progress_bar
 from stylegan_core.seeds import generator_for
 from stylegan_core.training import ema
 from stylegan_core.training.anchor import squeeze_distance
@@ -165,7 +165,7 @@ def _regress(
     total = max(int(config.warm_kimg * 1000) // config.batch, 1)
     path = Path(config.out) / WARM_FILE
     first = _resume(path, generator, average, optimizer)
-    for step in tqdm(range(first, total), desc="warm start", unit="step", disable=None if show else True):
+    for step in progress_bar(range(first, total), show, desc="warm start", unit="step"):
         optimizer.param_groups[0]["lr"] = LR * min(1.0, (1 - step / total) / 0.4)
         places = order.indices(step * config.batch, config.batch)
         rng = generator_for(config.seed, _STREAM + step)
