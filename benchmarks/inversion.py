@@ -23,17 +23,21 @@ from editing.discover.pairs import read_pairs
 from inversion.config import InvertConfig, ProjectionConfig, TuneConfig
 from inversion.delta import tuned_synthesis
 from inversion.encoder import guess_codes, with_encoder
-from inversion.faces.judges import EXPRESSIONS, expression_probabilities, identity_distance
+from inversion.faces.judges import EXPRESSIONS, age_and_gender, expression_probabilities, identity_distance
+from inversion.faces.landmarks import find_landmarks
 from inversion.invert import Inverter
 from inversion.losses import perceptual_features
 from inversion.methods import METHODS
+from inversion.render import face_renderer
 from inversion.scores import psnr
+from inversion.statistics import random_ws, w_statistics
 from inversion.task import Projection, Task
 from stylegan_core.directions import find_direction
 from stylegan_core.networks.configs import StyleGAN2Config, StyleGAN3Config
 from stylegan_core.networks.protocol import CheckpointMeta
 from stylegan_core.networks.stylegan2 import StyleGAN2Generator
 from stylegan_core.networks.stylegan3 import StyleGAN3Generator
+from stylegan_core.seeds import generator_for
 
 HAPPY = EXPRESSIONS.index("happy")
 DIAL = [0.1 * step for step in range(1, 21)]
@@ -153,6 +157,81 @@ def tune(bench: Bench) -> None:
           f"{seconds / len(rows):.1f} s an image")  # fmt: skip
 
 
+def features(bench: Bench) -> None:
+    """`--space f` beside W+ and `tune`: fidelity, what edits still do, size and time.
+
+    Kept is the change that an edit makes, as a share of what it makes of the same code through the plain generator:
+    of the smile's judge over `DIAL`, of the age's in years, of the turn in the 68 landmarks. LEC (Tov et al. 2021) is the
+    distance of the code of the edited render, the edit taken back, from the code, in std of W. Seconds are the
+    processor's, so that what else runs on the machine does not count."""
+    generator = bench.inverter.generator
+    edits = {"smile": find_direction("smile", generator).vector, "age": find_direction("age", generator).vector}
+    edits["yaw"] = yaw_direction(generator)
+    w_std = w_statistics(generator)[1]
+    print(f"{'':6} {'PSNR':>6} {'lowest':>6} {'identity':>8} {'smile':>6} {'age':>6} {'yaw':>6} {'LEC':>6} {'bytes':>9} "
+          f"{'s':>6}")  # fmt: skip
+    for name, method, config, size in (
+        ("w+", "hybrid", ProjectionConfig(steps=50), lambda found: 0),
+        ("f", "hybrid", ProjectionConfig(steps=50, space="f"), lambda found: found.corrections[0].num_bytes),
+        ("tune", "tune", ProjectionConfig(), lambda found: found.deltas[0].num_bytes),
+    ):
+        rows = []
+        for target in bench.targets.split(1):
+            began = time.process_time()
+            found = bench.timed(method, target, config.steps, config=config)[0]
+            seconds = time.process_time() - began
+            ws, plain = found.ws, lambda codes: generator.synthesis(codes)
+            delta = found.deltas[0] if found.deltas else None
+            render = face_renderer(generator, ws, {}, delta, found.corrections[0] if found.corrections else None)
+            with torch.no_grad():
+                image = render(ws).clamp(-1, 1)
+                changes = [[change_of(name, draw, ws, step, generator) for draw in (plain, render)]
+                           for name, step in edits.items()]  # fmt: skip
+                edited = render(ws + edits["smile"]).clamp(-1, 1)
+            again = bench.timed("hybrid", edited, 50)[0].ws - edits["smile"]
+            lec = float(((again - ws) / w_std).square().mean().sqrt())
+            distance = float(identity_distance(image, target, generator.meta.alignment))
+            rows.append([float(psnr(image, target)), distance, lec, size(found), seconds, *sum(changes, [])])
+        table = torch.tensor(rows)
+        mean, low = table.mean(dim=0).tolist(), float(table[:, 0].min())
+        kept = [f"{mean[5 + 2 * k + 1] / mean[5 + 2 * k]:6.0%}" for k in range(len(edits))]
+        print(f"{name:6} {mean[0]:6.2f} {low:6.2f} {mean[1]:8.3f} {' '.join(kept)} {mean[2]:6.3f} {mean[3]:9.0f} "
+              f"{mean[4]:6.1f}", flush=True)  # fmt: skip
+
+
+def change_of(name: str, render: Any, ws: Tensor, step: Tensor, generator: Any) -> float:
+    """How much an edit changes of what it is for, in one way of rendering."""
+    alignment = generator.meta.alignment
+    before = render(ws).clamp(-1, 1)
+    if name == "smile":
+        after = torch.cat([render(ws + strength * step) for strength in DIAL]).clamp(-1, 1)
+        happy = [expression_probabilities(images, alignment)[:, HAPPY].mean() for images in (before, after)]
+        return float(happy[1] - happy[0])
+    after = render(ws + step).clamp(-1, 1)
+    if name == "age":
+        return float(age_and_gender(after, alignment)[0] - age_and_gender(before, alignment)[0])
+    return float(turn(after, alignment) - turn(before, alignment))
+
+
+def turn(images: Tensor, alignment: Any) -> Tensor:
+    """How far heads are turned, [N]: the nose's tip off the middle of the jaw's ends, as a share of their distance."""
+    points = find_landmarks(images, alignment)
+    left, right, nose = points[:, 0, 0], points[:, 16, 0], points[:, 30, 0]
+    return (nose - (left + right) / 2) / (right - left).clamp_min(1e-3)
+
+
+def yaw_direction(generator: Any, num: int = 192) -> Tensor:
+    """The direction in W along which samples turn, [1, 1, w_dim], of two standard deviations of the turn."""
+    ws = random_ws(generator, num, generator_for(0))
+    with torch.no_grad():
+        turns = torch.cat([turn(generator.synthesis(part).clamp(-1, 1), generator.meta.alignment)
+                           for part in ws.split(16)])  # fmt: skip
+    mean, std = w_statistics(generator)
+    units = (ws[:, 0] - mean) / std
+    slope = ((turns - turns.mean())[:, None] * units).mean(dim=0)  # of independent units this is the regression
+    return (2 * turns.std() * slope / slope.square().sum() * std)[None, None]
+
+
 def batch(bench: Bench) -> None:
     """Images a second of eight in one search, and of eight searches."""
     targets = bench.targets[torch.arange(8) % len(bench.targets)]
@@ -193,7 +272,7 @@ def recover(bench: Bench) -> None:
         print(f"{name} 256 px, from w_avg: {reached} in {result.num_steps[0]} steps, {seconds:.0f} s", flush=True)
 
 
-PARTS = {"speed": speed, "hybrid": hybrid, "tune": tune, "batch": batch, "recover": recover}
+PARTS = {"speed": speed, "hybrid": hybrid, "tune": tune, "features": features, "batch": batch, "recover": recover}
 
 
 def main() -> None:
