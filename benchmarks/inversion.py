@@ -161,15 +161,15 @@ def features(bench: Bench) -> None:
     """`--space f` beside W+ and `tune`: fidelity, what edits still do, size and time.
 
     Kept is the change that an edit makes, as a share of what it makes of the same code through the plain generator:
-    of the smile's judge over `DIAL`, of the age's in years, of the turn in the 68 landmarks. LEC (Tov et al. 2021) is the
-    distance of the code of the edited render, the edit taken back, from the code, in std of W. Seconds are the
+    of the smile's judge over `DIAL`, of the age's in years, of the turn in the 68 landmarks. LEC (Tov et al. 2021) is
+    the distance of the code of the edited render, the edit taken back, from the code, in std of W. Seconds are the
     processor's, so that what else runs on the machine does not count."""
     generator = bench.inverter.generator
     edits = {"smile": find_direction("smile", generator).vector, "age": find_direction("age", generator).vector}
     edits["yaw"] = yaw_direction(generator)
     w_std = w_statistics(generator)[1]
-    print(f"{'':6} {'PSNR':>6} {'lowest':>6} {'identity':>8} {'smile':>6} {'age':>6} {'yaw':>6} {'LEC':>6} {'bytes':>9} "
-          f"{'s':>6}")  # fmt: skip
+    heads = ("PSNR", "lowest", "identity", "smile", "age", "yaw", "LEC", "bytes", "seconds")
+    print(" " * 6, *(f"{head:>8}" for head in heads))
     for name, method, config, size in (
         ("w+", "hybrid", ProjectionConfig(steps=50), lambda found: 0),
         ("f", "hybrid", ProjectionConfig(steps=50, space="f"), lambda found: found.corrections[0].num_bytes),
@@ -191,12 +191,21 @@ def features(bench: Bench) -> None:
             again = bench.timed("hybrid", edited, 50)[0].ws - edits["smile"]
             lec = float(((again - ws) / w_std).square().mean().sqrt())
             distance = float(identity_distance(image, target, generator.meta.alignment))
-            rows.append([float(psnr(image, target)), distance, lec, size(found), seconds, *sum(changes, [])])
+            rows.append(
+                [
+                    float(psnr(image, target)),
+                    distance,
+                    lec,
+                    size(found),
+                    seconds,
+                    *(value for pair in changes for value in pair),
+                ]
+            )
         table = torch.tensor(rows)
         mean, low = table.mean(dim=0).tolist(), float(table[:, 0].min())
-        kept = [f"{mean[5 + 2 * k + 1] / mean[5 + 2 * k]:6.0%}" for k in range(len(edits))]
-        print(f"{name:6} {mean[0]:6.2f} {low:6.2f} {mean[1]:8.3f} {' '.join(kept)} {mean[2]:6.3f} {mean[3]:9.0f} "
-              f"{mean[4]:6.1f}", flush=True)  # fmt: skip
+        kept = [f"{mean[5 + 2 * k + 1] / mean[5 + 2 * k]:8.0%}" for k in range(len(edits))]
+        print(f"{name:6} {mean[0]:8.2f} {low:8.2f} {mean[1]:8.3f} {' '.join(kept)} {mean[2]:8.3f} {mean[3]:8.0f} "
+              f"{mean[4]:8.1f}", flush=True)  # fmt: skip
 
 
 def change_of(name: str, render: Any, ws: Tensor, step: Tensor, generator: Any) -> float:

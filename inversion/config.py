@@ -49,7 +49,7 @@ class ProjectionConfig(Checked):
     )
     f_side: int = option(32, "--space f: pixels a side of the features that are corrected, at most", least=4)
     f_steps: int = option(120, "--space f: steps of the correction, after those of the code", least=0)
-    f_lr: float = option(0.1, "--space f: peak learning rate of the correction, in std of the channel", above=0)
+    f_lr: float = option(0.05, "--space f: peak learning rate of the correction, in std of the channel", above=0)
     f_mse: float = option(500.0, "--space f: weight of the squared error meanwhile", above=0)
     f_edits: float = option(0.5, "--space f: weight of drawn edits changing what they change without", least=0)
     f_penalty: float = option(0.02, "--space f: weight of the correction's mean square, in std of the channel", least=0)
