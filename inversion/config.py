@@ -136,10 +136,15 @@ class ScorecardConfig(Checked):
     """What a scorecard compares, and on which images."""
 
     data: str = option("", "folder or zip of aligned images")
-    methods: str = option("project,hybrid,tune,reference", "methods to compare; METHOD:STEPS for other than its own")
+    methods: str = option(
+        "project,hybrid,hybrid/f,tune,reference",
+        "methods to compare; METHOD/SPACE for another than w+, METHOD:STEPS for other than its own",
+    )
     images: int = option(8, "images at the end of the data, by name, that are scored", least=1)
     edits: str = option("smile,age,gender", "directions that judge the editability, where the generator has them")
     strength: float = option(1.0, "strength of those directions")
+    real: int = option(256, "images before those, which edited ones are compared with by attribute", least=0)
+    lec: bool = option(False, "invert every edited render too, for the latent editing consistency (a search an edit)")
 
 
 @dataclass(frozen=True)

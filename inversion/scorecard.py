@@ -5,8 +5,8 @@ import io
 import json
 import resource
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +14,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from inversion.config import InvertConfig, ProjectionConfig, ScorecardConfig, TuneConfig
+from inversion.config import SPACES, InvertConfig, ProjectionConfig, ScorecardConfig, TuneConfig
+from inversion.edit_scores import (
+    Outcome,
+    attribute_distances,
+    edit_consistency,
+    edit_effect,
+    pasted_effect,
+)
 from inversion.encoder import need_encoder, with_encoder
-from inversion.faces.judges import JUDGES, identity_distance
+from inversion.faces.judges import identity_distance
 from inversion.losses import perceptual_features
 from inversion.methods import METHODS, default_steps
 from inversion.render import face_renderer
 from inversion.scores import ms_ssim, num_scales, psnr, ssim
-from inversion.task import Projection, Task
+from inversion.statistics import w_statistics
+from inversion.task import Task
 from stylegan_core.checkpoints.load import load_generator
 from stylegan_core.console import Console
 from stylegan_core.devices import pick_device
@@ -40,39 +48,34 @@ SHOWN = 6  # images in the picture
 EXTRAS = ("encoder", "w_avg")  # rows without a search: the encoder's guess, and the mean face
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What a method made of one image."""
-
-    image: Tensor  # [1, C, R, R]
-    render: Callable[..., Tensor]  # its synthesis, tuned where the method tunes
-    result: Projection
-    seconds: float
-    peak_mb: float
-
-
 def write_scorecard(
     out: str, config: ScorecardConfig, invert: InvertConfig, tune: TuneConfig, console: Console,
     projection: ProjectionConfig = ProjectionConfig(),
 ) -> None:  # fmt: skip
     """Score methods on aligned images; write scorecard.csv, .md, .json and .png into `out`."""
-    methods = parse_methods(config.methods)
+    methods = parse_methods(config.methods, projection.space)
     device = pick_device(invert.device)
     generator, perceptual = load_generator(invert.generator, device), load_perceptual(invert.perceptual, device)
-    targets = read_targets(config, generator)
+    targets, real = read_targets(config, generator)
     wanted = [name.strip() for name in config.edits.split(",")]
     shipped = shipped_directions(generator.meta.fingerprint)
     edits = [edit for name, edit in shipped.items() if name in wanted]
     base = Task(generator, targets, perceptual, projection, tune=tune)
     rows, pictures = [], [[to_uint8(target[None])[0] for target in targets[:SHOWN]]]
-    for label, method, steps in methods:
+    for label, method, space, steps in methods:
         with console.progress(label, len(targets)) as progress:
             outcomes = []
             for index in range(len(targets)):
-                task = replace(base, targets=targets[index : index + 1], config=replace(projection, steps=steps))
+                task = replace(
+                    base, targets=targets[index : index + 1], config=replace(projection, steps=steps, space=space)
+                )
                 outcomes.append(run_method(method, task, invert.encoder))
                 progress(index + 1, float(psnr(outcomes[-1].image, task.targets)))
-        rows.append({"method": label, **score_outcomes(outcomes, targets, generator, perceptual, edits, config)})
+        scores = score_outcomes(outcomes, targets, generator, perceptual)
+        rows.append({"method": label, **scores})
+        rows[-1] |= score_edits(outcomes, targets, real, generator, edits, config)
+        if config.lec:
+            rows[-1] |= score_consistency(outcomes, method, task, edits, config.strength, invert.encoder, console)
         pictures.append([to_uint8(outcome.image)[0] for outcome in outcomes[:SHOWN]])
         console.say(f"{label}: {rows[-1]['psnr']:.2f} dB in {rows[-1]['seconds']:.2f} s")
     folder, protocol = Path(out), protocol_of(config, generator, perceptual, projection, targets, edits)
@@ -80,36 +83,45 @@ def write_scorecard(
     write_text(folder / "scorecard.md", to_markdown(rows, protocol))
     write_text(folder / "scorecard.json", json.dumps({"protocol": protocol, "rows": rows}, indent=2))
     columns = [f"image {index}" for index in range(len(pictures[0]))]
-    write_png(
-        folder / "scorecard.png", labelled_grid(pictures, columns, ["target", *(label for label, _, _ in methods)])
-    )
+    write_png(folder / "scorecard.png", labelled_grid(pictures, columns, ["target", *(label for label, *_ in methods)]))
 
 
-def parse_methods(text: str) -> list[tuple[str, str, int]]:
-    """Read `project:300,hybrid,...` as (label, method, steps); raises `ConfigError`."""
+def parse_methods(text: str, usual: str = "w+") -> list[tuple[str, str, str, int]]:
+    """Read `project:300,hybrid/f,...` as (label, method, space, steps); raises `ConfigError`."""
     methods = []
     for part in text.split(","):
-        name, colon, number = part.strip().partition(":")
+        rest, colon, number = part.strip().partition(":")
+        name, slash, space = rest.partition("/")
         if name not in METHODS and name not in EXTRAS:
             raise ConfigError(f"--methods '{name}' is unknown; expected some of {', '.join((*METHODS, *EXTRAS))}")
         if colon and not number.isdigit():
             raise ConfigError(f"--methods '{part.strip()}': '{number}' is no number of steps; write it as project:300")
+        if slash and space not in SPACES:
+            raise ConfigError(f"--methods '{part.strip()}': '{space}' is no space; expected {', '.join(SPACES)}")
         steps = int(number) if colon else default_steps(name)
-        methods.append((part.strip(), name, steps))
+        methods.append((part.strip(), name, space or usual, steps))
     return methods
 
 
-def read_targets(config: ScorecardConfig, generator: Generator) -> Tensor:
-    """Read the last `config.images` images at the generator's resolution, [N, C, R, R] in [-1, 1]."""
+def read_targets(config: ScorecardConfig, generator: Generator) -> tuple[Tensor, Tensor]:
+    """Read the last `config.images` images, and `config.real` of those before them, [N, C, R, R] in [-1, 1] each."""
     if not config.data:
         raise ConfigError("a scorecard needs images; give --data FOLDER or a zip of aligned faces")
     data = ImageDataset(config.data, generator.img_resolution)
     if not 1 <= config.images <= data.num_images:
         raise ConfigError(f"--images {config.images}: the data holds {data.num_images}; ask for 1 to that many")
-    images: Tensor = data.batch(range(data.num_images - config.images, data.num_images))[0].to(generator.w_avg.device)
+    first = data.num_images - config.images
+    targets: Tensor = data.batch(range(first, data.num_images))[0].to(generator.w_avg.device)
+    real = [data.batch([index])[0] for index in range(max(0, first - config.real), first)]
+    others = torch.cat(real).to(targets) if real else targets[:0]
     if generator.img_channels == 1:
-        return images.mean(dim=1, keepdim=True)
-    return images.expand(-1, generator.img_channels, -1, -1)
+        return targets.mean(dim=1, keepdim=True), others
+    return targets.expand(-1, generator.img_channels, -1, -1), others
+
+
+def steps_beyond_code(history: Mapping[str, Sequence[float]]) -> int:
+    """Return the steps that tuning, or the correction of features, took."""
+    return len(history.get("tune_psnr", ())) + len(history.get("f_loss", ())) + len(history.get("f_edits", ()))
 
 
 def run_method(method: str, task: Task, encoder: str = "") -> Outcome:
@@ -141,9 +153,8 @@ def run_method(method: str, task: Task, encoder: str = "") -> Outcome:
 
 
 def score_outcomes(
-    outcomes: Sequence[Outcome], targets: Tensor, generator: Generator, perceptual: PerceptualDistance,
-    edits: Sequence[Direction], config: ScorecardConfig,
-) -> dict[str, float]:  # fmt: skip
+    outcomes: Sequence[Outcome], targets: Tensor, generator: Generator, perceptual: PerceptualDistance
+) -> dict[str, float]:
     """Return the means of all scores over the images."""
     images = torch.cat([outcome.image for outcome in outcomes]).clamp(-1, 1)
     with torch.no_grad():
@@ -163,32 +174,49 @@ def score_outcomes(
             scores[extractor.metric] = frechet_distance(made, real)
         scores["seconds"] = float(np.mean([outcome.seconds for outcome in outcomes]))
         scores["peak_mb"] = max(outcome.peak_mb for outcome in outcomes)
-        tuning = [len(outcome.result.history[0].get("tune_psnr", [])) for outcome in outcomes]
+        tuning = [steps_beyond_code(outcome.result.history[0]) for outcome in outcomes]
         scores["steps"] = float(np.mean([o.result.num_steps[0] + t for o, t in zip(outcomes, tuning, strict=True)]))
-        for edit in edits:
-            effects = [edit_effect(outcome, edit, config.strength, generator) for outcome in outcomes]
-            for key in effects[0]:
-                scores[f"{edit.name}_{key}"] = float(np.mean([effect[key] for effect in effects]))
     return scores
 
 
-def edit_effect(outcome: Outcome, edit: Direction, strength: float, generator: Generator) -> dict[str, float]:
-    """Return what an edit does to one inversion: the judge's change, the identity distance, the background's change.
+def score_edits(
+    outcomes: Sequence[Outcome], targets: Tensor, real: Tensor, generator: Generator, edits: Sequence[Direction],
+    config: ScorecardConfig,
+) -> dict[str, float]:  # fmt: skip
+    """Return the means of what edits do, and how far edited faces are from the `real` ones that have the attribute."""
+    scores: dict[str, float] = {}
+    extractor = get_extractor("auto", device=targets.device) if edits and len(real) else None
+    for edit in edits:
+        effects = []
+        for outcome, target in zip(outcomes, targets.split(1), strict=True):
+            renders = outcome.image.clamp(-1, 1), outcome.edited(edit, config.strength)
+            effect = edit_effect(outcome, edit, config.strength, generator)
+            effects.append(effect | pasted_effect(target, *renders))
+        for key in effects[0]:
+            scores[f"{edit.name}_{key}"] = float(np.mean([effect[key] for effect in effects]))
+        if extractor and edit.attribute and targets.shape[1] == 3:
+            alignment = generator.meta.alignment
+            found = attribute_distances(outcomes, real, edit, config.strength, alignment, extractor)
+            scores |= {f"{edit.name}_{key}_{extractor.metric}": value for key, value in found.items()}
+    return scores
 
-    The background is the image's rim, a tenth of its side wide; its change is the mean absolute one in [0, 2]."""
-    ws, alignment = outcome.result.ws, generator.meta.alignment
-    before = outcome.image.clamp(-1, 1)
-    after = outcome.render(ws + strength * edit.vector.to(ws)).clamp(-1, 1)
-    rim = torch.ones(before.shape[2:], dtype=torch.bool, device=before.device)
-    width = max(1, before.shape[-1] // 10)
-    rim[width:-width, width:-width] = False
-    effect = {"background": float((after - before).abs()[:, :, rim].mean())}
-    if before.shape[1] == 3:
-        effect["identity"] = float(identity_distance(after, before, alignment))
-        if edit.attribute:
-            score = JUDGES[edit.attribute].score
-            effect["change"] = float(score(after, alignment) - score(before, alignment))
-    return effect
+
+def score_consistency(
+    outcomes: Sequence[Outcome], method: str, task: Task, edits: Sequence[Direction], strength: float, encoder: str,
+    console: Console,
+) -> dict[str, float]:  # fmt: skip
+    """Return the mean LEC of each edit, the edited renders inverted by the method itself."""
+    w_std, scores = w_statistics(task.generator)[1], {}
+    for edit in edits:
+        found = []
+        with console.progress(f"{edit.name} again", len(outcomes)) as progress:
+            for index, outcome in enumerate(outcomes):
+                ws, step = outcome.result.ws, strength * edit.vector
+                again = run_method(method, replace(task, targets=outcome.edited(edit, strength)), encoder)
+                found.append(edit_consistency(ws, again.result.ws, step.to(ws), w_std))
+                progress(index + 1, found[-1])
+        scores[f"{edit.name}_lec"] = float(np.mean(found))
+    return scores
 
 
 def protocol_of(

@@ -12,9 +12,27 @@ from small_generators import a_face, make_task, tiny
 from torch.testing import assert_close
 
 import cli
-from inversion.scorecard import Outcome, edit_effect, parse_methods, run_method, to_csv, to_markdown
+from inversion.edit_scores import (
+    Outcome,
+    attribute_distances,
+    edit_consistency,
+    edit_effect,
+    pasted_effect,
+)
+from inversion.faces.judges import JUDGES, Judge
+from inversion.scorecard import parse_methods, run_method, to_csv, to_markdown
 from inversion.scores import SCALE_WEIGHTS, ms_ssim, num_scales, psnr, ssim
+from inversion.task import Projection
+from stylegan_core.directions import Direction
 from stylegan_core.errors import ConfigError
+from stylegan_core.networks.protocol import Alignment
+
+
+class Statistics:
+    """What `collect` returns, of the images themselves."""
+
+    def __init__(self, images):
+        self.statistics = images
 
 
 def pair(side, num=2):
@@ -63,10 +81,11 @@ def test_small_images_have_fewer_scales_and_equal_images_score_1(side, scales):
 
 def test_methods_are_read_with_their_own_steps_or_those_given():
     found = parse_methods("project, hybrid,reference:7,w_avg")
-    assert [(name, steps) for _, name, steps in found] == [
+    assert [(name, steps) for _, name, _, steps in found] == [
         ("project", 200), ("hybrid", 50), ("reference", 7), ("w_avg", 200)
     ]  # fmt: skip
-    for wrong in ("nonsense", "project:x"):
+    assert [space for *_, space, _ in parse_methods("hybrid/f:9,project")] == ["f", "w+"]
+    for wrong in ("nonsense", "project:x", "hybrid/q"):
         with pytest.raises(ConfigError):
             parse_methods(wrong)
 
@@ -99,6 +118,52 @@ def test_an_edit_s_background_is_the_change_of_the_rim(linear_generator):
     assert nothing == {"background": 0.0, "identity": 0.0, "change": 0.0}
 
 
+def test_a_paste_that_moves_the_photo_is_seen_and_one_that_changes_nothing_leaves_every_pixel():
+    photo = torch.nn.functional.interpolate(pair(64, num=1)[0], 64, mode="bicubic").clamp(-1, 1)
+    smooth = torch.nn.functional.avg_pool2d(photo, 5, 1, 2)
+    moved = smooth.roll((3, 4), dims=(2, 3))
+    assert pasted_effect(smooth, smooth, moved)["shift"] == pytest.approx(5, abs=1.5)  # the mask's rim stays behind
+    assert pasted_effect(smooth, smooth, moved)["untouched"] < 0.5
+    half = smooth.clone()
+    half[..., 32:] += 0.3
+    assert 0.4 < pasted_effect(smooth, smooth, half.clamp(-1, 1))["untouched"] < 1
+    assert pasted_effect(smooth, smooth, half.clamp(-1, 1))["shift"] < 0.5
+
+
+def test_consistency_is_the_distance_that_is_left_when_the_edit_is_taken_back():
+    ws, edit, std = torch.randn(1, 4, 12), torch.randn(1, 1, 12), torch.full([12], 2.0)
+    assert edit_consistency(ws, ws + edit, edit, std) == pytest.approx(0, abs=1e-6)
+    assert edit_consistency(ws, ws + edit + 3.0, edit, std) == pytest.approx(1.5)
+
+
+def test_edited_faces_are_compared_with_real_ones_that_have_the_attribute(monkeypatch):
+    class Mean:
+        name, metric, width = "mean", "fd-mean", 3
+
+        def __call__(self, images):
+            return images.mean(dim=(2, 3))
+
+    bright = Judge(lambda faces, alignment: faces.mean(dim=(1, 2, 3)) + 0.5, "probability", 0.05, 0.5)
+    monkeypatch.setitem(JUDGES, "bright", bright)
+    monkeypatch.setattr("inversion.edit_scores.collect", lambda parts, extractor: Statistics(torch.cat(list(parts))))
+    monkeypatch.setattr(
+        "inversion.edit_scores.frechet_distance", lambda made, real: (made.mean() - real.mean()).abs().item()
+    )
+    render = lambda ws: ws.mean(dim=(1, 2)).view(-1, 1, 1, 1).expand(-1, 3, 8, 8)  # noqa: E731
+
+    def outcome(value):
+        ws = torch.full([1, 2, 4], value)
+        return Outcome(render(ws), render, Projection(ws, {}, torch.zeros(1), [0], [0]), 0.0, 0.0)
+
+    real = torch.cat([torch.full([3, 3, 8, 8], 0.4), torch.full([3, 3, 8, 8], -0.4)])
+    edit = Direction("light", torch.full([1, 1, 4], 0.5), "", "", report={"attribute": "bright"})
+    outcomes = [outcome(value) for value in (-0.2, -0.2, 0.3, 0.3)]
+    found = attribute_distances(outcomes, real, edit, 1.0, Alignment(), Mean())
+    assert found == {"added": pytest.approx(0.1), "removed": pytest.approx(0.2)}
+    few = attribute_distances(outcomes[:3], real, edit, 1.0, Alignment(), Mean())
+    assert set(few) == {"added"}
+
+
 def test_rows_become_csv_and_markdown_with_gaps_where_a_score_is_missing():
     rows = [{"method": "a", "psnr": 1.5}, {"method": "b", "psnr": 2.0, "extra": 3.0}]
     assert to_csv(rows).splitlines() == ["method,psnr,extra", "a,1.5,", "b,2.0,3.0"]
@@ -120,7 +185,16 @@ def test_the_command_writes_a_table_whose_numbers_are_those_of_the_picture(tmp_p
     assert [row["method"] for row in rows] == ["encoder", "hybrid:3", "tune:2"]
     assert [row["steps"] for row in found["rows"]] == [0.0, 3.0, 4.0]
     assert float(rows[1]["psnr"]) > float(rows[0]["psnr"])
-    assert {"ssim", "ms_ssim", "identity_distance", "seconds", "peak_mb", "smile_change"} <= set(rows[0])
+    assert {
+        "ssim",
+        "ms_ssim",
+        "identity_distance",
+        "seconds",
+        "peak_mb",
+        "smile_change",
+        "smile_shift",
+        "smile_untouched",
+    } <= set(rows[0])
     assert float(rows[1]["fd-squeezenet"]) < float(rows[0]["fd-squeezenet"])
     assert "box filter" in (tmp_path / "o" / "scorecard.md").read_text()
     assert (tmp_path / "o" / "scorecard.png").stat().st_size > 1000
