@@ -35,6 +35,10 @@ class Statistics:
         self.statistics = images
 
 
+def a_direction(name, vector, attribute=""):
+    return Direction(name, vector, "", "", report={"attribute": attribute})
+
+
 def pair(side, num=2):
     stream = torch.Generator().manual_seed(0)
     one = torch.nn.functional.interpolate(torch.rand(num, 3, side // 4, side // 4, generator=stream) * 2 - 1, side)
@@ -108,13 +112,13 @@ def test_an_edit_s_background_is_the_change_of_the_rim(linear_generator):
     outcome = Outcome(render(ws), render, run_method("w_avg", task).result, 0.0, 0.0)
     step = torch.zeros(1, 1, 12)
     step[..., 0] = 0.1
-    found = edit_effect(outcome("one", step, ""), 2.0, linear_generator)
+    found = edit_effect(outcome, a_direction("one", step), 2.0, linear_generator)
     before, after = (render(w)[0].clamp(-1, 1).numpy() for w in (outcome.result.ws, outcome.result.ws + 2 * step))
     change = np.abs(after - before)
     inner = np.zeros((3, 16, 16), bool)
     inner[:, 1:-1, 1:-1] = True
     assert found["background"] == pytest.approx(change[~inner].mean(), rel=1e-4)
-    nothing = edit_effect(outcome("none", step, "happy"), 0.0, linear_generator)
+    nothing = edit_effect(outcome, a_direction("none", step, "happy"), 0.0, linear_generator)
     assert nothing == {"background": 0.0, "identity": 0.0, "change": 0.0}
 
 
@@ -156,7 +160,7 @@ def test_edited_faces_are_compared_with_real_ones_that_have_the_attribute(monkey
         return Outcome(render(ws), render, Projection(ws, {}, torch.zeros(1), [0], [0]), 0.0, 0.0)
 
     real = torch.cat([torch.full([3, 3, 8, 8], 0.4), torch.full([3, 3, 8, 8], -0.4)])
-    edit = Direction("light", torch.full([1, 1, 4], 0.5), "", "", report={"attribute": "bright"})
+    edit = a_direction("light", torch.full([1, 1, 4], 0.5), "bright")
     outcomes = [outcome(value) for value in (-0.2, -0.2, 0.3, 0.3)]
     found = attribute_distances(outcomes, real, edit, 1.0, Alignment(), Mean())
     assert found == {"added": pytest.approx(0.1), "removed": pytest.approx(0.2)}
