@@ -58,14 +58,14 @@ def edit_effect(outcome: Outcome, edit: Direction, strength: float, generator: G
     return effect
 
 
-def pasted_effect(photo: Tensor, before: Tensor, after: Tensor) -> dict[str, float]:
+def pasted_effect(photo: Tensor, before: Tensor, after: Tensor, alignment: Alignment = Alignment()) -> dict[str, float]:
     """Return what pasting an edit does to its photo, all [1, C, R, R] in [-1, 1], the photo being an aligned face.
 
     `shift` is how far the photo went as a whole, in pixels, by phase correlation (Kuglin & Hines 1975): an edit is to
     leave a photo where it is. `untouched` is the share of its pixels that are bit for bit what they were."""
     photo, before, after = (image.detach().cpu().expand(-1, 3, -1, -1) for image in (photo, before, after))
     rgb = to_uint8(photo)[0]
-    pasted, _ = paste_faces(rgb, [FaceEdit(whole_image_quad(*rgb.shape[:2]), after, before)])
+    pasted, _ = paste_faces(rgb, [FaceEdit(whole_image_quad(*rgb.shape[:2]), after, before, alignment=alignment)])
     grey = [image.astype(np.float32).mean(axis=2) for image in (rgb, pasted)]
     window = cv2.createHanningWindow(grey[0].shape[::-1], cv2.CV_32F)
     (right, down), _ = cv2.phaseCorrelate(grey[0], grey[1], window)

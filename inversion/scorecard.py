@@ -191,7 +191,7 @@ def score_edits(
         for outcome, target in zip(outcomes, targets.split(1), strict=True):
             renders = outcome.image.clamp(-1, 1), outcome.edited(edit, config.strength)
             effect = edit_effect(outcome, edit, config.strength, generator)
-            effects.append(effect | pasted_effect(target, *renders))
+            effects.append(effect | pasted_effect(target, *renders, generator.meta.alignment))
         for key in effects[0]:
             scores[f"{edit.name}_{key}"] = float(np.mean([effect[key] for effect in effects]))
         if extractor and edit.attribute and targets.shape[1] == 3:
