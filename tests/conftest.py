@@ -2,6 +2,7 @@
 
 import stylegan_core  # noqa: F401, I001  (first: it sets OpenMP's wait policy before torch is imported)
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from stylegan_core.networks.protocol import Alignment, CheckpointMeta
 
-torch.set_num_threads(2)
+torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "2")))
 
 
 class LinearGenerator:

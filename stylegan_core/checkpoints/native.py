@@ -80,10 +80,14 @@ def write_safetensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Return the tensors and the header's metadata of a safetensors file."""
+    """Return the tensors and the header's metadata of a safetensors file.
+
+    Tensors are copied to aligned memory: in the file they lie at any address, where some kernels round differently, and
+    a search or a training that goes on has to come to the same end."""
     try:
         with safe_open(str(path), framework="pt", device="cpu") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
+            return tensors, dict(file.metadata() or {})
     except (SafetensorError, OSError, ValueError) as error:
         raise CheckpointError(f"{path}: not a readable safetensors file ({error}); it may be truncated") from None
 

@@ -152,7 +152,7 @@ def test_a_closed_tab_leaves_no_file_and_no_download(browser, address, place, as
     assert get(link)[0] == 200
     assert kept() - before
     tab.close()
-    for _ in range(100):
+    for _ in range(600):
         if kept() <= before and get(link)[0] == 404:
             break
         time.sleep(0.2)
