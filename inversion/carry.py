@@ -7,7 +7,6 @@ that opens), and less the more of the code was given up (truncation, crossover).
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -60,6 +59,8 @@ def motion_of(before: Tensor, after: Tensor) -> Motion:
 
 def _flow(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Return where each pixel of `after` comes from in `before`, [2, S, S] offsets (x, y) in pixels."""
+    import cv2  # slow to import, and only feature space needs it
+
     search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)  # type: ignore[attr-defined]
     found: NDArray[np.float32] = search.calc(after, before, None)
     return np.ascontiguousarray(found.transpose(2, 0, 1))

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -67,6 +66,8 @@ def pasted_effect(photo: Tensor, before: Tensor, after: Tensor, alignment: Align
     rgb = to_uint8(photo)[0]
     pasted, _ = paste_faces(rgb, [FaceEdit(whole_image_quad(*rgb.shape[:2]), after, before, alignment=alignment)])
     grey = [image.astype(np.float32).mean(axis=2) for image in (rgb, pasted)]
+    import cv2  # slow to import, and the libraries that its wheel needs are not on every machine
+
     window = cv2.createHanningWindow(grey[0].shape[::-1], cv2.CV_32F)
     (right, down), _ = cv2.phaseCorrelate(grey[0], grey[1], window)
     return {"shift": float(np.hypot(right, down)), "untouched": float((rgb == pasted).all(axis=2).mean())}
