@@ -22,10 +22,7 @@ from inversion.edit_scores import (
 from inversion.faces.judges import JUDGES, Judge
 from inversion.scorecard import parse_methods, run_method, to_csv, to_markdown
 from inversion.scores import SCALE_WEIGHTS, ms_ssim, num_scales, psnr, ssim
-<<<<<<< HEAD
 from inversion.task import Projection
-=======
->>>>>>> d89c7dc (Add invertigo, the package that Python code imports: lazy, typed, the commands' pixels)
 from stylegan_core.directions import Direction
 from stylegan_core.errors import ConfigError
 from stylegan_core.networks.protocol import Alignment
@@ -115,22 +112,13 @@ def test_an_edit_s_background_is_the_change_of_the_rim(linear_generator):
     outcome = Outcome(render(ws), render, run_method("w_avg", task).result, 0.0, 0.0)
     step = torch.zeros(1, 1, 12)
     step[..., 0] = 0.1
-<<<<<<< HEAD
     found = edit_effect(outcome, a_direction("one", step), 2.0, linear_generator)
-=======
-    found = edit_effect(outcome, Direction("one", step, "", ""), 2.0, linear_generator)
->>>>>>> d89c7dc (Add invertigo, the package that Python code imports: lazy, typed, the commands' pixels)
     before, after = (render(w)[0].clamp(-1, 1).numpy() for w in (outcome.result.ws, outcome.result.ws + 2 * step))
     change = np.abs(after - before)
     inner = np.zeros((3, 16, 16), bool)
     inner[:, 1:-1, 1:-1] = True
     assert found["background"] == pytest.approx(change[~inner].mean(), rel=1e-4)
-<<<<<<< HEAD
     nothing = edit_effect(outcome, a_direction("none", step, "happy"), 0.0, linear_generator)
-=======
-    judged = Direction("none", step, "", "", report={"attribute": "happy"})
-    nothing = edit_effect(outcome, judged, 0.0, linear_generator)
->>>>>>> d89c7dc (Add invertigo, the package that Python code imports: lazy, typed, the commands' pixels)
     assert nothing == {"background": 0.0, "identity": 0.0, "change": 0.0}
 
 
