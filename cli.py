@@ -514,6 +514,77 @@ def directions_import(file: str, name: str, out: str, config: ImportConfig, gene
     import_direction(file, name, out, generator, config, console)
 
 
+@main.group(context_settings=CONTEXT)
+def dials() -> None:
+    """What `edit --set` sets on a face: list it, with the ranges that a generator has; fit them to one."""
+
+
+@dials.command("list", context_settings=CONTEXT)
+@GENERATOR
+@command_options
+def dials_list(generator: str, console: Console) -> None:
+    """Say what can be set, in which units, and from where to where this generator goes."""
+    from editing.dials import find_dials, range_lines
+    from stylegan_core.checkpoints.load import load_generator
+
+    for line in range_lines(find_dials(load_generator(generator))):
+        console.say(line)
+
+
+@dials.command("fit", context_settings=CONTEXT)
+@click.option("--out", default="", help="file to write, NAME.npz; empty: where they are found from then on")
+@click.option("--samples", default=1000, show_default=True, type=click.IntRange(32, 100_000), help="faces to fit to")
+@GENERATOR
+@DEVICE
+@command_options
+def dials_fit(out: str, samples: int, generator: str, device: str, console: Console) -> None:
+    """Fit the dials to a generator's own samples, and see from where to where they go."""
+    from pathlib import Path
+
+    from editing.dials import fit_dials, own_file, range_lines, save_dials
+    from stylegan_core.checkpoints.load import load_generator
+    from stylegan_core.devices import pick_device
+
+    loaded = load_generator(generator, pick_device(device))
+    table, path = fit_dials(loaded, samples), Path(out) if out else own_file(loaded)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_dials(path, table)
+    for line in (*range_lines(table), f"{path}: written"):
+        console.say(line)
+
+
+@main.group(context_settings=CONTEXT)
+def expression() -> None:
+    """Expressions as small files for `edit --expression`: what is measured on a face, not its code."""
+
+
+@expression.command("save", context_settings=CONTEXT)
+@click.argument("photo")
+@click.option("--out", required=True, help="file to write, NAME.json")
+@click.option("--pose", is_flag=True, help="save how the head is held as well")
+@command_options
+def expression_save(photo: str, out: str, pose: bool, console: Console) -> None:
+    """Read the expression off the largest face of PHOTO."""
+    from pathlib import Path
+
+    from editing.saved_expressions import read_expression, save_expression
+    from stylegan_core.images import read_photo
+
+    values = read_expression(read_photo(photo), pose)
+    save_expression(Path(out), values, Path(out).stem)
+    console.say(f"{out}: {', '.join(f'{name}={value:g}' for name, value in values.items())}")
+
+
+@expression.command("list", context_settings=CONTEXT)
+@command_options
+def expression_list(console: Console) -> None:
+    """List the expressions that are shipped."""
+    from editing.saved_expressions import shipped_expressions
+
+    for name, values in shipped_expressions().items():
+        console.say(f"{name}: {', '.join(f'{key}={value:g}' for key, value in values.items())}")
+
+
 @main.command(cls=GroupedCommand, context_settings=CONTEXT, sections=TRAIN_SECTIONS)
 @options_from(TrainConfig, "config")
 @command_options

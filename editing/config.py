@@ -1,10 +1,25 @@
 """The options of editing; without torch, so that the command line can read them quickly."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from stylegan_core.options import Checked, option
 
 PASTE_MODES = ("auto", "motion", "warp", "delta", "full", "none")
+
+
+def check_regions(text: str) -> None:
+    """Refuse what are no regions of a face; raises `ConfigError`."""
+    if text:
+        from editing.regions import check_regions as check  # which loads torch
+
+        check(text)
+
+
+def region_option() -> Any:
+    """Where edits may show."""
+    text = "where the edits may show, the rest stays bit for bit the photo: eyes, brows, nose, mouth, skin, face, hair,"
+    return option("", f"{text} or a picture of the photo's size, white there; separated by commas", check=check_regions)
 
 
 @dataclass(frozen=True)
@@ -17,6 +32,7 @@ class EditConfig:
         choices=PASTE_MODES,
     )
     photo: str = option("", "the latent's photo, where it is no longer where it was")
+    region: str = region_option()
 
 
 def check_judge(name: str) -> None:

@@ -97,9 +97,9 @@ def edit_subject(
     subject: Subject, edits: Sequence[Edit], workshop: Workshop, source: str = "the latent"
 ) -> dict[int, EditedFace]:
     """Apply edits to every face of a subject; return the edited faces by index."""
-    generator, paste = workshop.generator, workshop.config.paste
+    generator, config = workshop.generator, workshop.config
     return {
-        index: Editor(generator, latent, source, subject.photo, paste).apply(*edits)
+        index: Editor(generator, latent, source, subject.photo, config.paste, config.region).apply(*edits)
         for index, latent in sorted(subject.latents.items())
     }
 
@@ -179,6 +179,8 @@ def write_subject(subject: Subject, edited: dict[int, EditedFace], label: str, w
         }
         write_edit(folders[index], face, label, report, seal)
         workshop.console.say(f"{folders[index] / 'edited.png'}: {label}")
+        for note in face.notes:
+            workshop.console.say(f"{folders[index] / 'edited.png'}: {note}")
         if "strength_search" in face.latent.report:
             workshop.console.say(f"{folders[index] / 'strength.png'}: {search_line(report['strength_search'])}")
 

@@ -1,13 +1,10 @@
 """Set a latent once, edit it many times."""
 
-from collections.abc import Sequence
-
 from editing.codes import code_opener
 from editing.operations.base import Edit, Operation
 from editing.operations.render import Render
 from editing.render import EditedFace
 from inversion.latents import Latent, check_generator
-from stylegan_core.devices import fitting_threads
 from stylegan_core.images import Photo
 from stylegan_core.networks.protocol import Generator
 
@@ -15,29 +12,29 @@ from stylegan_core.networks.protocol import Generator
 class Editor:
     """Edits of one latent through one generator; the latent itself stays as it is.
 
-    `source` names the latent in errors; `photo` and `paste` (the mode) serve edits that look at the pasted photo."""
+    `source` names the latent in errors; `photo` and `paste` (the mode) serve edits that look at the pasted photo;
+    `region` names where edits may show (empty: everywhere)."""
 
     def __init__(
         self, generator: Generator, latent: Latent, source: str = "the latent", photo: Photo | None = None,
-        paste: str = "auto",
+        paste: str = "auto", region: str = "",
     ) -> None:  # fmt: skip
         check_generator(latent, generator, source)
-        self.generator, self.latent, self.photo, self.paste = generator, latent, photo, paste
+        self.generator, self.latent, self.photo = generator, latent, photo
+        self.paste, self.region = paste, region
 
     def apply(self, *edits: Operation | Edit) -> EditedFace:
         """Apply operations (or what `resolve` made of them) one after the other; return the edited face.
 
         Everything is looked up before anything is applied. Raises `ToolkitError` for what does not fit the
         generator."""
-        with fitting_threads(self.generator.img_resolution):
-            return self._apply(edits)
-
-    def _apply(self, edits: Sequence[Operation | Edit]) -> EditedFace:
         open_code = code_opener(self.generator)
         ready = [edit if isinstance(edit, Edit) else edit.resolve(self.generator, open_code) for edit in edits]
         render = Render(self.generator, self.latent, self.photo, self.paste)
         ws, report = self.latent.ws.to(self.generator.w_avg.device), self.latent.report
+        notes: list[str] = []
         for edit in ready:
             ws, said = edit.apply(ws, render)
+            notes += said.pop("notes", [])
             report = {**report, **said, "edits": [*report.get("edits", []), *said.get("edits", [])]}
-        return EditedFace(self.generator, self.latent.edited(ws.cpu(), report), self.photo)
+        return EditedFace(self.generator, self.latent.edited(ws.cpu(), report), self.photo, tuple(notes), self.region)

@@ -13,6 +13,7 @@ from editing.config import EditConfig
 from editing.edit import Subject, Workshop, edit_subject, write_subject
 from editing.operations.base import Edit
 from editing.recipe import Recipe
+from editing.regions import mask_files
 from inversion.batch.guards import file_sha256, move_into_place, stops_the_run, time_limit, workplace
 from inversion.batch.items import Item, Result
 from inversion.invert import STARTS, AlignedFace, InvertedFace, Inverter, read_start, write_inversion
@@ -60,6 +61,7 @@ class EditPipeline:
         named += [] if recipe.invert.start in STARTS else [Path(recipe.invert.start)]
         used = [path for operation in recipe.edits for path in operation.files()]
         used += [Path(self.sign[0])] if self.sign else []
+        used += mask_files(recipe.output.region)
         if generator.parent == asset_path(""):
             named += sorted(asset_path("").glob(f"{generator.stem}_*.safetensors"))
             used += sorted(asset_path("directions").glob(f"{generator.stem}-*.npz")) if recipe.edits else []
@@ -71,7 +73,7 @@ class EditPipeline:
         inverter = Inverter(recipe.invert, recipe.projection, tune=recipe.tune)
         fit_threads(inverter.generator.img_resolution)
         signature = load_signature(*self.sign) if self.sign else None
-        config = EditConfig(paste=recipe.output.paste)
+        config = EditConfig(paste=recipe.output.paste, region=recipe.output.region)
         workshop = Workshop(inverter, config, Path(), Console(quiet=True), signature=signature)
         edits = [operation.resolve(inverter.generator, workshop.open_code) for operation in recipe.edits]
         start = read_start(recipe.invert.start, inverter.generator)

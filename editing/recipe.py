@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from editing.config import PASTE_MODES
+from editing.config import PASTE_MODES, region_option
 from editing.operations.base import Operation
 from editing.operations.registry import OPERATIONS
 from inversion.batch.items import Limits
@@ -27,6 +27,7 @@ class OutputConfig:
     """The `[output]` table."""
 
     paste: str = option("auto", "how faces go back into the photo", choices=PASTE_MODES)
+    region: str = region_option()
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Recipe:
     def digests(self) -> tuple[str, str]:
         """Return the SHA-256 of what the inversions depend on, and of what the edits depend on beside them."""
         inversion = [_as_first_named(part) for part in (self.invert, self.projection, self.tune)]
-        return _digest(inversion), _digest([[_digested(edit) for edit in self.edits], asdict(self.output)])
+        return _digest(inversion), _digest([[_digested(edit) for edit in self.edits], _output(self.output)])
 
     def describe(self) -> list[str]:
         """Say in words what it will do."""
@@ -58,6 +59,8 @@ class Recipe:
         lines += [operation.describe() for operation in self.edits]
         if self.edits:
             lines.append("write the faces only" if self.output.paste == "none" else f"paste back: {self.output.paste}")
+        if self.edits and self.output.region:
+            lines.append(f"change {self.output.region} only")
         lines.append(f"refuse photos over {limits.max_pixels:,} pixels or {limits.max_bytes:,} bytes")
         lines.append(f"give up on a photo after {limits.max_seconds:g} s")
         return lines
@@ -149,6 +152,11 @@ def format_recipe(recipe: Recipe) -> str:
 def _toml(value: Any) -> str:
     """Write a string, number or truth value as TOML, whose strings are those of JSON but for one character."""
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _output(output: OutputConfig) -> dict[str, Any]:
+    """Return what a digest is made of; what batches begun by an earlier version did not have counts where it is set."""
+    return {name: value for name, value in asdict(output).items() if value or name != "region"}
 
 
 def _digest(value: Any) -> str:

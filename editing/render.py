@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,16 +14,16 @@ from torch import Tensor
 
 from editing.curve import draw_curve
 from editing.operations.render import face_edit
+from editing.regions import aligned_mask, confine, photo_mask
 from inversion.faces.align import align_face
 from inversion.faces.judges import identity_distance
 from inversion.faces.paste import PasteResult, paste_faces
 from inversion.invert import DIFFERENCE_GAIN, difference_picture
 from inversion.latents import Latent, save_latent
 from inversion.render import render_code
-from stylegan_core.devices import fitting_threads
 from stylegan_core.errors import ImageError
 from stylegan_core.files import read_bytes, write_atomic, write_text
-from stylegan_core.images import Photo, encode_picture, encode_png, labelled_row, read_photo, to_uint8, write_png
+from stylegan_core.images import Photo, encode_png, labelled_row, read_photo, to_uint8, write_png
 from stylegan_core.networks.protocol import Generator
 
 Seal = Callable[[bytes, str], bytes]  # a PNG and its file's name -> the same with a signed manifest
@@ -37,55 +37,26 @@ class EditedFace:
     generator: Generator
     latent: Latent
     photo: Photo | None = None  # that it is cut from, where it is at hand
+    notes: tuple[str, ...] = ()  # what whoever asked for the edits should know
+    region: str = ""  # where the edits may show, as `parse_regions` reads it; empty: everywhere
 
     @cached_property
     def edited(self) -> Tensor:
-        """The render of the edited code, [1, C, R, R] in about [-1, 1]."""
-        with fitting_threads(self.generator.img_resolution):
-            return render_code(self.generator, self.latent)
+        """The render of the edited code, [1, C, R, R] in about [-1, 1]; outside the region it is the unedited one."""
+        if not self.region:
+            return self.rendered
+        mask = aligned_mask(self.region, [self.inverted, self.rendered], self.generator, self.latent.quad, self.photo)
+        return self.inverted + mask.to(self.inverted) * (self.rendered - self.inverted)
+
+    @cached_property
+    def rendered(self) -> Tensor:
+        """The render of the edited code, without regard to a region."""
+        return render_code(self.generator, self.latent)
 
     @cached_property
     def inverted(self) -> Tensor:
         """The render of the inversion that the edits started from, [1, C, R, R] in about [-1, 1]."""
-        with fitting_threads(self.generator.img_resolution):
-            return render_code(self.generator, self.latent, origin=True)
-
-    def paste(self, mode: str = "auto", photo: str | Path = "") -> "EditedPhoto":
-        """Put the face back into its photo: the one that `photo` names, the one at hand, or where the latent says.
-
-        `mode` is auto, warp, delta, full or none (docs/editing.md). Raises `ImageError` where the photo is not to be
-        found, or is another."""
-        found = find_photo(self.latent, str(photo)) if photo or self.photo is None else self.photo
-        if found is None:
-            raise ImageError("the photo of this latent is not known or has moved; name it, as paste(photo='me.jpg')")
-        return paste_photo(found, [self], mode)
-
-    def save(self, path: str | Path) -> None:
-        """Write the aligned face as .png, .jpg or .webp, which says that it is edited."""
-        content = encode_picture(Path(path).suffix, to_uint8(self.edited)[0], NOTE)
-        write_atomic(path, lambda file: file.write(content))
-
-
-@dataclass(frozen=True)
-class EditedPhoto:
-    """A whole photo with edited faces in it."""
-
-    photo: Photo  # as it was
-    rgb: NDArray[np.uint8]  # [H, W, 3]
-    faces: tuple[PasteResult, ...]  # what pasting did, a face
-
-    def save(self, path: str | Path) -> None:
-        """Write it as .png, .jpg or .webp with the photo's colour profile; its metadata says that it is edited."""
-        photo = self.photo
-        content = encode_picture(Path(path).suffix, self.rgb, NOTE, photo.alpha, photo.icc_profile, photo.grayscale)
-        write_atomic(path, lambda file: file.write(content))
-
-
-def paste_photo(photo: Photo, faces: Sequence[EditedFace], mode: str = "auto") -> EditedPhoto:
-    """Paste faces of one photo into it, all at once."""
-    with fitting_threads(max((face.generator.img_resolution for face in faces), default=0)):
-        rgb, results = paste_into_photo(photo, faces, mode)
-    return EditedPhoto(photo, rgb, tuple(results))
+        return render_code(self.generator, self.latent, origin=True)
 
 
 def find_photo(latent: Latent, given: str = "") -> Photo | None:
@@ -112,7 +83,27 @@ def paste_into_photo(
     edits = []
     for face in faces:
         edits.append(face_edit(face.generator, face.latent, face.inverted, face.edited))
-    return paste_faces(photo.rgb, edits, mode)
+    rgb, results = paste_faces(photo.rgb, edits, mode)
+    return (rgb, results) if not any(face.region for face in faces) else _confined(photo, faces, results)
+
+
+def _confined(
+    photo: Photo, faces: Sequence[EditedFace], results: Sequence[PasteResult]
+) -> tuple[NDArray[np.uint8], list[PasteResult]]:
+    """Take back what pasting changed outside the faces' regions."""
+    height, width = photo.rgb.shape[:2]
+    mask = np.zeros((height, width), np.float32)
+    for face, result in zip(faces, results, strict=True):
+        if face.region:
+            assert face.latent.quad is not None
+            renders, alignment = [face.inverted, face.rendered], face.generator.meta.alignment
+            own = photo_mask(face.region, face.latent.quad, renders, alignment, height, width)
+        else:
+            own = (result.mask > 0).astype(np.float32)
+        mask = np.maximum(mask, own)
+    rgb = confine(photo.rgb, results[0].rgb, mask)
+    changed = (rgb != photo.rgb).any(axis=-1)
+    return rgb, [replace(item, rgb=rgb, pixels_changed=int((changed & (item.mask > 0)).sum())) for item in results]
 
 
 def write_photo(path: Path, photo: Photo, rgb: NDArray[np.uint8], seal: Seal | None = None) -> None:

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from editing.config import EditConfig
 from editing.edit import Workshop
 from editing.editor import Editor
-from editing.operations.base import Edit, OpenCode, Operation
-from editing.operations.render import face_edit
+from editing.operations.base import Edit, OpenCode, Operation, Report
+from editing.operations.render import Render, face_edit
 from inversion.config import InvertConfig, ProjectionConfig, VideoConfig
 from inversion.faces.paste import FaceEdit
 from inversion.invert import Inverter
@@ -44,7 +45,7 @@ def edit_video(
 
 def resolve_steady(operations: Sequence[Operation], generator: Generator, open_code: OpenCode) -> list[Edit]:
     """Resolve operations for a film; raises `ConfigError` for one that would do something else to every frame."""
-    edits = [operation.resolve(generator, open_code) for operation in operations]
+    edits = [repeat_first(operation.resolve(generator, open_code)) for operation in operations]
     for edit in edits:
         if not edit.steady:
             raise ConfigError(
@@ -52,3 +53,19 @@ def resolve_steady(operations: Sequence[Operation], generator: Generator, open_c
                 "for its strength, and keep no identity"
             )
     return edits
+
+
+def repeat_first(edit: Edit) -> Edit:
+    """Return an edit for a film: one whose step is looked for does to every frame what it found for the first."""
+    if edit.steady or not edit.repeats:
+        return edit
+    found: list[Tensor] = []
+
+    def apply(ws: Tensor, render: Render) -> tuple[Tensor, Report]:
+        if found:
+            return ws + found[0], {}
+        moved, report = edit.apply(ws, render)
+        found.append(moved - ws)
+        return moved, report
+
+    return Edit(edit.label, apply)

@@ -17,11 +17,12 @@ from stylegan_core.grouped_help import GroupedOption
 def option(default: Any, help: str, **extra: Any) -> Any:
     """Declare a dataclass field that is an option: its help, and what values it takes.
 
-    `choices` are the texts it may be; `least`, `most` and `above` bound a number (the last without the bound itself);
-    `words` may stand instead of a number; `check(value)` raises `ConfigError` for a value that makes no sense;
-    `also(value)` tells whether a value of another type will do; `num` is how many texts a tuple has; `flag` is its name
-    on the command line where it is another, `type` what the default does not tell, `was` an earlier name that still
-    works; `group` is its heading in `--help`."""
+    `choices` are the texts it may be; `offer()` returns texts that it may be among others; `least`, `most` and
+    `above` bound a number (the last without the bound itself); `words` may stand instead of a number; `check(value)`
+    raises `ConfigError` for a value that makes no sense; `also(value)` tells whether a value of another type will do;
+    `num` is how many texts a tuple has; `flag` is its name on the command line where it is another, `type` what the
+    default does not tell, `was` an earlier name that still works; `group` is its heading in
+    `--help`."""
     return field(default=default, metadata={"help": help, **extra})
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 AUTO = "auto"  # the strength that is looked for on renders
 LAYER_RANGE = r"(?:\d+(?:-\d+)?|all|coarse|middle|fine)"
 LAYERS_AFTER = re.compile(rf"(.+)@({LAYER_RANGE}(?:,{LAYER_RANGE})*)")
-Report = dict[str, Any]  # what a latent's report gains: entries are added to its list `edits`, other keys are set
+# What a latent's report gains: entries are added to its list `edits`, other keys are set; `notes` are to be told.
+Report = dict[str, Any]
 OpenCode = Callable[["str | Latent"], "Latent"]  # from a latent's file, a seed's number, a photo, or a folder of them
 
 
@@ -31,7 +32,8 @@ class Edit:
 
     label: str
     apply: Callable[[Tensor, Render], tuple[Tensor, Report]]  # (ws [1, num_ws, w_dim], render) -> (edited ws, report)
-    steady: bool = True  # whether it does the same to every code; one that searches on renders would flicker in a film
+    steady: bool = True  # whether it does the same to every code; one that searches on renders flickers in a film
+    repeats: bool = False  # whether a film may repeat the step that was found on its first frame
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,11 @@ class Operation:
         elif isinstance(text, str):
             text = _number(text, known[cls.key])
         return build(cls, {**values, cls.key: text})
+
+    @classmethod
+    def parse_all(cls, texts: Iterable[Any], **given: Any) -> list[Operation]:
+        """Read what a command was given for this kind, an operation each; raises `ConfigError`."""
+        return [cls.parse(text, **given) for text in texts]
 
     @property
     def label(self) -> str:

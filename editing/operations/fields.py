@@ -3,16 +3,24 @@
 from pathlib import Path
 from typing import Any
 
+from editing.config import DEFAULT_SEARCH
 from editing.operations.base import AUTO
 from stylegan_core.options import option
 
 MAX_STRENGTH = 100.0
+EXPRESSION = 0.0  # light and colour that a pasted expression brings beside its motion
 
 
 def strength_option() -> Any:
     """How far an edit goes."""
     text = "strength of the edits that do not name their own; negative goes the other way; auto: till a judge sees it"
     return option(1.0, text, words=(AUTO,), least=-MAX_STRENGTH, most=MAX_STRENGTH)
+
+
+def ceiling_option() -> Any:
+    """How far the person may change."""
+    text = "identity distance to the unedited render that is not exceeded"
+    return option(DEFAULT_SEARCH.identity_ceiling, text, least=0, was="identity_floor")
 
 
 def layers_option() -> Any:

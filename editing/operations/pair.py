@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from editing.config import DEFAULT_SEARCH, SearchConfig
 from editing.operations.base import AUTO, Edit, OpenCode, Operation, Report
-from editing.operations.fields import files_of, is_latent, strength_option, told_strength
+from editing.operations.fields import EXPRESSION, files_of, is_latent, strength_option, told_strength
 from stylegan_core.options import group, option
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from editing.operations.render import Render
     from stylegan_core.networks.protocol import Generator
 
-EXPRESSION = 0.0  # light and colour that a pasted expression brings beside its motion
 NO_JUDGE = "the strength auto needs a judge, which the difference of a pair has none of; name one with --judge"
 
 

@@ -2,6 +2,8 @@
 
 from editing.operations.base import Operation
 from editing.operations.crossover import Crossover
+from editing.operations.drag import Drag
+from editing.operations.measures import SetExpression, SetMeasures
 from editing.operations.pair import TransferFrom
 from editing.operations.transfer import Transfer
 from editing.operations.truncate import Truncate
@@ -11,4 +13,7 @@ OPERATIONS: dict[str, type[Operation]] = {
     "transfer_from": TransferFrom,
     "crossover": Crossover,
     "truncate": Truncate,
+    "expression": SetExpression,
+    "set": SetMeasures,
+    "drag": Drag,
 }

@@ -24,7 +24,7 @@ class EditWords:
         Raises `ConfigError` for words that make no sense."""
         found: list[Operation] = []
         for key, kind in OPERATIONS.items():
-            made = [kind.parse(text, **self.shared) for text in self.texts.get(key, ())]
+            made = kind.parse_all(self.texts.get(key, ()), **self.shared)
             found += sorted(made, key=lambda operation: getattr(operation, "strength", 0) == AUTO)
         return found
 

@@ -1,6 +1,7 @@
 """68 landmarks of an aligned face, by the landmark network of @vladmandic/face-api (MIT)."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -31,12 +32,17 @@ def find_landmarks(faces: Tensor, alignment: Alignment) -> Tensor:
 
     The order is that of the 300-W annotation (Sagonas et al. 2013): jaw 0-16, brows 17-26, nose 27-35, eyes 36-47,
     mouth 48-67. The mean over a few crops and their mirror images, which is steadier than one look."""
+    return trace_landmarks(faces, alignment)
+
+
+def trace_landmarks(faces: Tensor, alignment: Alignment, views: Sequence[tuple[float, float, float]] = VIEWS) -> Tensor:
+    """Return what `find_landmarks` returns, differentiably in `faces`, from fewer crops where `views` are fewer."""
     weights = load_weights("face_landmark_68", faces.device)
     left, top, right, bottom = judge_region(alignment)
     centre = torch.tensor([(left + right) / 2, (top + bottom) / 2])
     size = torch.tensor([right - left, bottom - top])
     found = torch.zeros(len(faces), NUM_LANDMARKS, 2)
-    for x, y, scale in VIEWS:
+    for x, y, scale in views:
         middle, extent = centre + torch.tensor([x, y]) * size, size * scale
         crop = _crop(faces, middle, extent)
         x_forward = dense_features(network_input(torch.cat([crop, crop.flip(3)])) / 255, weights)
@@ -44,7 +50,7 @@ def find_landmarks(faces: Tensor, alignment: Alignment) -> Tensor:
         forward, mirrored = points.chunk(2)
         mirrored = torch.stack([1 - mirrored[..., 0], mirrored[..., 1]], dim=-1)[:, list(MIRROR)]
         found += (forward + mirrored) / 2 * extent + middle - extent / 2
-    return found / len(VIEWS)
+    return found / len(views)
 
 
 def _crop(faces: Tensor, centre: Tensor, size: Tensor) -> Tensor:

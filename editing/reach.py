@@ -1,0 +1,152 @@
+"""Set what is measured on a face: go along the dials of its generator until the measures have the values asked for."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from editing.dials import DialTable, find_dials
+from editing.expression import move
+from editing.judging import as_face
+from editing.operations.render import Render
+from inversion.faces.judges import identity_descriptor
+from inversion.faces.landmarks import find_landmarks
+from inversion.faces.measures import MEASURES, measure_all
+from stylegan_core.networks.protocol import Alignment, Generator
+
+ROUNDS = 10  # renders at most on the way
+CLOSE = 0.4  # of a measure's tolerance: a value is met when it is this close
+HELD = 0.15  # weight of the measures that were not asked for, which shall stay
+EFFORT = 0.02  # weight of the step's own length, in standard deviations of W
+LONGEST = 2.0  # of one round, in standard deviations of W
+FINEST = 64  # pixels of a layer: finer ones draw skin and light, not where eyes and mouths are
+SHORTER, BACK_OFF = 0.85, 12  # a step that changes the person too much is made shorter by this, so often at most
+
+
+@dataclass(frozen=True)
+class Reached:
+    """Where the measures got."""
+
+    ws: Tensor  # [1, num_ws, w_dim]
+    before: dict[str, float]  # all measures of the face before
+    values: dict[str, float]  # and after
+    identity: float  # distance of the recognition descriptors of the two renders
+    missed: dict[str, str]  # those that are not within their tolerance, and why
+
+
+@torch.no_grad()
+def reach(render: Render, ws: Tensor, targets: Mapping[str, float], ceiling: float) -> Reached:
+    """Move ws [1, num_ws, w_dim] until the measures (names of `MEASURES`) have the values in `targets`.
+
+    Broyden's method (1965) in the span of the generator's dials, by the shortest steps in the metric of W: what a
+    measure does along each dial is first what it does on average, then what was seen on this face. The other measures
+    are held softly. The best code that was seen below the identity `ceiling` is returned."""
+    look = _Look(render, ws, find_dials(render.generator), targets, ceiling)
+    jacobian, here = look.table.response.T.clone(), torch.zeros(len(look.table.names))  # [measures, dials], [dials]
+    now = best = look.at(here)
+    for _ in range(ROUNDS):
+        if best.distance <= CLOSE:
+            break
+        step = look.step(jacobian, now.values, here)
+        found = look.at(here + step)
+        seen = found.values - now.values
+        jacobian += torch.outer(seen - jacobian @ step, step) / step.square().sum().clamp_min(1e-12)  # Broyden (1965)
+        here, now = here + step, found
+        best = min(best, look.within(found), key=lambda item: item.distance)
+    return look.reached(best)
+
+
+def layers_of_shape(generator: Generator) -> list[int]:
+    """Return the layers of a code that say where things are: those up to `FINEST` pixels and half the resolution; all
+    where the generator does not tell its layers."""
+    limit = min(FINEST, max(8, generator.img_resolution // 2))
+    layers = getattr(generator, "feature_layers", {}).values()
+    num = max((layer.num_ws for layer in layers if layer.side - 2 * layer.margin <= limit), default=generator.num_ws)
+    return list(range(num))
+
+
+@torch.no_grad()
+def measures_of(faces: Tensor, alignment: Alignment) -> dict[str, float]:
+    """Return all measures of one aligned face [1, 1 or 3, R, R] in about [-1, 1], by name."""
+    row = measure_all(find_landmarks(as_face(faces), alignment))[0]
+    return dict(zip(MEASURES, row.tolist(), strict=True))
+
+
+@dataclass(frozen=True)
+class _Found:
+    along: Tensor  # [dials]
+    values: Tensor  # [measures]
+    identity: float
+    distance: float  # of the worst measure that was asked for, in tolerances
+
+
+class _Look:
+    """Looks at what a place in the span of the dials gives."""
+
+    def __init__(
+        self, render: Render, ws: Tensor, table: DialTable, targets: Mapping[str, float], ceiling: float
+    ) -> None:
+        self.render, self.ws, self.table, self.targets, self.ceiling = render, ws, table, targets, ceiling
+        self.alignment, self.layers = render.alignment, layers_of_shape(render.generator)
+        self.asked = torch.tensor([table.names.index(name) for name in targets])
+        self.tolerance = torch.tensor([MEASURES[name].tolerance for name in table.names])
+        start = as_face(render(ws))
+        self.descriptor = identity_descriptor(start, self.alignment)
+        self.before = self._measure(start)
+        self.wanted = self.before.clone()
+        self.wanted[self.asked] = torch.tensor([float(value) for value in targets.values()])
+        self.weights = torch.full_like(self.before, HELD)
+        self.weights[self.asked] = 1.0
+
+    def step(self, jacobian: Tensor, values: Tensor, here: Tensor) -> Tensor:
+        """Return the step [dials] that least squares take towards what is wanted, of `LONGEST` at most."""
+        scale = (self.weights / self.tolerance)[:, None]
+        # `response` is the matrix of the dials' inner products in the metric of W: its root measures lengths.
+        sizes, turned = torch.linalg.eigh(self.table.response)
+        root = sizes.clamp_min(0).sqrt()[:, None] * turned.T  # |root @ a| is the length of the step a
+        effort = EFFORT * root
+        left = torch.cat([scale * jacobian, effort])
+        right = torch.cat([scale[:, 0] * (self.wanted - values), -effort @ here])
+        step: Tensor = torch.linalg.lstsq(left, right[:, None]).solution[:, 0]
+        return step * min(1.0, LONGEST / float((root @ step).norm().clamp_min(1e-9)))
+
+    def codes(self, along: Tensor) -> Tensor:
+        """Return the code [1, num_ws, w_dim] at a place in the span of the dials."""
+        direction = (along @ self.table.directions).to(self.ws)[None, None]
+        return move(self.ws, direction, 1.0 if bool(along.any()) else 0.0, self.layers)
+
+    def at(self, along: Tensor) -> _Found:
+        """Measure the render at a place."""
+        image = as_face(self.render(self.codes(along)))
+        values = self._measure(image)
+        person = float((identity_descriptor(image, self.alignment) - self.descriptor).norm())
+        far = (values - self.wanted).abs() / self.tolerance
+        return _Found(along, values, person, float(far[self.asked].max()))
+
+    def within(self, found: _Found) -> _Found:
+        """Return a place under the identity ceiling: the one found, or the first on the way back from it."""
+        for _ in range(BACK_OFF):
+            if found.identity <= self.ceiling:
+                return found
+            found = self.at(SHORTER * found.along)
+        return self.at(torch.zeros_like(found.along))
+
+    def reached(self, found: _Found) -> Reached:
+        """Say where a place is."""
+        names, missed = self.table.names, {}
+        for name, index in zip(self.targets, self.asked.tolist(), strict=True):
+            if abs(float(found.values[index] - self.wanted[index])) > float(self.tolerance[index]):
+                low, high = self.table.range_of(name)
+                beyond = not low <= float(self.wanted[index]) <= high
+                where = f"{self.render.generator.meta.name} was seen to go from {low:.2f} to {high:.2f}"
+                held = f"beyond it the identity distance exceeds {self.ceiling:g}"
+                missed[name] = (
+                    where if beyond else held if found.identity > SHORTER * self.ceiling else "it moves no further"
+                )
+        before, after = (dict(zip(names, row.tolist(), strict=True)) for row in (self.before, found.values))
+        return Reached(self.codes(found.along), before, after, found.identity, missed)
+
+    def _measure(self, image: Tensor) -> Tensor:
+        values = measure_all(find_landmarks(image, self.alignment))[0]
+        return values[[list(MEASURES).index(name) for name in self.table.names]]

@@ -1,6 +1,0 @@
-"""`python -m invertigo` is the command `invertigo`."""
-
-from invertigo.commands import main
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,123 @@
+"""Edits confined to parts of a face, and points that are dragged."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from editing.codes import open_code
+from editing.editor import Editor
+from editing.operations.drag import Drag, parse_drags
+from editing.operations.transfer import Transfer
+from editing.points import in_face, inside, of_photo
+from editing.regions import aligned_mask, check_regions, photo_mask
+from editing.render import paste_into_photo
+from inversion.config import InvertConfig, ProjectionConfig
+from inversion.faces.landmarks import LEFT_CORNER, find_landmarks
+from inversion.invert import Inverter
+from stylegan_core.errors import ConfigError
+from stylegan_core.images import read_photo
+
+
+@pytest.fixture(scope="module")
+def portrait(astronaut_file, faces64):
+    """The astronaut's photo and latent, as the encoder guesses it."""
+    inverter = Inverter(InvertConfig(generator="faces64", device="cpu"), ProjectionConfig(steps=0), faces64)
+    photo = read_photo(astronaut_file)
+    return photo, inverter.invert_face(photo, inverter.align(photo)[0]).latent
+
+
+def changed(photo, face, mode="auto"):
+    rgb, results = paste_into_photo(photo, [face], mode)
+    places = (rgb != photo.rgb).any(axis=-1)
+    assert results[0].pixels_changed == places.sum()
+    return places
+
+
+@pytest.mark.parametrize("mode", ["warp", "full", "delta"])
+def test_outside_a_region_the_photo_stays_bit_for_bit(portrait, faces64, mode):
+    photo, latent = portrait
+    whole = changed(photo, Editor(faces64, latent, photo=photo).apply(Transfer("smile", 1.5)), mode)
+    places = {}
+    for region in ("mouth", "eyes", "mouth,eyes"):
+        face = Editor(faces64, latent, photo=photo, region=region).apply(Transfer("smile", 1.5))
+        renders, alignment = [face.inverted, face.rendered], faces64.meta.alignment
+        mask = photo_mask(region, latent.quad, renders, alignment, *photo.rgb.shape[:2])
+        places[region] = changed(photo, face, mode)
+        assert places[region].any() and not (places[region] & (mask == 0)).any()
+        assert places[region].sum() < whole.sum() / 2
+    assert not (places["mouth"] & places["eyes"]).any()
+    rows = {region: np.argwhere(places[region])[:, 0].mean() for region in ("eyes", "mouth")}
+    assert rows["eyes"] < rows["mouth"]
+
+
+def test_a_painted_mask_confines_an_edit(portrait, faces64, tmp_path):
+    photo, latent = portrait
+    middle = round(float(latent.quad[:, 0].mean()))
+    painted = np.zeros(photo.rgb.shape, np.uint8)
+    painted[:, middle:] = 255
+    Image.fromarray(painted).save(tmp_path / "right.png")
+    editor = Editor(faces64, latent, photo=photo, region=str(tmp_path / "right.png"))
+    places = changed(photo, editor.apply(Transfer("smile", 1.5)))
+    assert places[:, middle:].any() and not places[:, :middle].any()
+    Image.fromarray(painted[:-1]).save(tmp_path / "small.png")
+    with pytest.raises(ConfigError, match="a mask of the photo's size is needed"):
+        replace(editor.apply(Transfer("smile", 1.5)), region=str(tmp_path / "small.png")).edited  # noqa: B018
+
+
+def test_a_face_without_its_photo_is_confined_as_well(faces64):
+    latent = open_code("3", faces64)
+    free, confined = (Editor(faces64, latent, region=region).apply(Transfer("smile", 1.5)) for region in ("", "mouth"))
+    mask = aligned_mask("mouth", [confined.inverted, confined.rendered], faces64, None, None)
+    outside = (mask == 0).expand_as(confined.edited)
+    assert torch.equal(confined.edited[outside], confined.inverted[outside])
+    assert not torch.equal(free.edited[outside], free.inverted[outside])
+    with pytest.raises(ConfigError, match="needs the photo"):
+        aligned_mask("mask.png", [confined.inverted], faces64, None, None)
+
+
+@pytest.mark.parametrize("text, reason", [("ears", "expected eyes, brows"), ("no/such.png", "there is no such file")])
+def test_regions_that_there_are_not_are_refused(text, reason):
+    with pytest.raises(ConfigError, match=reason):
+        check_regions(text)
+
+
+@pytest.mark.parametrize("text", ["1,2", "1,2:3", "a,b:c,d", "1,2:3,inf", "1,2:3,4:5,6", ";".join(["1,2:3,4"] * 101)])
+def test_points_that_make_no_sense_are_refused(text):
+    with pytest.raises(ConfigError, match="--drag"):
+        parse_drags(text)
+
+
+def test_points_of_the_photo_and_of_the_face_are_each_others_inverse():
+    quad = np.array([[10.0, 20], [10, 120], [110, 120], [110, 20]])  # upper left, lower left, lower right, upper right
+    points = in_face(quad, [(60, 45), (10, 20), (300, 45)])
+    np.testing.assert_allclose(points, [[0.5, 0.25], [0, 0], [2.9, 0.25]])
+    np.testing.assert_allclose(of_photo(quad, points), [[60, 45], [10, 20], [300, 45]])
+    assert inside(points).tolist() == [True, False, False]
+
+
+def test_a_dragged_corner_of_the_mouth_goes_where_it_is_dragged(portrait, faces64):
+    photo, latent = portrait
+    editor, alignment = Editor(faces64, latent, photo=photo), faces64.meta.alignment
+    start = find_landmarks(editor.apply().edited.clamp(-1, 1), alignment)[0, LEFT_CORNER].double().numpy()
+    target = start - 0.03
+    ends = of_photo(latent.quad, np.stack([start, target]))
+    text = ":".join(f"{x:.1f},{y:.1f}" for x, y in ends)
+    face = editor.apply(Drag(text))
+    moved = find_landmarks(face.edited.clamp(-1, 1), alignment)[0, LEFT_CORNER].double().numpy() - start
+    way = target - start
+    assert 0.3 < float(moved @ way) / float(way @ way) < 1.7
+    assert "the point" in face.notes[0] and " ended at " in face.notes[0]
+
+
+def test_a_point_beside_the_face_leaves_it_and_says_so(portrait, faces64):
+    photo, latent = portrait
+    face = Editor(faces64, latent, photo=photo).apply(Drag("-500,-500:-490,-500"))
+    assert torch.equal(face.latent.ws, latent.ws) and "no point that is dragged lies on this face" in face.notes[0]
+
+
+def test_a_generator_without_features_is_refused(linear_generator):
+    with pytest.raises(ConfigError, match="shows no layer's features"):
+        Drag("1,2:3,4").resolve(linear_generator, lambda text: text)
