@@ -5,11 +5,12 @@ from dataclasses import dataclass, field, replace
 
 from editing.operations.base import Operation
 from editing.operations.crossover import Crossover
+from editing.operations.measures import SetMeasures
 from editing.operations.registry import OPERATIONS
 from editing.operations.transfer import Transfer
 from editing.operations.truncate import Truncate
 
-WITH_OWN_CONTROLS = ("transfer", "transfer_from", "crossover", "truncate")  # the other operations get one each
+WITH_OWN_CONTROLS = ("transfer", "transfer_from", "crossover", "truncate", "set")  # the other operations get one each
 ONE_MOVE = 1.5  # seconds: key presses on one control that follow each other so fast are one edit
 
 
@@ -23,6 +24,8 @@ class Dials:
     mix: str = ""  # layers of the seed's face; empty: none
     psi: float = 1.0
     paste: str = "auto"
+    region: str = ""  # where edits may show; empty: everywhere
+    measures: tuple[tuple[str, float], ...] = ()  # what is measured on the face and its value, where it is set
     others: tuple[tuple[str, float | str], ...] = ()  # key of an operation and what its control says, where it is moved
 
     def with_strength(self, name: str, strength: float) -> "Dials":
@@ -39,7 +42,10 @@ class Dials:
             found.append(Crossover(str(self.seed), self.mix))
         if self.psi != 1.0:
             found.append(Truncate(self.psi))
-        return (*found, *(OPERATIONS[key].parse(str(value)) for key, value in self.others))
+        found += [OPERATIONS[key].parse(str(value)) for key, value in self.others]
+        if self.measures:
+            found.append(SetMeasures(",".join(f"{name}={value:g}" for name, value in self.measures)))
+        return tuple(found)
 
 
 @dataclass
@@ -84,7 +90,7 @@ def _same_control(before: Dials, now: Dials, then: Dials) -> bool:
 
 def _moved(one: Dials, other: Dials) -> set[str]:
     """Return the controls in which two dials differ."""
-    strengths = dict(one.strengths), dict(other.strengths)
-    names = {name for name in {*strengths[0], *strengths[1]} if strengths[0].get(name) != strengths[1].get(name)}
-    rest = ("cross", "seed", "mix", "psi", "paste", "others")
+    sliders = [dict((*item.strengths, *item.measures)) for item in (one, other)]
+    names = {name for name in {*sliders[0], *sliders[1]} if sliders[0].get(name) != sliders[1].get(name)}
+    rest = ("cross", "seed", "mix", "psi", "paste", "region", "others")
     return {f"strength of {name}" for name in names} | {n for n in rest if getattr(one, n) != getattr(other, n)}

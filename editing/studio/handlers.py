@@ -10,14 +10,16 @@ from typing import Any
 
 import gradio as gr
 
+from editing.regions import REGIONS
 from editing.studio.dials import Dials
 from editing.studio.jobs import Job
-from editing.studio.offer import offered, other_operations, still
+from editing.studio.offer import offered, other_operations, slider_step, still
 from editing.studio.parts import Parts
 from editing.studio.pictures import search_view, sentence, strip
 from editing.studio.session import SearchChoice, Session
 from editing.studio.sessions import Sessions
 from editing.studio.views import Updates, edit_view, face_view, result_view, whole_page
+from inversion.faces.measures import MEASURES
 from inversion.sample import NAME, write_sample
 from stylegan_core.errors import ConfigError, ToolkitError
 from stylegan_core.images import to_uint8
@@ -107,20 +109,31 @@ class Handlers:
 
     @told
     def invert(self, session: Session, faces: list[int], *how: Any) -> Iterator[Updates]:
-        """SearchChoice the codes of the chosen faces, showing them on the way."""
-        parts, job = self.parts, session.start_inversion(faces, _search(*how))
+        """Search the codes of the chosen faces: behind the encoder's guess, which can be edited meanwhile; where there
+        is none, showing them on the way."""
+        parts, search = self.parts, _search(*how)
+        guessed = session.guess(faces, search)
+        job = session.start_inversion(faces, search)
+        if guessed:
+            yield whole_page(parts, session) | {parts.message: _behind(job), parts.tabs: gr.update(selected="edit")}
         targets = [to_uint8(face.target)[0] for face in session.faces if face.index in faces]
         for found in _watch(job):
+            if guessed:
+                yield {parts.message: _behind(job)}
+                continue
             view = search_view(targets, targets if found is None else found, job.step, job.total, job.loss)
             yield {parts.view: view, parts.face: "", parts.message: ""}
         job.result()
         scores = [f"{item.latent.report['scores']['psnr']:.1f} dB" for item in session.inverted.values()]
-        news = sentence(f"inverted: {', '.join(scores)}; now move a slider")
-        yield whole_page(parts, session) | {parts.message: news, parts.tabs: gr.update(selected="edit")}
+        news = {parts.message: sentence(f"inverted: {', '.join(scores)}; now move a slider")}
+        if guessed:  # the controls stay, since somebody may be moving them
+            yield result_view(parts, session) | news
+        else:
+            yield whole_page(parts, session) | news | {parts.tabs: gr.update(selected="edit")}
 
     @told
     def load_second(self, session: Session, path: str, *how: Any) -> Iterator[Updates]:
-        """SearchChoice the code of the second photo."""
+        """Search the code of the second photo."""
         parts = self.parts
         try:
             job = session.start_second(Path(path), _search(*how))
@@ -208,6 +221,11 @@ def _watch(job: Job) -> Iterator[Any]:
             job.cancel()
 
 
+def _behind(job: Job) -> str:
+    """Say how far the search behind a guess is."""
+    return sentence(f"the encoder's guess: edit it now; the search behind it is at step {job.step} of {job.total}")
+
+
 def _forget(upload: Path) -> None:
     """Delete an uploaded file, and the folder that was made for it."""
     upload.unlink(missing_ok=True)
@@ -223,8 +241,15 @@ def _dials(session: Session, values: tuple[Any, ...]) -> Dials:
     """Read the dials off the controls' values, in the order in which the page hands them on."""
     keys = other_operations()
     others = [(key, value) for key, value in zip(keys, values[len(values) - len(keys) :], strict=True)]
-    *strengths, cross, seed, mix, psi, paste = values[: len(values) - len(keys)]
+    first = len(values) - len(keys) - len(MEASURES)
+    own, set_to = session.own_measures, zip(MEASURES, values[first:], strict=False)
+    measures = tuple(
+        (name, float(value)) for name, value in set_to if name in own and abs(value - own[name]) > slider_step(name) / 2
+    )
+    *strengths, cross, seed, mix, psi, paste, region = values[:first]
     named = zip(offered(session), strengths, strict=False)
     moved = tuple((dial.name, float(value)) for dial, value in named if value and not dial.reason)
     asked = tuple((key, value) for key, value in others if value not in (None, still(key)))
-    return Dials(moved, ",".join(cross), int(seed or 0), ",".join(sorted(mix, key=int)), float(psi), paste, asked)
+    layers = ",".join(sorted(mix, key=int))
+    regions = ",".join(name for name in REGIONS if name in region)
+    return Dials(moved, ",".join(cross), int(seed or 0), layers, float(psi), paste, regions, measures, asked)

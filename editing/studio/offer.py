@@ -1,11 +1,15 @@
 """The directions on offer: those that fit the tab's generator, and those that do not, with the reason."""
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
+from editing.dials import known_dials
 from editing.operations.registry import OPERATIONS
+from editing.reach import measures_of
 from editing.studio.dials import WITH_OWN_CONTROLS
 from editing.studio.session import Session
+from inversion.faces.measures import MEASURES
 from stylegan_core.directions import Direction, all_shipped, check_direction, shipped_directions
 from stylegan_core.errors import LatentMismatchError
 from stylegan_core.options import options_of
@@ -43,6 +47,28 @@ def still(key: str) -> Any:
     """Return what the control of an operation says where nothing is to be done: its option's default."""
     default = options_of(OPERATIONS[key])[key].default
     return " ".join(default) if isinstance(default, tuple) else default
+
+
+def slider_step(name: str) -> float:
+    """Return the step of a measure's slider: a third of what does not count, rounded."""
+    return 1.0 if MEASURES[name].tolerance >= 1 else 0.01
+
+
+def offered_measures(session: Session) -> dict[str, tuple[float, float, float]]:
+    """Return what can be set on the face that is looked at: by name its own value, and from where to where it can go.
+
+    Nothing for a generator whose dials nobody fitted, since that takes long."""
+    table = known_dials(session.generator)
+    if table is None or not session.inverted:
+        return {}
+    own = measures_of(session.inverted[session.need_face()].image, session.generator.meta.alignment)
+    found = {}
+    for name in table.names:
+        step = slider_step(name)
+        value = round(own[name] / step) * step
+        low, high = table.range_of(name)
+        found[name] = (value, min(value, math.floor(low / step) * step), max(value, math.ceil(high / step) * step))
+    return found
 
 
 def _checked(dial: Dial, direction: Direction, session: Session) -> Dial:

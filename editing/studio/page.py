@@ -6,11 +6,13 @@ import gradio as gr
 
 from editing.config import PASTE_MODES
 from editing.operations.registry import OPERATIONS
+from editing.regions import REGIONS
 from editing.studio.handlers import Handlers
-from editing.studio.offer import other_operations, still
+from editing.studio.offer import other_operations, slider_step, still
 from editing.studio.parts import Parts
 from editing.studio.sessions import Sessions
 from inversion.config import SPACES
+from inversion.faces.measures import MEASURES
 from inversion.methods import METHOD_NAMES
 from stylegan_core.directions import all_shipped
 from stylegan_core.images import SUFFIXES
@@ -100,11 +102,13 @@ def _edit_tab() -> dict[str, Any]:
         swept = gr.Dropdown([], label="Direction")
         sweep = gr.Button("Draw the strip", elem_id="draw")
         strip = gr.HTML(elem_id="sweep", js_on_load=TO_STRENGTH)
+    measures = _measure_sliders()
+    region = gr.CheckboxGroup(list(REGIONS), label="Change only (none ticked: everything)", elem_id="region")
     others = {key: _control(key) for key in other_operations()}
     paste = gr.Dropdown(list(PASTE_MODES), value="auto", label="Paste back by")
     return {
         "looked_at": looked_at, "sliders": sliders, "psi": psi, "swept": swept, "sweep": sweep, "strip": strip,
-        "paste": paste, "others": others,
+        "paste": paste, "region": region, "measures": measures, "others": others,
     }  # fmt: skip
 
 
@@ -113,13 +117,29 @@ def _control(key: str) -> Any:
     item = options_of(OPERATIONS[key])[key]
     about, default = item.metadata, still(key)
     looks: dict[str, Any] = {"label": key.replace("_", " "), "info": about["help"], "elem_id": key}
-    if choices := about.get("choices"):
+    if choices := about.get("choices") or about.get("offer", tuple)():
+        choices = [default, *(choice for choice in choices if choice != default)]
         return gr.Dropdown(list(choices), value=default, **looks)
     if isinstance(default, int | float) and "least" in about and "most" in about:
         low, high = about["least"], about["most"]
         step = 1 if isinstance(default, int) else (high - low) / 40
         return gr.Slider(low, high, default, step=step, buttons=["reset"], **looks)
     return gr.Number(default, **looks) if isinstance(default, int | float) else gr.Textbox(default, **looks)
+
+
+def _measure_sliders() -> dict[str, gr.Slider]:
+    """Make a slider for everything that is measured on a face, in groups; their ranges come with the generator."""
+    sliders: dict[str, gr.Slider] = {}
+    for group in dict.fromkeys(measure.group for measure in MEASURES.values()):
+        with gr.Accordion(f"Set: {group}", open=False):
+            for name, measure in MEASURES.items():
+                if measure.group == group:
+                    low, high = measure.plausible
+                    sliders[name] = gr.Slider(
+                        low, high, max(low, 0), step=slider_step(name), label=name, info=measure.unit, visible=False,
+                        elem_id=f"set-{name}",
+                    )  # fmt: skip
+    return {name: sliders[name] for name in MEASURES}
 
 
 def _direction_slider() -> gr.Slider:
@@ -167,7 +187,8 @@ def _connect(page: gr.Blocks, parts: Parts, handlers: Handlers) -> None:
             "concurrency_id": "photos"}  # fmt: skip
     search = {**slow, "concurrency_limit": 1, "concurrency_id": "searches"}
     how = [parts.method, parts.space, parts.steps, parts.seed]
-    dials = [*parts.sliders, parts.cross, parts.mix_seed, parts.mix, parts.psi, parts.paste, *parts.others.values()]
+    dials = [*parts.sliders, parts.cross, parts.mix_seed, parts.mix, parts.psi, parts.paste, parts.region]
+    dials += [*parts.measures.values(), *parts.others.values()]
     where = [parts.looked_at, parts.zoom]
 
     page.load(handlers.open, None, everything, **quick)

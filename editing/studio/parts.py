@@ -30,6 +30,8 @@ class Parts:
     sweep: Any
     strip: Any
     paste: Any
+    region: Any
+    measures: dict[str, Any]  # a slider each, by what it sets; hidden where the generator's dials are not fitted
     others: dict[str, Any]  # an operation each, by its key, that has no controls of its own
     second: Any
     second_view: Any
@@ -48,5 +50,7 @@ class Parts:
 
     def everything(self) -> list[Any]:
         """Return all of them in a list."""
-        parts = [getattr(self, item.name) for item in fields(self) if item.name not in ("sliders", "others")]
-        return [*parts, *self.sliders, *self.others.values()]
+        parts = [
+            getattr(self, item.name) for item in fields(self) if item.name not in ("sliders", "measures", "others")
+        ]
+        return [*parts, *self.sliders, *self.measures.values(), *self.others.values()]

@@ -17,6 +17,7 @@ from editing.recipe import OutputConfig, Recipe
 from editing.render import EditedFace, paste_into_photo
 from editing.studio.dials import Dials, History
 from editing.studio.jobs import Job
+from inversion.encoder import find_encoder
 from inversion.faces.paste import PasteResult
 from inversion.invert import AlignedFace, InvertedFace, Inverter
 from inversion.latents import Latent, save_latent
@@ -57,6 +58,7 @@ class Session:
         self.history = History()
         self.job: Job | None = None
         self.align = True  # whether faces are looked for; else the picture is one aligned face
+        self.own_measures: dict[str, float] = {}  # of the face that is looked at, as the page shows them
         self.looked_at = 0  # the face that is shown by itself
         self.zoom = False  # whether the photo is shown from close
         self._recipe = Recipe()
@@ -99,21 +101,46 @@ class Session:
         self.own[str(kept)] = direction
         return direction
 
+    def guess(self, chosen: Sequence[int], search: SearchChoice) -> bool:
+        """Take the encoder's guess for the chosen faces, so that they can be edited before they are searched for.
+
+        Tells whether there is one; what was found for the same faces before stays."""
+        faces, _ = self._chosen(chosen)
+        if find_encoder(self.generator, self.inverter.config.encoder) is None or self.inverter.config.start == "w_avg":
+            return False
+        inverter = self._inverter(replace(search, method="hybrid", space="w+", steps=0), faces="all")
+        found = inverter.invert_faces([(self.need_photo(), face) for face in faces])
+        with self.lock:
+            if set(self.inverted) != {face.index for face in faces}:
+                self._take(found, inverter, afresh=True)
+        return True
+
     def start_inversion(self, chosen: Sequence[int], search: SearchChoice) -> Job:
-        """Start to search the codes of the chosen faces, all together as a batch does."""
-        photo, faces = self.need_photo(), [face for face in self.faces if face.index in chosen]
+        """Start to search the codes of the chosen faces, all together as a batch does.
+
+        Where they are inverted already (guessed, or by an earlier search), the edits go on with what is found."""
+        faces, names = self._chosen(chosen)
+        inverter, photo = self._inverter(search, faces=names), self.need_photo()
+
+        def keep(found: list[InvertedFace]) -> None:
+            self._take(found, inverter, afresh=set(self.inverted) != {item.face.index for item in found})
+
+        return self._start([(photo, face) for face in faces], inverter, keep)
+
+    def _chosen(self, chosen: Sequence[int]) -> tuple[list[AlignedFace], str]:
+        """Return the chosen faces, and what a recipe calls them; raises `ConfigError` where none is."""
+        faces = [face for face in self.faces if face.index in chosen]
         if not faces:
             raise ConfigError("no face is chosen; tick at least one")
         everyone = len(faces) == len(self.faces)
-        names = "all" if everyone else ",".join(f"face{face.index}" for face in faces)
-        inverter = self._inverter(search, faces=names)
+        return faces, "all" if everyone else ",".join(f"face{face.index}" for face in faces)
 
-        def keep(found: list[InvertedFace]) -> None:
-            self.inverted = {item.face.index: _portable(item) for item in found}
+    def _take(self, found: list[InvertedFace], inverter: Inverter, afresh: bool) -> None:
+        """Take inversions; the edits stay unless the page starts `afresh`."""
+        self.inverted, self._pasted = {item.face.index: _portable(item) for item in found}, None
+        if afresh:
             self._reset()
-            self._recipe = Recipe(inverter.config, inverter.projection)
-
-        return self._start([(photo, face) for face in faces], inverter, keep)
+        self._recipe = Recipe(inverter.config, inverter.projection)
 
     def start_second(self, path: Path, search: SearchChoice) -> Job:
         """Start to search the code of the largest face of a second photo."""
@@ -161,7 +188,7 @@ class Session:
             dials = self.history.now
             own = tuple((Path(name).name if name in self.own else name, value) for name, value in dials.strengths)
             edits = replace(dials, strengths=own).operations(SECOND if self.second else "")
-            return replace(self._recipe, edits=edits, output=OutputConfig(dials.paste))
+            return replace(self._recipe, edits=edits, output=OutputConfig(dials.paste, dials.region))
 
     def close(self) -> None:
         """Stop what is under way and delete everything."""
@@ -227,7 +254,8 @@ class Session:
         self.history, self._pasted, self.looked_at, self.zoom = History(), None, 0, False
 
     def _edited(self, index: int, dials: Dials) -> EditedFace:
-        editor = Editor(self.generator, self.inverted[index].latent, photo=self.photo, paste=dials.paste)
+        editor = Editor(self.generator, self.inverted[index].latent, photo=self.photo, paste=dials.paste,
+                        region=dials.region)  # fmt: skip
         face = editor.apply(*dials.operations(str(self.folder / SECOND) if self.second else ""))
         edits = [self._named(edit) for edit in face.latent.report.get("edits", [])]
         return replace(face, latent=replace(face.latent, report={**face.latent.report, "edits": edits}))

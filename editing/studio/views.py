@@ -7,7 +7,7 @@ import gradio as gr
 
 from editing.layers import NAMED, parse_layers
 from editing.studio.dials import Dials
-from editing.studio.offer import offered, still
+from editing.studio.offer import offered, offered_measures, still
 from editing.studio.parts import Parts
 from editing.studio.pictures import (
     before_after,
@@ -109,8 +109,20 @@ def sliders_view(parts: Parts, session: Session) -> Updates:
         for slider, dial in zip(parts.sliders, dials, strict=False)
     }
     updates |= {slider: gr.update(visible=False) for slider in parts.sliders[len(dials) :]}
+    updates |= measures_view(parts, session)
     fitting = [(dial.label, dial.name) for dial in dials if not dial.reason]
     updates[parts.swept] = gr.update(choices=fitting, value=fitting[0][1] if fitting else None)
+    return updates
+
+
+def measures_view(parts: Parts, session: Session) -> Updates:
+    """Offer what can be set on the face, where it stands and as far as the generator goes."""
+    offer, asked = offered_measures(session), dict(session.history.now.measures)
+    session.own_measures = {name: value for name, (value, _, _) in offer.items()}
+    updates: Updates = {slider: gr.update(visible=False) for slider in parts.measures.values()}
+    for name, (value, low, high) in offer.items():
+        shown = asked.get(name, value)
+        updates[parts.measures[name]] = gr.update(minimum=low, maximum=high, value=shown, visible=True)
     return updates
 
 
@@ -124,6 +136,7 @@ def controls_view(parts: Parts, session: Session) -> Updates:
         parts.mix: gr.update(choices=[str(n) for n in range(num_ws)], value=dials.mix.split(",") if dials.mix else []),
         parts.psi: dials.psi,
         parts.paste: dials.paste,
+        parts.region: dials.region.split(",") if dials.region else [],
         parts.second_view: _second(session),
         **{control: dict(dials.others).get(key, still(key)) for key, control in parts.others.items()},
     }

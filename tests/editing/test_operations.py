@@ -139,11 +139,13 @@ def test_a_new_operation_works_in_the_studio(command, astronaut_file, tmp_path):
     gr = pytest.importorskip("gradio")
     from editing.studio.dials import Dials
     from editing.studio.handlers import _dials
-    from editing.studio.offer import offered
+    from editing.studio.offer import offered, other_operations
+    from editing.studio.offer import still as at_rest
     from editing.studio.page import build_page
     from editing.studio.session import SearchChoice
     from editing.studio.sessions import Sessions
     from inversion.config import InvertConfig, ProjectionConfig
+    from inversion.faces.measures import MEASURES
     from inversion.invert import Inverter
 
     inverter = Inverter(InvertConfig(generator="faces64"), ProjectionConfig(steps=0))
@@ -155,10 +157,12 @@ def test_a_new_operation_works_in_the_studio(command, astronaut_file, tmp_path):
     session = sessions.of("tab")
     session.load_photo(astronaut_file)
     session.start_inversion([0], SearchChoice("project", "w+", 0, 0)).result()
-    still = [0] * len(offered(session))
-    dials = _dials(session, (*still, [], 0, [], 1.0, "auto", 0.5))
+    still: list = [0] * len(offered(session))
+    still += [[], 0, [], 1.0, "auto", [], *[0.0] * len(MEASURES)]
+    others = [0.5 if key == "stretch" else at_rest(key) for key in other_operations()]
+    dials = _dials(session, (*still, *others))
     assert dials == Dials(others=(("stretch", 0.5),))
-    assert _dials(session, (*still, [], 0, [], 1.0, "auto", 0)) == Dials()
+    assert _dials(session, (*still, *map(at_rest, other_operations()))) == Dials()
     session.settle(dials)
     latent = session.edited_latents()[0]
     assert_close(latent.ws, stretched(latent.origin, inverter.generator))

@@ -82,6 +82,21 @@ def test_fast_moves_of_one_control_are_one_edit_and_of_two_are_two():
     assert len(history.entries) == 3
 
 
+def test_a_guess_can_be_edited_at_once_and_the_search_takes_its_place_under_the_edits(session, astronaut_file):
+    session.load_photo(astronaut_file)
+    assert session.guess([0], QUICK)
+    guessed = session.inverted[0]
+    session.settle(Dials((("smile", 1.0),)))
+    before, _ = session.result()
+    session.start_inversion([0], replace(QUICK, method="hybrid", steps=6)).result()
+    found = session.inverted[0]
+    assert session.history.now == Dials((("smile", 1.0),)) and session.history.can_undo
+    assert found.latent.report["scores"]["psnr"] > guessed.latent.report["scores"]["psnr"]
+    assert (session.result()[0] != before).any()
+    assert session.guess([0], QUICK) and session.inverted[0] is found  # what was found is not guessed again
+    assert session.recipe().projection.steps == 6
+
+
 def test_dials_become_operations_in_a_fixed_order():
     dials = Dials((("smile", 0.5), ("age", -1.0)), cross="coarse", seed=7, mix="0,3", psi=0.8)
     expected = (Transfer("smile", 0.5), Transfer("age", -1.0), Crossover("7", "0,3"), Truncate(0.8))
