@@ -653,10 +653,11 @@ def dataset_inspect(path: str, console: Console) -> None:
 @command_options
 def evaluate(checkpoint: str, config: EvaluateConfig, console: Console) -> None:
     """Measure the generator of CHECKPOINT: distances to its training images, path lengths of its latent space."""
+    from inversion.faces.judges import expression_probabilities
     from stylegan_core.metrics.evaluate import evaluate as run
     from stylegan_core.metrics.evaluate import report_lines
 
-    for line in report_lines(run(checkpoint, config)):
+    for line in report_lines(run(checkpoint, config, expression_probabilities)):
         console.say(line)
 
 

@@ -4,14 +4,31 @@ from dataclasses import dataclass
 
 from stylegan_core.options import option
 
-SCORES = ("fd", "kd", "pr", "is", "ppl-w-end", "ppl-w-full", "ppl-z-end", "ppl-z-full")
+SCORES = (
+    "fd",
+    "kd",
+    "precision-recall",
+    "is",
+    "nearest",
+    "high-frequency",
+    "mode-count",
+    "linear-probe",
+    "separability",
+    "ppl-w-end",
+    "ppl-w-full",
+    "ppl-z-end",
+    "ppl-z-full",
+)
+SHORT = {"pr": "precision-recall"}  # other names
+WITH_DATA = frozenset({"fd", "kd", "precision-recall", "nearest", "high-frequency"})
+WITH_LABELS = frozenset({"mode-count", "linear-probe"})
 
 
 @dataclass(frozen=True)
 class EvaluateConfig:
     """What is measured, on how many samples."""
 
-    data: str = option("", "folder or zip of the training images; fd, kd and pr compare with them")
+    data: str = option("", "folder or zip of the training images, with labels for mode-count and linear-probe")
     scores: str = option("fd,kd,pr", f"which, with commas: {', '.join(SCORES)}")
     features: str = option(
         "auto",
@@ -19,6 +36,11 @@ class EvaluateConfig:
         choices=("auto", "fid", "fd-squeezenet"),
     )
     weights: str = option("", "file of the Inception weights, checked by SHA-256")
+    classifier: str = option(
+        "", "linear classifier on the features (safetensors: weight, bias) for is, mode-count and separability"
+    )
+    save_classifier: str = option("", "file to write the classifier to that is trained on the labels of --data")
+    sheet: str = option("", "PNG to write: samples beside their nearest training images")
     samples: int = option(5000, "generated images")
     paths: int = option(1000, "paths of a perceptual path length")
     neighbours: int = option(3, "k of precision and recall")

@@ -1,30 +1,33 @@
 """Measure a generator: samples against the images it was trained on, and its latent space by itself."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from stylegan_core.checkpoints import load_generator
+from stylegan_core.checkpoints import load_checkpoint, load_generator
 from stylegan_core.devices import pick_device
 from stylegan_core.errors import ConfigError
 from stylegan_core.features.perceptual import load_perceptual
 from stylegan_core.files import write_text
-from stylegan_core.metrics.config import SCORES, EvaluateConfig
+from stylegan_core.metrics.config import SCORES, SHORT, WITH_DATA, WITH_LABELS, EvaluateConfig
 from stylegan_core.metrics.extractors import Extractor, get_extractor
 from stylegan_core.metrics.frechet import FeatureStatistics, frechet_distance
 from stylegan_core.metrics.inception_score import InceptionScore
 from stylegan_core.metrics.kernel import kernel_distance_of_subsets
 from stylegan_core.metrics.path_length import perceptual_path_length
 from stylegan_core.metrics.precision_recall import precision_recall
-from stylegan_core.networks.protocol import Generator
+from stylegan_core.metrics.study import STUDIED, study
+from stylegan_core.networks.protocol import Alignment, Generator
 from stylegan_core.progress import progress_bar
 from stylegan_core.seeds import generator_for
 from stylegan_core.training.anchor import at_least_64
 from stylegan_core.training.dataset import ImageDataset
+
+Judges = Callable[[Tensor, Alignment], Tensor]  # faces [N, 3, R, R] in [-1, 1], alignment -> probabilities [N, A]
 
 
 class Collected:
@@ -82,8 +85,10 @@ def real_images(data: ImageDataset, batch: int = 32) -> Iterator[Tensor]:
         yield data.batch(range(start, min(start + batch, len(data))))[0]
 
 
-def evaluate(checkpoint: str, config: EvaluateConfig) -> dict[str, Any]:
+def evaluate(checkpoint: str, config: EvaluateConfig, judges: Judges | None = None) -> dict[str, Any]:
     """Return the scores by name, with what they were measured on; writes them to `config.out` if that is given.
+
+    `judges` gives attributes of faces by their alignment, for separability where neither a classifier nor data is.
 
     Raises a `ToolkitError` for options that make no sense, before anything is computed."""
     wanted = parse_scores(config)
@@ -95,8 +100,7 @@ def evaluate(checkpoint: str, config: EvaluateConfig) -> dict[str, Any]:
         "psi": config.psi,
         "seed": config.seed,
     }
-    if {"fd", "kd", "pr", "is"} & set(wanted):
-        result |= _compared(generator, wanted, config, device)
+    result |= _from_features(checkpoint, generator, wanted, config, device, judges)
     lengths = [name for name in wanted if name.startswith("ppl")]
     if lengths:
         perceptual = load_perceptual("auto", device)
@@ -114,26 +118,62 @@ def evaluate(checkpoint: str, config: EvaluateConfig) -> dict[str, Any]:
 
 def parse_scores(config: EvaluateConfig) -> list[str]:
     """Read the list of scores and refuse what can not be measured."""
-    wanted = [name.strip() for name in config.scores.split(",") if name.strip()]
+    wanted = [SHORT.get(name.strip(), name.strip()) for name in config.scores.split(",") if name.strip()]
     unknown = [name for name in wanted if name not in SCORES]
     if unknown or not wanted:
         raise ConfigError(f"scores {config.scores!r}: choose from {', '.join(SCORES)}")
-    if {"fd", "kd", "pr"} & set(wanted) and not config.data:
-        raise ConfigError("fd, kd and pr compare with the training images: give --data, or other --scores")
+    lacking = [name for name in wanted if name in WITH_DATA | WITH_LABELS]
+    if config.classifier and "mode-count" in lacking:
+        lacking.remove("mode-count")
+    if lacking and not config.data:
+        raise ConfigError(f"{', '.join(lacking)}: the training images are needed: give --data, or other --scores")
     if config.samples < 2 or config.batch < 1 or config.paths < 1:
         raise ConfigError("scores need 2 samples or more, and batch and paths of 1 or more")
     return wanted
 
 
-def _compared(generator: Generator, wanted: list[str], config: EvaluateConfig, device: torch.device) -> dict[str, Any]:
-    """Scores from features of samples and of the data."""
+def _from_features(
+    checkpoint: str,
+    generator: Generator,
+    wanted: list[str],
+    config: EvaluateConfig,
+    device: torch.device,
+    judges: Judges | None,
+) -> dict[str, Any]:
+    """All scores but path lengths."""
+    if not set(wanted) - {name for name in wanted if name.startswith("ppl")}:
+        return {}
     extractor = get_extractor(config.features, config.weights or None, device)
-    if "is" in wanted and not extractor.num_classes:
-        raise ConfigError("an Inception score needs the Inception weights: give --features fid and --weights FILE")
-    keep = bool({"kd", "pr"} & set(wanted))
+    classifies = "is" in wanted and (bool(config.classifier) or not extractor.num_classes)
+    if classifies and not (config.classifier or config.data):
+        raise ConfigError(
+            "an Inception score needs the Inception weights (--features fid --weights FILE), a --classifier, or "
+            "labelled --data"
+        )
+    result: dict[str, Any] = {}
+    if set(wanted) - STUDIED - ({"is"} if classifies else set()) - {n for n in wanted if n.startswith("ppl")}:
+        result |= _compared(generator, extractor, wanted, config)
+    if classifies or STUDIED & set(wanted):
+        judge = None
+        if "separability" in wanted and judges is not None and not (config.classifier or config.data):
+            alignment = generator.meta.alignment
+
+            def judge(images: Tensor) -> Tensor:
+                return judges(images, alignment)
+
+        discriminator = load_checkpoint(checkpoint).discriminator if "linear-probe" in wanted else None
+        if discriminator is not None:
+            discriminator = discriminator.to(device)
+        result |= study(generator, discriminator, extractor, wanted, config, judge)
+    return result
+
+
+def _compared(generator: Generator, extractor: Extractor, wanted: list[str], config: EvaluateConfig) -> dict[str, Any]:
+    """Scores from features of samples and of the data."""
+    keep = bool({"kd", "precision-recall"} & set(wanted))
     result: dict[str, Any] = {"features": extractor.metric}
     labels, real = None, None
-    if {"fd", "kd", "pr"} & set(wanted):
+    if {"fd", "kd", "precision-recall"} & set(wanted):
         data = ImageDataset(Path(config.data), generator.img_resolution, config.mirror, generator.c_dim > 0)
         labels = torch.from_numpy(data.labels) if generator.c_dim else None
         real = collect(real_images(data, config.batch), extractor, keep)
@@ -146,7 +186,7 @@ def _compared(generator: Generator, wanted: list[str], config: EvaluateConfig, d
         name = "kid" if extractor.metric == "fid" else extractor.metric.replace("fd-", "kd-")
         rng = generator_for(config.seed, 1 << 45)
         result[name], result[f"{name}_std"] = kernel_distance_of_subsets(fake.features, real.features, rng)
-    if real is not None and "pr" in wanted:
+    if real is not None and "precision-recall" in wanted:
         result["precision"], result["recall"] = precision_recall(real.features, fake.features, config.neighbours)
     if "is" in wanted and fake.inception is not None:
         result["is"] = fake.inception.value()
