@@ -59,8 +59,8 @@ def fit_classifier(features: Tensor, labels: Tensor) -> Classifier:
         weight, bias = np.concatenate([0 * weight, weight]), np.concatenate([0 * bias, bias])
     all_weights, all_biases = np.zeros((one_hot.shape[1], rows.shape[1])), np.full(one_hot.shape[1], -1e3)
     all_weights[fitted.classes_], all_biases[fitted.classes_] = weight, bias
-    tensors = (torch.from_numpy(array).float() for array in (all_weights, all_biases))
-    return Classifier(*tensors, accuracy, majority)
+    whole, offsets = torch.from_numpy(all_weights).float(), torch.from_numpy(all_biases).float()
+    return Classifier(whole, offsets, accuracy, majority)
 
 
 def save_classifier(path: str, classifier: Classifier) -> None:
