@@ -2,8 +2,8 @@
 
     python benchmarks/lecture.py --out lecture [--part theory|objectives|presets|balance] [--kimg 3.2]
 
-Each training prints the processor seconds it took and its count of modes (of the 8 of `sample-data ring`), and leaves its
-pictures under OUT. The parts can run side by side; what is finished is not run again."""
+Each training prints the processor seconds it took and its count of modes (of the 8 of `sample-data ring`), and leaves
+its pictures under OUT. The parts can run side by side; what is finished is not run again."""
 
 import argparse
 import math
@@ -33,7 +33,8 @@ PRESETS = {"lapgan": ("--width", "8"), "autoencoder": ("--width", "8"), "vae": (
            "micro-stylegan": ("--channel-base", "256", "--channel-max", "16", "--z-dim", "32", "--w-dim", "32"),
            "stylegan1-a": ("--channel-base", "256", "--channel-max", "16", "--z-dim", "32", "--w-dim", "32",
                            "--phase-kimg", "0"),
-           "stylegan2-ada": ("--channel-base", "256", "--channel-max", "16", "--z-dim", "32", "--w-dim", "32")}  # fmt: skip
+           "stylegan2-ada": ("--channel-base", "256", "--channel-max", "16", "--z-dim", "32", "--w-dim", "32"),
+           }  # fmt: skip
 BALANCE = {"weak": ("--lr-d", "1e-6"), "good": (), "bad": ("--lr-d", "2e-3", "--lr-g", "1e-5")}
 
 
@@ -95,7 +96,7 @@ def earth_mover(steps: int = 1000) -> None:
         for _ in range(steps):
             x, g = mixture(128, here, rng), mixture(128, there, rng)
             loss = OBJECTIVES["wgan-gp"].d(critic(x).flatten(), critic(g).flatten()).mean()
-            loss = loss + gradient_penalty(lambda p: critic(p).flatten(), x, g, 10.0, rng).mean()
+            loss = loss + gradient_penalty(nn.Sequential(critic, nn.Flatten(0)), x, g, 10.0, rng).mean()
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
