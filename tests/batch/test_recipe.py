@@ -204,7 +204,9 @@ def test_what_takes_too_long_is_stopped():
 
 @pytest.fixture(scope="module")
 def process():
-    recipe = replace(parse_recipe(GOOD), output=Recipe().output)
+    recipe = replace(
+        parse_recipe(GOOD), output=Recipe().output, limits=Recipe().limits
+    )  # its limit is a fast machine's
     return EditPipeline(recipe).open()
 
 
