@@ -1,10 +1,13 @@
 """Set a latent once, edit it many times."""
 
+from collections.abc import Sequence
+
 from editing.codes import code_opener
 from editing.operations.base import Edit, Operation
 from editing.operations.render import Render
 from editing.render import EditedFace
 from inversion.latents import Latent, check_generator
+from stylegan_core.devices import fitting_threads
 from stylegan_core.images import Photo
 from stylegan_core.networks.protocol import Generator
 
@@ -28,6 +31,10 @@ class Editor:
 
         Everything is looked up before anything is applied. Raises `ToolkitError` for what does not fit the
         generator."""
+        with fitting_threads(self.generator.img_resolution):
+            return self._apply(edits)
+
+    def _apply(self, edits: Sequence[Operation | Edit]) -> EditedFace:
         open_code = code_opener(self.generator)
         ready = [edit if isinstance(edit, Edit) else edit.resolve(self.generator, open_code) for edit in edits]
         render = Render(self.generator, self.latent, self.photo, self.paste)

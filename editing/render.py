@@ -21,9 +21,10 @@ from inversion.faces.paste import PasteResult, paste_faces
 from inversion.invert import DIFFERENCE_GAIN, difference_picture
 from inversion.latents import Latent, save_latent
 from inversion.render import render_code
+from stylegan_core.devices import fitting_threads
 from stylegan_core.errors import ImageError
 from stylegan_core.files import read_bytes, write_atomic, write_text
-from stylegan_core.images import Photo, encode_png, labelled_row, read_photo, to_uint8, write_png
+from stylegan_core.images import Photo, encode_picture, encode_png, labelled_row, read_photo, to_uint8, write_png
 from stylegan_core.networks.protocol import Generator
 
 Seal = Callable[[bytes, str], bytes]  # a PNG and its file's name -> the same with a signed manifest
@@ -51,12 +52,51 @@ class EditedFace:
     @cached_property
     def rendered(self) -> Tensor:
         """The render of the edited code, without regard to a region."""
-        return render_code(self.generator, self.latent)
+        with fitting_threads(self.generator.img_resolution):
+            return render_code(self.generator, self.latent)
 
     @cached_property
     def inverted(self) -> Tensor:
         """The render of the inversion that the edits started from, [1, C, R, R] in about [-1, 1]."""
-        return render_code(self.generator, self.latent, origin=True)
+        with fitting_threads(self.generator.img_resolution):
+            return render_code(self.generator, self.latent, origin=True)
+
+    def paste(self, mode: str = "auto", photo: str | Path = "") -> "EditedPhoto":
+        """Put the face back into its photo: the one that `photo` names, the one at hand, or where the latent says.
+
+        `mode` is auto, warp, delta, full or none (docs/editing.md). Raises `ImageError` where the photo is not to be
+        found, or is another."""
+        found = find_photo(self.latent, str(photo)) if photo or self.photo is None else self.photo
+        if found is None:
+            raise ImageError("the photo of this latent is not known or has moved; name it, as paste(photo='me.jpg')")
+        return paste_photo(found, [self], mode)
+
+    def save(self, path: str | Path) -> None:
+        """Write the aligned face as .png, .jpg or .webp, which says that it is edited."""
+        content = encode_picture(Path(path).suffix, to_uint8(self.edited)[0], NOTE)
+        write_atomic(path, lambda file: file.write(content))
+
+
+@dataclass(frozen=True)
+class EditedPhoto:
+    """A whole photo with edited faces in it."""
+
+    photo: Photo  # as it was
+    rgb: NDArray[np.uint8]  # [H, W, 3]
+    faces: tuple[PasteResult, ...]  # what pasting did, a face
+
+    def save(self, path: str | Path) -> None:
+        """Write it as .png, .jpg or .webp with the photo's colour profile; its metadata says that it is edited."""
+        photo = self.photo
+        content = encode_picture(Path(path).suffix, self.rgb, NOTE, photo.alpha, photo.icc_profile, photo.grayscale)
+        write_atomic(path, lambda file: file.write(content))
+
+
+def paste_photo(photo: Photo, faces: Sequence[EditedFace], mode: str = "auto") -> EditedPhoto:
+    """Paste faces of one photo into it, all at once."""
+    with fitting_threads(max((face.generator.img_resolution for face in faces), default=0)):
+        rgb, results = paste_into_photo(photo, faces, mode)
+    return EditedPhoto(photo, rgb, tuple(results))
 
 
 def find_photo(latent: Latent, given: str = "") -> Photo | None:

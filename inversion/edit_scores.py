@@ -18,6 +18,7 @@ from stylegan_core.metrics.extractors import Extractor
 from stylegan_core.metrics.frechet import frechet_distance
 from stylegan_core.networks.protocol import Alignment, Generator
 
+FFHQ = Alignment()
 FEWEST = 2  # images of a kind, of which a Frechet distance can be taken
 
 
@@ -57,7 +58,7 @@ def edit_effect(outcome: Outcome, edit: Direction, strength: float, generator: G
     return effect
 
 
-def pasted_effect(photo: Tensor, before: Tensor, after: Tensor, alignment: Alignment = Alignment()) -> dict[str, float]:
+def pasted_effect(photo: Tensor, before: Tensor, after: Tensor, alignment: Alignment = FFHQ) -> dict[str, float]:
     """Return what pasting an edit does to its photo, all [1, C, R, R] in [-1, 1], the photo being an aligned face.
 
     `shift` is how far the photo went as a whole, in pixels, by phase correlation (Kuglin & Hines 1975): an edit is to

@@ -22,14 +22,14 @@ from inversion.faces.identity import load_identity
 from inversion.faces.judges import identity_distance
 from inversion.latents import Latent, check_generator, load_latent, save_latent
 from inversion.losses import mean_squared_error, perceptual_features
-from inversion.methods import METHODS
+from inversion.methods import METHODS, default_steps
 from inversion.pretrained import load_pretrained, save_pretrained
 from inversion.render import face_renderer
 from inversion.scores import psnr
 from inversion.task import Preview, Progress, Projection, Task
 from stylegan_core.checkpoints.load import load_generator
 from stylegan_core.console import Console
-from stylegan_core.devices import fit_threads, pick_device
+from stylegan_core.devices import fit_threads, fitting_threads, pick_device
 from stylegan_core.errors import ConfigError
 from stylegan_core.features.perceptual import PerceptualDistance, load_perceptual
 from stylegan_core.files import write_text
@@ -74,10 +74,13 @@ class WaitingFace:
 
 @dataclass
 class Inverter:
-    """A generator, its perceptual distance and the options: load once, invert many photos."""
+    """A generator, its perceptual distance and the options: load once, invert many photos.
+
+    `config` may be the generator alone: a checkpoint's file or address, or the name of a shipped or public one. Without
+    a `projection` the method takes its own number of steps, as on the command line. Raises `ToolkitError`."""
 
     config: InvertConfig = InvertConfig()
-    projection: ProjectionConfig = ProjectionConfig()
+    projection: ProjectionConfig = None  # type: ignore[assignment]  # never None once it is made
     generator: Generator = None  # type: ignore[assignment]
     perceptual: PerceptualDistance | None = None
     tune: TuneConfig = TuneConfig()
@@ -85,6 +88,10 @@ class Inverter:
 
     def __post_init__(self) -> None:
         began = time.perf_counter()
+        if isinstance(self.config, str | Path):
+            self.config = InvertConfig(generator=str(self.config))
+        if self.projection is None:
+            self.projection = ProjectionConfig(steps=default_steps(self.config.method))
         device = pick_device(self.config.device)
         if self.generator is None:
             loaded = load_generator(self.config.generator, device)
@@ -109,6 +116,17 @@ class Inverter:
     def save_pretrained(self, folder: str | Path) -> None:
         """Write generator, encoder and options into `folder`, which `from_pretrained` and the hub take as it is."""
         save_pretrained(folder, self.generator, self.config, self.projection)
+
+    def invert(self, photo: str | Path | Photo) -> list[InvertedFace]:
+        """Find the codes of a photo's faces (the largest; `InvertConfig.faces` picks others), one search a face.
+
+        A face has its `latent`, its render `image` [1, C, R, R] in about [-1, 1], and where it lies in the photo,
+        `face`. The same photo gives the same codes as the command `invert`. Raises `ImageError` for what is no photo,
+        `FaceNotFoundError` where no face is found."""
+        opened = photo if isinstance(photo, Photo) else read_photo(photo)
+        start = read_start(self.config.start, self.generator)
+        with fitting_threads(self.generator.img_resolution):
+            return [self.invert_face(opened, face, start) for face in self.align(opened)]
 
     def align(self, photo: Photo) -> list[AlignedFace]:
         """Cut out the faces that `config.faces` picks; raises `FaceNotFoundError`."""

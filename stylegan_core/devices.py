@@ -1,7 +1,8 @@
 """Choose where the tensors live."""
 
 import os
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -36,6 +37,18 @@ def reduced_precision(device: torch.device, precision: str) -> AbstractContextMa
     if precision == "float32":
         return nullcontext()
     return torch.autocast(device.type, dtype={"float16": torch.float16, "bfloat16": torch.bfloat16}[precision])
+
+
+@contextmanager
+def fitting_threads(img_resolution: int) -> Iterator[None]:
+    """Do as `fit_threads` for a while: library calls compute as commands do, to the last bit, and leave no trace."""
+    before = torch.get_num_threads()
+    fit_threads(img_resolution)
+    try:
+        yield
+    finally:
+        if torch.get_num_threads() != before:
+            torch.set_num_threads(before)
 
 
 def fit_threads(img_resolution: int) -> None:

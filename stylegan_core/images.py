@@ -7,20 +7,28 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont, ImageOps, PngImagePlugin, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageDraw, ImageFont, ImageOps, PngImagePlugin, UnidentifiedImageError
 from torch import Tensor
 
-from stylegan_core.errors import ImageError, one_line
+from stylegan_core.errors import ImageError, OutputError, one_line
 from stylegan_core.files import MAX_FILE_BYTES, read_bytes, write_atomic
 
 MAX_PIXELS = 150_000_000  # larger photos are refused before they are decoded
 MIN_SIDE = 8
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm")
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
+XMP = (
+    '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+    '<rdf:Description xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" '
+    f'Iptc4xmpExt:DigitalSourceType="{SOURCE_TYPE}"/></rdf:RDF></x:xmpmeta>'
+)
+WRITTEN = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
+QUALITY = 95  # of JPEG and WebP
 
 
 @dataclass(frozen=True)
@@ -138,23 +146,51 @@ def encode_png(
     return content.getvalue()
 
 
+def encode_picture(
+    suffix: str, rgb: NDArray[np.uint8], note: str = "", alpha: NDArray[np.uint8] | None = None,
+    icc_profile: bytes | None = None, grayscale: bool = False,
+) -> bytes:  # fmt: skip
+    """Return uint8 [H, W, 3] as the bytes of a PNG, JPEG (without the alpha) or WebP, as `suffix` says.
+
+    The `note` is in all of them as in `encode_png`. Raises `OutputError` for another suffix."""
+    kind = WRITTEN.get(suffix.lower())
+    if kind is None:
+        raise OutputError(f"pictures are written as {', '.join(WRITTEN)}, not as '{suffix}'; give such a name")
+    if kind == "PNG":
+        return encode_png(rgb, note, alpha, icc_profile, grayscale)
+    image = Image.fromarray(np.ascontiguousarray(rgb))
+    if grayscale and alpha is None:
+        image = image.convert("L")
+    if alpha is not None and kind == "WEBP":
+        image.putalpha(Image.fromarray(alpha))
+    options: dict[str, Any] = {"icc_profile": icc_profile, "quality": QUALITY}
+    if kind == "JPEG":
+        options["subsampling"] = 0
+    if note:
+        exif = Image.Exif()
+        exif[ExifTags.Base.ImageDescription], exif[ExifTags.Base.Software] = note, "Invertigo"
+        xmp = XMP.encode()
+        head = b"http://ns.adobe.com/xap/1.0/\x00"
+        segment = b"\xff\xe1" + (len(head) + len(xmp) + 2).to_bytes(2, "big") + head + xmp
+        options |= {"exif": exif, **({"extra": segment} if kind == "JPEG" else {"xmp": xmp})}
+    content = io.BytesIO()
+    image.save(content, kind, **options)
+    return content.getvalue()
+
+
 def _disclosure(note: str) -> PngImagePlugin.PngInfo:
     info = PngImagePlugin.PngInfo()
     info.add_text("Software", "Invertigo")
     info.add_itxt("Description", note)
-    info.add_itxt(
-        "XML:com.adobe.xmp",
-        '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
-        '<rdf:Description xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" '
-        f'Iptc4xmpExt:DigitalSourceType="{SOURCE_TYPE}"/></rdf:RDF></x:xmpmeta>',
-    )
+    info.add_itxt("XML:com.adobe.xmp", XMP)
     return info
 
 
 def made_by(data: bytes) -> str:
     """Return what an image file says of its making: the note of `encode_png`, and the IPTC digital source type."""
     with Image.open(io.BytesIO(data)) as image:
-        said = str(image.info.get("Description", ""))[:400]
+        described = image.info.get("Description") or image.getexif().get(ExifTags.Base.ImageDescription, "")
+        said = str(described)[:400]
     found = re.search(rb"digitalsourcetype/(\w{1,60})", data)
     kind = f"IPTC digital source type {found[1].decode()}" if found else ""
     return "; ".join(part for part in (said, kind) if part)

@@ -13,6 +13,7 @@ MAY_IMPORT = {
     "stylegan_core": {"stylegan_core"},
     "inversion": {"stylegan_core", "inversion"},
     "editing": {"stylegan_core", "inversion", "editing"},
+    "invertigo": {"stylegan_core", "inversion", "editing", "invertigo", "cli"},
 }
 OURS = {*MAY_IMPORT, "cli"}
 

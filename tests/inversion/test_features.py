@@ -1,13 +1,20 @@
+import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
+from PIL import Image
 from small_generators import make_task, tiny
 from torch.testing import assert_close
 
+import cli
+from editing.films import blend_latents
 from inversion.carry import Motion, motion_of, share_kept
 from inversion.codes import search_codes
+from inversion.config import VideoConfig
 from inversion.correction import (
     MAX_BYTES,
     Correction,
@@ -23,7 +30,10 @@ from inversion.latents import Latent, check_generator, load_latent, save_latent
 from inversion.project import project_task
 from inversion.render import face_renderer, render_code
 from inversion.tune import tune
+from inversion.video import invert_frames
+from stylegan_core.checkpoints.load import load_generator
 from stylegan_core.errors import ConfigError, LatentError, LatentMismatchError
+from stylegan_core.images import to_uint8
 from stylegan_core.networks.configs import StyleGAN1Config
 from stylegan_core.networks.protocol import CheckpointMeta, FeatureLayer
 from stylegan_core.networks.stylegan1 import StyleGAN1Generator
@@ -281,6 +291,53 @@ def test_units_are_each_channel_s_std():
     generator.synthesis(ws, hooks={name: lambda x: seen.append(x) or x})
     assert unit.shape == (1, 16, 1, 1)
     assert_close(unit.flatten(), seen[0].std(dim=(0, 2, 3)), rtol=0.5, atol=1e-3)
+
+
+def test_from_the_command_line_to_an_edit_a_truncation_and_a_film(tmp_path, astronaut_file):
+    def run(*words):
+        done = CliRunner().invoke(cli.main, [*map(str, words), "--generator", "faces64", "--out", str(tmp_path / "o")])
+        assert done.exit_code == 0, done.output
+
+    face = tmp_path / "o" / "astronaut" / "face0"
+    run("invert", astronaut_file, "--space", "f", "--steps", 3, "--f-steps", 20)
+    report = json.loads((face / "report.json").read_text())
+    assert report["features"]["steps_taken"] == 20
+    assert 0 < report["features"]["bytes"] <= MAX_BYTES
+    latent = shutil.copy(face / "latent.npz", tmp_path / "a.npz")
+    plain = replace(load_latent(latent), correction=None)
+    save_latent(tmp_path / "b.npz", plain)
+    target = np.asarray(Image.open(face / "aligned.png")).astype(float)
+    inverted = np.asarray(Image.open(face / "inverted.png")).astype(float)
+    run("edit", latent, "--transfer", "smile")
+    run("truncate", latent, "--psi", 0.5)
+    run("interpolate", latent, tmp_path / "b.npz", "--frames", 3)
+    generator = load_generator("faces64")
+    bare = to_uint8(render_code(generator, plain))[0].astype(float)
+    assert ((inverted - target) ** 2).mean() < ((bare - target) ** 2).mean()
+    run("edit", latent, "--transfer", "smile", "--strength", "0", "--paste", "none")
+    edited = next((tmp_path / "o").glob("*/face0/edited.png"))
+    assert np.array_equal(np.asarray(Image.open(edited)), inverted)  # strength 0 is the inversion itself
+
+
+def test_between_two_corrected_faces_both_ends_are_themselves(inverted):
+    generator, found = inverted
+    latents = [
+        Latent(ws, ws, generator=generator.meta.fingerprint, correction=correction)
+        for ws, correction in zip(found.ws.split(1), found.corrections, strict=True)
+    ]
+    for shares, whole in (((1.0, 0.0), latents[0]), ((0.0, 1.0), latents[1])):
+        blended = blend_latents(generator, latents, shares)
+        assert torch.equal(render_code(generator, blended), render_code(generator, whole))
+    near = blend_latents(generator, latents, (0.999, 0.001))
+    assert_close(render_code(generator, near), render_code(generator, latents[0]), atol=0.15, rtol=0)
+    other = replace(latents[1], correction=replace(latents[1].correction, layer="b8.conv1"))
+    with pytest.raises(ConfigError, match="different layers"):
+        blend_latents(generator, [latents[0], other], (0.5, 0.5))
+
+
+def test_a_film_refuses_the_correction_of_a_picture(tmp_path):
+    with pytest.raises(ConfigError, match="film"):
+        invert_frames(make_task(tiny(), photo(2), config=F, state_file=tmp_path / "s"), VideoConfig(), "", None)
 
 
 def test_what_cannot_be_corrected_is_refused(linear_generator):
