@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from editing.operations.base import Edit as Edit
     from editing.operations.base import Operation as Operation
     from editing.operations.crossover import Crossover as Crossover
+    from editing.operations.drag import Drag as Drag
+    from editing.operations.measures import SetExpression as SetExpression
+    from editing.operations.measures import SetMeasures as SetMeasures
     from editing.operations.pair import TransferFrom as TransferFrom
     from editing.operations.transfer import Transfer as Transfer
     from editing.operations.truncate import Truncate as Truncate
