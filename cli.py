@@ -1,7 +1,7 @@
 """The commands `invertigo`, `invert` and `edit`; torch is imported only where a command needs it."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,6 +19,7 @@ from editing.config import (
     ReportConfig,
     StudioConfig,
 )
+from editing.operations.base import Operation
 from editing.operations.words import EditWords, edit_options
 from inversion.config import (
     CotrainConfig,
@@ -33,14 +34,16 @@ from inversion.config import (
 from inversion.methods import default_steps
 from stylegan_core.assets import DEFAULT_GENERATOR
 from stylegan_core.console import Console, end_on_interrupt_while_loading
-from stylegan_core.errors import ToolkitError, ran_out_of_memory, sentence_of
-from stylegan_core.grouped_help import GroupedCommand
+from stylegan_core.errors import ConfigError, ToolkitError, ran_out_of_memory, sentence_of
+from stylegan_core.grouped_help import GroupedCommand, GroupedOption
 from stylegan_core.metrics.config import EvaluateConfig
 from stylegan_core.options import options_from
 from stylegan_core.progress import bars_silenced
+from stylegan_core.spelling import suggestion
 from stylegan_core.training.config import TRAIN_SECTIONS, DatasetConfig, TrainConfig
 
 INTERRUPTED = "interrupted; what was finished is kept: run the same command again to go on"
+CODES = "codes"  # in the output folder: inversions of the photos that an edit names
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 GENERATOR = click.option(
     "--generator",
@@ -69,6 +72,8 @@ def command_options(command: Callable[..., Any]) -> Callable[..., Any]:
             if debug:
                 raise
             console.error(str(error))
+            if isinstance(error, ConfigError):  # a mistake in the command itself
+                sys.exit(2)
         except KeyboardInterrupt as error:
             console.error(str(error) or INTERRUPTED)
             sys.exit(130)
@@ -88,7 +93,10 @@ def command_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def out_option(default: str) -> Callable[..., Any]:
     """The folder to write into."""
-    return click.option("--out", default=default, show_default=True, help="folder to write into")
+    return click.option(
+        "--out", default=default, show_default=True, help="folder to write into", cls=GroupedOption, group="Where to",
+        everyday=True,
+    )  # fmt: skip
 
 
 def method_steps(invert: InvertConfig, projection: ProjectionConfig) -> ProjectionConfig:
@@ -119,7 +127,29 @@ def workshop(console: Console, out: str, edit: EditConfig, invert: InvertConfig,
     signature = load_signature(*sign) if sign else None
     inverter = Inverter(invert, method_steps(invert, projection))
     fit_threads(inverter.generator.img_resolution)
-    return Workshop(inverter, edit, Path(out), console, signature=signature)
+    return Workshop(inverter, edit, Path(out), console, Path(out) / CODES, signature=signature)
+
+
+def ready(
+    inputs: Sequence[str],
+    operations: Sequence[Operation],
+    console: Console,
+    options: dict[str, Any],
+    seeds: bool = False,
+) -> list[str]:
+    """Refuse what can be refused before torch is imported; return the inputs that can be used.
+
+    `seeds` tells that inputs may be numbers of seeds. Sets the generator in `options` to the one that latents and
+    directions were made with, where none is named."""
+    from editing.early import check_setting, check_stray_words, code_problem, own_generator, usable
+
+    options["invert"] = own_generator(inputs, operations, options["invert"])
+    check_setting(options["invert"], options["edit"].photo)
+    if not seeds:
+        check_stray_words(inputs, operations, options["invert"].generator)
+    for operation in operations:
+        operation.check(options["invert"].generator)
+    return usable(inputs, console, code_problem)
 
 
 def editing_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -134,7 +164,25 @@ def editing_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-@click.group(context_settings=CONTEXT)
+class Commands(click.Group):
+    """Commands whose help is grouped; for one that there is not it says what was probably meant."""
+
+    command_class = GroupedCommand
+    group_class = type
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        """Find a command, or name the one that is most like it, or the option that it is."""
+        name = args[0]
+        if self.get_command(ctx, name) is None and not ctx.resilient_parsing:
+            from stylegan_core.catalogue import shipped_names
+
+            if name in shipped_names(DEFAULT_GENERATOR):
+                ctx.fail(f"no command '{name}', but an edit: edit PHOTO --transfer {name}")
+            ctx.fail(f"no command '{name}'{suggestion(name, self.commands)}")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=Commands, context_settings=CONTEXT)
 @click.version_option(package_name="invertigo")
 def main() -> None:
     """Invert photos of faces into StyleGAN latents, edit them, and paste them back."""
@@ -152,7 +200,18 @@ def invert_main(photos: tuple[str, ...], out: str, invert: InvertConfig, project
     """Find the latent codes of the faces in PHOTOS.
 
     Minimises  lambda_percept * L_percept(G(w), I) + lambda_mse / N * ||G(w) - I||^2  and writes, for each face,
-    OUT/PHOTO/faceN/ with latent.npz, aligned.png, inverted.png, comparison.png and report.json."""
+    OUT/PHOTO/faceN/ with latent.npz, aligned.png, inverted.png, comparison.png and report.json.
+
+    \b
+    Examples:
+      invert photo.jpg
+      invert group.jpg --faces all --out codes
+    """
+    from editing.early import check_setting, usable
+
+    check_setting(invert)
+    if not (photos := tuple(usable(photos, console))):
+        return
     from inversion.invert import invert_files
 
     invert_files(photos, out, invert, method_steps(invert, projection), console, tune)
@@ -168,12 +227,24 @@ def edit_main(inputs: tuple[str, ...], words: EditWords, console: Console, **opt
     """Edit the faces in INPUTS: latents, or photos, which are inverted first.
 
     Writes OUT/PHOTO/faceN/ with edited.png, photo_edited.png (the whole photo), latent.npz, comparison.png and
-    report.json."""
-    from editing.edit import edit_files
+    report.json.
+
+    \b
+    Examples:
+      edit photo.jpg --transfer smile:0.6
+      edit out/photo/face0/latent.npz --transfer age:-1 --keep gender --out younger
+    """
+    from editing.early import check_operations
 
     operations = words.operations()
     options["invert"] = quick(options["invert"])
-    edit_files(inputs, operations, workshop(console, **options))
+    chosen = ready(inputs, operations, console, options)
+    check_operations(operations)
+    if not chosen:
+        return
+    from editing.edit import edit_files
+
+    edit_files(chosen, operations, workshop(console, **options))
 
 
 @main.command(context_settings=CONTEXT)
@@ -187,7 +258,17 @@ def edit_main(inputs: tuple[str, ...], words: EditWords, console: Console, **opt
 @editing_options
 @command_options
 def crossover(first: str, second: str, cuts: tuple[str, ...], console: Console, **options: Any) -> None:
-    """Give FIRST (a latent or photo) some layers of SECOND."""
+    """Give FIRST (a latent or photo) some layers of SECOND.
+
+    \b
+    Examples:
+      invertigo crossover photo.jpg other.jpg --layers fine
+      invertigo crossover a.npz b.npz --layers coarse --layers middle --paste none
+    """
+    from editing.operations.crossover import Crossover
+
+    if not ready([first], [Crossover(second, cut) for cut in cuts], console, options):
+        return
     from editing.films import crossover_cuts
 
     options["invert"] = quick(options["invert"])
@@ -204,10 +285,18 @@ def crossover(first: str, second: str, cuts: tuple[str, ...], console: Console, 
 @command_options
 def truncate(inputs: tuple[str, ...], psi: float, sweep: str, cutoff: int | None, console: Console,
              **options: Any) -> None:  # fmt: skip
-    """Pull INPUTS (latents or photos) towards the mean face."""
+    """Pull INPUTS (latents or photos) towards the mean face.
+
+    \b
+    Examples:
+      invertigo truncate photo.jpg --psi 0.8
+      invertigo truncate a.npz --psi 0.5 --sweep -1,-0.5,0,0.5,1
+    """
+    if not (chosen := ready(inputs, [], console, options)):
+        return
     from editing.films import truncate_sweep
 
-    truncate_sweep(inputs, psi, sweep, cutoff, workshop(console, **options))
+    truncate_sweep(chosen, psi, sweep, cutoff, workshop(console, **options))
 
 
 @main.command(context_settings=CONTEXT)
@@ -218,10 +307,18 @@ def truncate(inputs: tuple[str, ...], psi: float, sweep: str, cutoff: int | None
 @command_options
 def interpolate(inputs: tuple[str, ...], config: InterpolateConfig, words: EditWords, console: Console,
                 **options: Any) -> None:  # fmt: skip
-    """Make a video through INPUTS: latents, photos, or seed numbers, two or more; every frame is edited alike."""
+    """Make a video through INPUTS: latents, photos, or seed numbers, two or more; every frame is edited alike.
+
+    \b
+    Examples:
+      invertigo interpolate a.npz b.npz --frames 48
+      invertigo interpolate 3 7 11 --loop --format mp4
+    """
+    operations = words.operations()
+    if len(ready(inputs, operations, console, options, seeds=True)) < len(inputs):
+        return
     from editing.films import interpolate_files
 
-    operations = words.operations()
     interpolate_files(inputs, config, workshop(console, **options), operations)
 
 
@@ -235,7 +332,13 @@ def interpolate(inputs: tuple[str, ...], config: InterpolateConfig, words: EditW
 @command_options
 def mix(rows: tuple[str, ...], columns: tuple[str, ...], layers: str, out: str, generator: str, device: str,
         console: Console) -> None:  # fmt: skip
-    """Draw a style-mixing grid of latents and seeds."""
+    """Draw a style-mixing grid of latents and seeds.
+
+    \b
+    Examples:
+      invertigo mix --row 1 --row 2 --column 3 --column 4
+      invertigo mix --row a.npz --column 7 --layers coarse
+    """
     from editing.sheets import mix_files
 
     mix_files(rows, columns, layers, out, generator, device, console)
@@ -251,13 +354,19 @@ def mix(rows: tuple[str, ...], columns: tuple[str, ...], layers: str, out: str, 
 @command_options
 def generate(seeds: str, psi: float, label: int | None, out: str, generator: str, device: str,
              console: Console) -> None:  # fmt: skip
-    """Make faces from seeds."""
+    """Make faces from seeds.
+
+    \b
+    Examples:
+      invertigo generate --seeds 0-15
+      invertigo generate --seeds 3,7 --psi 0.7 --generator ffhq.pkl
+    """
     from editing.sheets import generate_files
 
     generate_files(seeds, out, generator, psi, label, device, console)
 
 
-class DefaultToRun(click.Group):
+class DefaultToRun(Commands):
     """A group whose command `run` may be left out."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -286,7 +395,16 @@ def batch_run(photos: tuple[str, ...], recipe: str, out: str, engine: str, worke
               sign: tuple[str, str] | None, console: Console) -> None:  # fmt: skip
     """Do RECIPE to every photo in PHOTOS: folders, files, globs, or lists (.txt).
 
-    Run it again and it does only what is not done; stop it at any moment."""
+    Run it again and it does only what is not done; stop it at any moment.
+
+    \b
+    Examples:
+      invertigo batch photos --recipe recipe.toml --out done
+      invertigo batch photos --recipe recipe.toml --out done --explain
+    """
+    from editing.early import check_recipe
+
+    check_recipe(recipe)
     from editing.batch import batch_files
 
     batch_files(photos, recipe, out, engine, workers, size, explain, console, sign)
@@ -296,7 +414,13 @@ def batch_run(photos: tuple[str, ...], recipe: str, out: str, engine: str, worke
 @click.argument("out")
 @command_options
 def batch_status(out: str, console: Console) -> None:
-    """Count what is done in OUT and say why the rest failed."""
+    """Count what is done in OUT and say why the rest failed.
+
+    \b
+    Examples:
+      invertigo batch status done
+      invertigo batch status done --quiet
+    """
     from editing.batch import batch_status as run
 
     run(out, console)
@@ -306,7 +430,13 @@ def batch_status(out: str, console: Console) -> None:
 @click.argument("out")
 @command_options
 def batch_retry(out: str, console: Console) -> None:
-    """Mark the failed photos of OUT for another go; then run the same batch command again."""
+    """Mark the failed photos of OUT for another go; then run the same batch command again.
+
+    \b
+    Examples:
+      invertigo batch retry done
+      invertigo batch retry done --debug
+    """
     from editing.batch import batch_retry as run
 
     run(out, console)
@@ -317,7 +447,13 @@ def batch_retry(out: str, console: Console) -> None:
 @click.option("--csv", required=True, help="file to write")
 @command_options
 def batch_export(out: str, csv: str, console: Console) -> None:
-    """Write the manifest of OUT as a table."""
+    """Write the manifest of OUT as a table.
+
+    \b
+    Examples:
+      invertigo batch export done --csv done.csv
+      invertigo batch export done --csv /tmp/table.csv
+    """
     from editing.batch import batch_export as run
 
     run(out, csv, console)
@@ -330,7 +466,13 @@ def batch_export(out: str, csv: str, console: Console) -> None:
 @out_option("scorecard")
 @command_options
 def scorecard(config: ScorecardConfig, invert: InvertConfig, tune: TuneConfig, out: str, console: Console) -> None:
-    """Compare methods of inversion on aligned images: a table (CSV, Markdown, JSON) and a picture in OUT."""
+    """Compare methods of inversion on aligned images: a table (CSV, Markdown, JSON) and a picture in OUT.
+
+    \b
+    Examples:
+      invertigo scorecard --data faces.zip --images 4
+      invertigo scorecard --data faces.zip --methods project:300,hybrid --out compared
+    """
     from inversion.scorecard import write_scorecard
 
     write_scorecard(out, config, invert, tune, console)
@@ -346,10 +488,26 @@ def scorecard(config: ScorecardConfig, invert: InvertConfig, tune: TuneConfig, o
 @command_options
 def video(film: str, words: EditWords, config: VideoConfig, invert: InvertConfig,
           projection: ProjectionConfig, out: str, console: Console) -> None:  # fmt: skip
-    """Invert the face in FILM (a video, or a folder of frames), edit it, and put it back, smoothly over time."""
+    """Invert the face in FILM (a video, or a folder of frames), edit it, and put it back, smoothly over time.
+
+    \b
+    Examples:
+      invertigo video film.mp4 --transfer smile:0.6
+      invertigo video frames --transfer age:1 --frames 100 --out older
+    """
+    from editing.early import check_setting, check_stray_words
+    from stylegan_core.photo_files import film_problem
+
+    operations = words.operations()
+    check_setting(invert)
+    if reason := film_problem(film):
+        raise ConfigError(reason)
+    check_stray_words([film], operations, invert.generator)
+    for operation in operations:
+        operation.check(invert.generator)
     from editing.video import edit_video
 
-    edit_video(film, out, words.operations(), config, invert, projection, console)
+    edit_video(film, out, operations, config, invert, projection, console)
 
 
 @main.command(context_settings=CONTEXT)
@@ -357,7 +515,13 @@ def video(film: str, words: EditWords, config: VideoConfig, invert: InvertConfig
 @options_from(ReportConfig, "config")
 @command_options
 def report(out: str, config: ReportConfig, console: Console) -> None:
-    """Write a contact sheet of a batch's OUT: one HTML file with before and after, figures and failures."""
+    """Write a contact sheet of a batch's OUT: one HTML file with before and after, figures and failures.
+
+    \b
+    Examples:
+      invertigo report done
+      invertigo report done --to sheet.html --pictures 200
+    """
     from editing.report import write_report
 
     write_report(out, config, console)
@@ -369,7 +533,13 @@ def report(out: str, config: ReportConfig, console: Console) -> None:
 @options_from(ProjectionConfig, "projection")
 @command_options
 def studio(config: StudioConfig, invert: InvertConfig, projection: ProjectionConfig, console: Console) -> None:
-    """Open a local page to invert and edit photos with sliders."""
+    """Open a local page to invert and edit photos with sliders.
+
+    \b
+    Examples:
+      invertigo studio
+      invertigo studio --port 0 --no-browser --generator faces64
+    """
     from editing.studio.serve import open_studio
 
     invert = quick(invert)
@@ -380,7 +550,13 @@ def studio(config: StudioConfig, invert: InvertConfig, projection: ProjectionCon
 @click.argument("path", default="astronaut.png")
 @command_options
 def sample(path: str, console: Console) -> None:
-    """Write a sample photo to PATH: NASA's portrait of Eileen Collins, in the public domain."""
+    """Write a sample photo to PATH: NASA's portrait of Eileen Collins, in the public domain.
+
+    \b
+    Examples:
+      invertigo sample
+      invertigo sample me.png
+    """
     from inversion.sample import write_sample
 
     console.say(f"{write_sample(path)}: written")
@@ -400,7 +576,13 @@ def encoder() -> None:
 @command_options
 def encoder_train(out: str, generator: str, perceptual: str, device: str, config: EncoderConfig,
                   console: Console) -> None:  # fmt: skip
-    """Train an encoder on images and the generator's own samples; then: invert --method hybrid --encoder OUT."""
+    """Train an encoder on images and the generator's own samples; then: invert --method hybrid --encoder OUT.
+
+    \b
+    Examples:
+      invertigo encoder train --out mine.safetensors --generator my.safetensors
+      invertigo encoder train --out mine.safetensors --data faces.zip --steps 4000
+    """
     from inversion.train_encoder import train_encoder
 
     train_encoder(out, generator, perceptual, device, config, console)
@@ -413,7 +595,13 @@ def encoder_train(out: str, generator: str, perceptual: str, device: str, config
 @options_from(CotrainConfig, "config")
 @command_options
 def encoder_cotrain(out: str, init: str, device: str, config: CotrainConfig, console: Console) -> None:
-    """Train a generator of twice the resolution and its encoder together, on real faces."""
+    """Train a generator of twice the resolution and its encoder together, on real faces.
+
+    \b
+    Examples:
+      invertigo encoder cotrain --out mine.safetensors --data faces.zip
+      invertigo encoder cotrain --out mine.safetensors --data faces.zip --seed 1
+    """
     from inversion.cotrain import cotrain
 
     cotrain(out, init, device, config, console)
@@ -430,7 +618,13 @@ def restorer() -> None:
 @options_from(RestorerConfig, "config")
 @command_options
 def restorer_train(out: str, generator: str, config: RestorerConfig, console: Console) -> None:
-    """Train a restorer on sharp aligned faces; then: edit --restore OUT. It works with any generator."""
+    """Train a restorer on sharp aligned faces; then: edit --restore OUT. It works with any generator.
+
+    \b
+    Examples:
+      invertigo restorer train --data faces.zip
+      invertigo restorer train --data faces.zip --out mine.safetensors
+    """
     from inversion.train_restorer import train_restorer
 
     train_restorer(out, generator, config, console)
@@ -445,15 +639,19 @@ def directions() -> None:
 @GENERATOR
 @command_options
 def directions_list(generator: str, console: Console) -> None:
-    """List the directions shipped for a generator."""
-    from stylegan_core.checkpoints.load import load_generator
-    from stylegan_core.directions import shipped_directions
+    """List the directions shipped for a generator.
 
-    shipped = shipped_directions(load_generator(generator).meta.fingerprint)
-    for direction in shipped.values():
-        console.say(f"{direction.name}: strength 1 is {direction.unit}")
-    if not shipped:
-        console.say(f"none for {generator}; fit one with `invertigo directions fit`")
+    \b
+    Examples:
+      invertigo directions list
+      invertigo directions list --generator faces64
+    """
+    from editing.early import check_generator_name
+    from stylegan_core.catalogue import list_directions
+
+    check_generator_name(generator)
+    for line in list_directions(generator):
+        console.say(line)
 
 
 @directions.command("show", context_settings=CONTEXT)
@@ -461,7 +659,16 @@ def directions_list(generator: str, console: Console) -> None:
 @GENERATOR
 @command_options
 def directions_show(name: str, generator: str, console: Console) -> None:
-    """Say everything a direction (a shipped name, or a file) knows of itself."""
+    """Say everything a direction (a shipped name, or a file) knows of itself.
+
+    \b
+    Examples:
+      invertigo directions show smile
+      invertigo directions show mine.npz
+    """
+    from stylegan_core.catalogue import check_direction_name
+
+    check_direction_name(name, generator)
     from stylegan_core.directions import show_direction
 
     console.say(show_direction(name, generator))
@@ -478,7 +685,13 @@ def directions_show(name: str, generator: str, console: Console) -> None:
 @command_options
 def directions_fit(name: str, out: str, source: FitSource, finish: FinishConfig, pairs_config: PairsConfig,
                    boundary: BoundaryConfig, invert: InvertConfig, console: Console) -> None:  # fmt: skip
-    """Fit a direction: to pairs of photos, to labelled codes, or to what a judge says of the generator's faces."""
+    """Fit a direction: to pairs of photos, to labelled codes, or to what a judge says of the generator's faces.
+
+    \b
+    Examples:
+      invertigo directions fit --name glasses --labels glasses.csv --out glasses.npz
+      invertigo directions fit --name grin --pairs pairs.csv --out grin.npz
+    """
     from editing.discover.fit import fit_direction
 
     fit_direction(out, name, source, pairs_config, boundary, finish, invert, console)
@@ -493,7 +706,13 @@ def directions_fit(name: str, out: str, source: FitSource, finish: FinishConfig,
 @command_options
 def directions_factor(method: str, name: str, out: str, config: ComponentConfig, generator: str,
                       console: Console) -> None:  # fmt: skip
-    """Take a component of the modulation weights (sefa) or of W (ganspace) as a direction."""
+    """Take a component of the modulation weights (sefa) or of W (ganspace) as a direction.
+
+    \b
+    Examples:
+      invertigo directions factor sefa --name first --out first.npz
+      invertigo directions factor ganspace --component 3 --name light --out light.npz
+    """
     from editing.discover.fit import fit_component
 
     fit_component(out, name, method, generator, config, console)
@@ -508,7 +727,13 @@ def directions_factor(method: str, name: str, out: str, config: ComponentConfig,
 @command_options
 def directions_import(file: str, name: str, out: str, config: ImportConfig, generator: str,
                       console: Console) -> None:  # fmt: skip
-    """Import another tool's direction: InterFaceGAN, Puzer .npy; e4e, PTI, ffhq_pca, rosinality .pt; GANSpace .npz."""
+    """Import another tool's direction: InterFaceGAN, Puzer .npy; e4e, PTI, ffhq_pca, rosinality .pt; GANSpace .npz.
+
+    \b
+    Examples:
+      invertigo directions import age.npy --name age --out age.npz --generator ffhq.pkl
+      invertigo directions import ffhq_pca.pt --component 47 --name pose --out pose.npz --generator ffhq.pt
+    """
     from editing.discover.foreign import import_direction
 
     import_direction(file, name, out, generator, config, console)
@@ -523,7 +748,13 @@ def dials() -> None:
 @GENERATOR
 @command_options
 def dials_list(generator: str, console: Console) -> None:
-    """Say what can be set, in which units, and from where to where this generator goes."""
+    """Say what can be set, in which units, and from where to where this generator goes.
+
+    \b
+    Examples:
+      invertigo dials list
+      invertigo dials list --generator faces64
+    """
     from editing.dials import find_dials, range_lines
     from stylegan_core.checkpoints.load import load_generator
 
@@ -538,7 +769,13 @@ def dials_list(generator: str, console: Console) -> None:
 @DEVICE
 @command_options
 def dials_fit(out: str, samples: int, generator: str, device: str, console: Console) -> None:
-    """Fit the dials to a generator's own samples, and see from where to where they go."""
+    """Fit the dials to a generator's own samples, and see from where to where they go.
+
+    \b
+    Examples:
+      invertigo dials fit --generator my.safetensors
+      invertigo dials fit --generator my.safetensors --samples 4000 --out my-dials.npz
+    """
     from pathlib import Path
 
     from editing.dials import fit_dials, own_file, range_lines, save_dials
@@ -564,7 +801,13 @@ def expression() -> None:
 @click.option("--pose", is_flag=True, help="save how the head is held as well")
 @command_options
 def expression_save(photo: str, out: str, pose: bool, console: Console) -> None:
-    """Read the expression off the largest face of PHOTO."""
+    """Read the expression off the largest face of PHOTO.
+
+    \b
+    Examples:
+      invertigo expression save grin.jpg --out grin.json
+      invertigo expression save grin.jpg --out grin.json --pose
+    """
     from pathlib import Path
 
     from editing.saved_expressions import read_expression, save_expression
@@ -578,7 +821,13 @@ def expression_save(photo: str, out: str, pose: bool, console: Console) -> None:
 @expression.command("list", context_settings=CONTEXT)
 @command_options
 def expression_list(console: Console) -> None:
-    """List the expressions that are shipped."""
+    """List the expressions that are shipped.
+
+    \b
+    Examples:
+      invertigo expression list
+      invertigo expression list --quiet
+    """
     from editing.saved_expressions import shipped_expressions
 
     for name, values in shipped_expressions().items():
@@ -591,7 +840,13 @@ def expression_list(console: Console) -> None:
 def train(config: TrainConfig, console: Console) -> None:
     """Train a generator on a folder or zip of square images; the same command goes on where it stopped.
 
-    Writes snapshots, sample grids, log.jsonl and training-curve.png to OUT. Several processes: torchrun."""
+    Writes snapshots, sample grids, log.jsonl and training-curve.png to OUT. Several processes: torchrun.
+
+    \b
+    Examples:
+      invertigo train --data faces.zip --out run
+      invertigo train --data faces.zip --out run --resolution 64 --kimg 1000
+    """
     from stylegan_core.training.loop import train as run
 
     for line in run(config).lines:
@@ -606,7 +861,13 @@ def train(config: TrainConfig, console: Console) -> None:
 @click.option("--seed", default=0, show_default=True, help="of what is drawn")
 @command_options
 def sample_data(kind: str, out: str | None, resolution: int, num: int, seed: int, console: Console) -> None:
-    """Write a labelled training set that needs no download: a ring of 8 modes, handwritten digits, coloured shapes."""
+    """Write a labelled training set that needs no download: a ring of 8 modes, handwritten digits, coloured shapes.
+
+    \b
+    Examples:
+      invertigo sample-data shapes
+      invertigo sample-data digits --out digits.zip --resolution 16
+    """
     from stylegan_core.training.sample_data import write_sample_data
 
     target = out or f"{kind}.zip"
@@ -624,7 +885,13 @@ def dataset() -> None:
 @options_from(DatasetConfig, "config")
 @command_options
 def dataset_make(source: str, out: str, config: DatasetConfig, console: Console) -> None:
-    """Crop the pictures of SOURCE (a folder or zip) into the new training set OUT, a zip; name what was left out."""
+    """Crop the pictures of SOURCE (a folder or zip) into the new training set OUT, a zip; name what was left out.
+
+    \b
+    Examples:
+      invertigo dataset make photos faces.zip --crop faces
+      invertigo dataset make pictures squares.zip --resolution 64
+    """
     from inversion.faces.crops import cropper_for
     from stylegan_core.training.prepare import make_dataset, report_lines
 
@@ -637,7 +904,13 @@ def dataset_make(source: str, out: str, config: DatasetConfig, console: Console)
 @click.argument("path")
 @command_options
 def dataset_inspect(path: str, console: Console) -> None:
-    """Decode every image of a training set and name what a run would stumble over; exit code 1 if there is any."""
+    """Decode every image of a training set and name what a run would stumble over; exit code 1 if there is any.
+
+    \b
+    Examples:
+      invertigo dataset inspect faces.zip
+      invertigo dataset inspect pictures
+    """
     from stylegan_core.training.prepare import inspect_dataset, report_lines
 
     report = inspect_dataset(path)
@@ -652,7 +925,13 @@ def dataset_inspect(path: str, console: Console) -> None:
 @options_from(EvaluateConfig, "config")
 @command_options
 def evaluate(checkpoint: str, config: EvaluateConfig, console: Console) -> None:
-    """Measure the generator of CHECKPOINT: distances to its training images, path lengths of its latent space."""
+    """Measure the generator of CHECKPOINT: distances to its training images, path lengths of its latent space.
+
+    \b
+    Examples:
+      invertigo evaluate run/best.safetensors --data faces.zip
+      invertigo evaluate faces64
+    """
     from inversion.faces.judges import expression_probabilities
     from stylegan_core.metrics.evaluate import evaluate as run
     from stylegan_core.metrics.evaluate import report_lines
@@ -675,7 +954,13 @@ def evaluate(checkpoint: str, config: EvaluateConfig, console: Console) -> None:
 @click.option("--half", is_flag=True, help="store our format in 16 bit")
 @command_options
 def convert(source: str, target: str, form: str, half: bool, console: Console) -> None:
-    """Write the checkpoint SOURCE, of any format, to TARGET."""
+    """Write the checkpoint SOURCE, of any format, to TARGET.
+
+    \b
+    Examples:
+      invertigo convert ffhq.pkl ffhq.safetensors
+      invertigo convert faces64 faces64.pt --format rosinality
+    """
     from stylegan_core.checkpoints.convert import convert as run
 
     console.say(f"{target}: written ({run(source, target, form, half)})")
@@ -689,7 +974,13 @@ def models() -> None:
 @models.command("list", context_settings=CONTEXT)
 @command_options
 def models_list(console: Console) -> None:
-    """List the public checkpoints: name, whether it is here, what it is, resolution, size, licence."""
+    """List the public checkpoints: name, whether it is here, what it is, resolution, size, licence.
+
+    \b
+    Examples:
+      invertigo models list
+      invertigo models list --quiet
+    """
     from stylegan_core.models.resolve import list_models
 
     for line in list_models():
@@ -701,7 +992,13 @@ def models_list(console: Console) -> None:
 @click.option("--accept-licence", is_flag=True, help="you have read the model's licence and accept it")
 @command_options
 def models_fetch(name: str, accept_licence: bool, console: Console) -> None:
-    """Bring the public model NAME into the cache; then: --generator NAME. Run it again to go on where it broke off."""
+    """Bring the public model NAME into the cache; then: --generator NAME. Run it again to go on where it broke off.
+
+    \b
+    Examples:
+      invertigo models fetch ffhq256
+      invertigo models fetch ffhq256 --accept-licence
+    """
     from stylegan_core.models.resolve import fetch
 
     console.say(f"{fetch(name, accept_licence, console.say)}: here")
@@ -710,7 +1007,13 @@ def models_fetch(name: str, accept_licence: bool, console: Console) -> None:
 @models.command("verify", context_settings=CONTEXT)
 @command_options
 def models_verify(console: Console) -> None:
-    """Check every fetched file against the SHA-256 of its first fetch; exit code 1 if one differs."""
+    """Check every fetched file against the SHA-256 of its first fetch; exit code 1 if one differs.
+
+    \b
+    Examples:
+      invertigo models verify
+      invertigo models verify --debug
+    """
     from stylegan_core.models.resolve import verify
 
     for line in verify(console.say):
@@ -721,7 +1024,13 @@ def models_verify(console: Console) -> None:
 @click.argument("files", nargs=-1, required=True)
 @command_options
 def info(files: tuple[str, ...], console: Console) -> None:
-    """Say what FILES are: checkpoints, latents, directions, or pictures and their content credentials."""
+    """Say what FILES are: checkpoints, latents, directions, or pictures and their content credentials.
+
+    \b
+    Examples:
+      invertigo info ffhq.pkl
+      invertigo info out/photo/face0/latent.npz smile.npz
+    """
     from editing.info import describe_file
 
     for name in files:
@@ -730,6 +1039,25 @@ def info(files: tuple[str, ...], console: Console) -> None:
             console.say("\n".join([name, *(f"  {label}: {text}" for label, text in lines.items())]))
             if lines.get("content credentials", "").startswith("BROKEN"):
                 console.error(f"{name}: it is not as it was signed; its content credentials do not hold")
+
+
+@main.command(context_settings=CONTEXT)
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@command_options
+def completion(shell: str, console: Console) -> None:
+    """Print what makes SHELL complete commands, options and names with the Tab key.
+
+    \b
+    Examples:
+      invertigo completion bash >> ~/.bashrc
+      invertigo completion fish > ~/.config/fish/completions/invertigo.fish
+    """
+    from click.shell_completion import get_completion_class
+
+    kind = get_completion_class(shell)
+    assert kind is not None
+    for name, command in (("invertigo", main), ("invert", invert_main), ("edit", edit_main)):
+        console.say(kind(command, {}, name, f"_{name.upper()}_COMPLETE").source())
 
 
 if __name__ == "__main__":

@@ -34,7 +34,8 @@ from editing.strength import search_line
 from inversion.config import InvertConfig, ProjectionConfig
 from inversion.encoder import guess_codes
 from inversion.faces.align import align_face
-from inversion.faces.judges import EXPRESSIONS, JUDGES, expression_probabilities
+from inversion.faces.attributes import EXPRESSIONS
+from inversion.faces.judges import JUDGES, expression_probabilities
 from inversion.invert import Inverter
 from inversion.latents import Latent, load_latent
 from stylegan_core.directions import Direction, load_direction, shipped_directions

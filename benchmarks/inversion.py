@@ -23,7 +23,8 @@ from editing.discover.pairs import read_pairs
 from inversion.config import InvertConfig, ProjectionConfig, TuneConfig
 from inversion.delta import tuned_synthesis
 from inversion.encoder import guess_codes, with_encoder
-from inversion.faces.judges import EXPRESSIONS, age_and_gender, expression_probabilities, identity_distance
+from inversion.faces.attributes import EXPRESSIONS
+from inversion.faces.judges import age_and_gender, expression_probabilities, identity_distance
 from inversion.faces.landmarks import find_landmarks
 from inversion.invert import Inverter
 from inversion.losses import perceptual_features

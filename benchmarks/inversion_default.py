@@ -24,7 +24,8 @@ from editing.discover.pairs import read_pairs
 from editing.expression import move
 from inversion.config import InvertConfig, ProjectionConfig
 from inversion.encoder import find_encoder, guess_codes
-from inversion.faces.judges import EXPRESSIONS, expression_probabilities, identity_distance
+from inversion.faces.attributes import EXPRESSIONS
+from inversion.faces.judges import expression_probabilities, identity_distance
 from inversion.invert import Inverter
 from inversion.project import project_task
 from inversion.scores import psnr

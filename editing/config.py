@@ -1,9 +1,12 @@
 """The options of editing; without torch, so that the command line can read them quickly."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
+from inversion.faces.attributes import PROBABILITY, UNITS, YEARS
+from stylegan_core.errors import ConfigError
 from stylegan_core.options import Checked, option
+from stylegan_core.spelling import suggestion
 
 PASTE_MODES = ("auto", "motion", "warp", "delta", "full", "none")
 
@@ -26,6 +29,9 @@ def region_option() -> Any:
 class EditConfig:
     """How an edited face gets back into its photo."""
 
+    HEADING: ClassVar[str] = "Into the photo"
+    EVERYDAY: ClassVar[tuple[str, ...]] = ("paste", "photo")
+
     paste: str = option(
         "auto",
         "how the face goes back into the photo: auto is motion where a face is seen, else warp or full",
@@ -37,13 +43,12 @@ class EditConfig:
 
 def check_judge(name: str) -> None:
     """Refuse a judge that there is not; raises `ConfigError`."""
-    if name:
-        from editing.judging import find_judge  # which loads torch
+    if name and name not in UNITS:
+        known = ", ".join(UNITS)
+        raise ConfigError(f"no judge is called '{name}'; there are {known}{suggestion(name, UNITS)}")
 
-        find_judge(name)
 
-
-JUDGE_HELP = "judge: neutral, happy, sad, angry, fearful, disgusted, surprised, age or gender"
+JUDGE_HELP = f"a classifier of faces by name: {', '.join(UNITS)}"
 KEEP_HELP = "leave this alone: directions by name or file, separated by commas"
 
 
@@ -51,21 +56,40 @@ KEEP_HELP = "leave this alone: directions by name or file, separated by commas"
 class SearchConfig(Checked):
     """What the strength "auto" looks for."""
 
-    target: float = option(0.8, "what the judge shall say: a probability, or years for age")
+    target: float = option(
+        0.8, "for auto: what a classifier of faces shall say, a probability (0.8: clearly so), or years for age"
+    )
     identity_ceiling: float = option(
-        0.35, "identity distance to the unedited render that is not exceeded", least=0, was="identity_floor"
+        0.35,
+        "for auto: how far the person may change, as a distance of recognition descriptors (two people: 0.67)",
+        least=0,
+        was="identity_floor",
     )
     leak: float = option(
-        0.05, "mean change outside the face that is not exceeded, as a share of the range of values", least=0
+        0.05, "for auto: how much may change outside the face, as a share of the range of pixel values", least=0
     )
-    judge: str = option("", f"the direction's own, unless named; {JUDGE_HELP}", check=check_judge)
-    max_strength: float = option(4.0, "strength at most that is tried", above=0)
+    judge: str = option(
+        "",
+        f"for auto: the classifier that is asked; empty: the direction's own; one of {', '.join(UNITS)}",
+        check=check_judge,
+    )
+    max_strength: float = option(4.0, "for auto: strength at most that is tried", above=0)
 
     def describe(self) -> str:
         """Say in words what is looked for, and within what."""
         bounds = f"identity distance {self.identity_ceiling:g}, change outside the face {self.leak:g}"
         goal = f"till {self.judge or 'its judge'} says {self.target:g}"
         return f"{goal} (at most: strength {self.max_strength:g}, {bounds})"
+
+
+def check_target(search: SearchConfig, judge: str) -> None:
+    """Refuse a target that the judge cannot say; raises `ConfigError`."""
+    if UNITS.get(judge) == PROBABILITY and not 0 <= search.target <= 1:
+        raise ConfigError(
+            f"--target {search.target:g} is no probability, which is what {judge} is judged by; give 0 to 1"
+        )
+    if UNITS.get(judge) == YEARS and not 1 < search.target <= 120:
+        raise ConfigError(f"--target {search.target:g} is no age in years; give one as --target 40")
 
 
 @dataclass(frozen=True)
@@ -83,6 +107,9 @@ class PairsConfig:
 @dataclass(frozen=True)
 class StudioConfig:
     """How the studio is served, and what it takes."""
+
+    HEADING: ClassVar[str] = "The page"
+    EVERYDAY: ClassVar[tuple[str, ...]] = ("port", "browser", "host")
 
     host: str = option("127.0.0.1", "address to listen on; any other than this one lets other machines in")
     port: int = option(7860, "port to listen on; 0: any that is free")

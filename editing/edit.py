@@ -11,18 +11,20 @@ import torch
 
 from editing.codes import open_code
 from editing.config import EditConfig
+from editing.early import check_operations
 from editing.editor import Editor
-from editing.operations.base import AUTO, Edit, Operation
+from editing.operations.base import Edit, Operation
 from editing.render import EditedFace, Seal, edit_scores, find_photo, paste_into_photo, write_edit, write_photo
 from editing.strength import search_line
-from inversion.invert import Inverter, output_names, read_start
-from inversion.latents import Latent, check_generator, load_latent
+from inversion.invert import STATE_FILE, Inverter, output_names, read_start, refuse_doubts
+from inversion.latents import Latent, check_generator, load_latent, save_latent
 from stylegan_core.console import Console
 from stylegan_core.credentials import Done, Signature
 from stylegan_core.errors import ConfigError, LatentError
 from stylegan_core.files import read_bytes
-from stylegan_core.images import SUFFIXES, Photo, encode_png, read_photo
+from stylegan_core.images import Photo, encode_png, read_photo
 from stylegan_core.networks.protocol import Generator
+from stylegan_core.photo_files import SUFFIXES
 
 Beside = Callable[[Path, Latent], None]  # folder of a face, and its latent before the edit
 
@@ -44,6 +46,7 @@ class Workshop:
     config: EditConfig
     out: Path
     console: Console
+    codes: Path | None = None  # folder for the inversions of photos that operations name; None: they are not kept
     opened: dict[str, Latent] = field(default_factory=dict)  # the codes that operations named so far
     signature: Signature | None = None  # signs the edited pictures with what was done
 
@@ -62,10 +65,7 @@ class Workshop:
 
 def edit_files(inputs: Sequence[str], operations: Sequence[Operation], workshop: Workshop) -> None:
     """Edit latents and photos by operations, one after the other."""
-    if not operations:
-        raise ConfigError("nothing to do: give --transfer NAME, or --transfer-from NEUTRAL EXPRESSION")
-    if sum(getattr(operation, "strength", 0) == AUTO for operation in operations) > 1:
-        raise ConfigError("only one edit can have the strength auto; give the others numbers, as age:0.5")
+    check_operations(operations)
     change_files(inputs, operations, workshop)
 
 
@@ -76,21 +76,50 @@ def change_files(
 
     Latents of one photo that are given together end in one photo. `beside` writes more into a face's folder.
     What cannot work is refused before any input is opened."""
+    strengths = [text for operation in operations for text in operation.doubts(workshop.inverter.config.generator)]
+    if strengths and workshop.inverter.config.strict:
+        raise ConfigError(f"{'; '.join(strengths)} (refused, since --strict is on)")
+    for text in strengths:
+        workshop.console.warn(text)
     edits = [operation.resolve(workshop.generator, workshop.open_code) for operation in operations]
     label = " + ".join(edit.label for edit in edits)
     for paths, name in _together(inputs):
         opened: list[Subject] = []
         for path in paths:
             with workshop.console.guard(path):
-                opened.append(open_subject(path, name, workshop))
+                opened.append(open_subject(path, name, workshop, workshop.out / name))
         if not opened:
             continue
         with workshop.console.guard(paths[0]):
             latents = {index: latent for item in opened for index, latent in item.latents.items()}
-            subject = Subject(name, opened[0].photo, latents)
+            subject = Subject(name, opened[0].photo, {index: warned(latents[index], strengths) for index in latents})
+            tell_doubts(paths[0], subject, strengths, workshop)
             write_subject(subject, edit_subject(subject, edits, workshop, paths[0]), label, workshop)
             for index, latent in subject.latents.items() if beside else ():
                 beside(workshop.out / name / f"face{index}", latent)  # type: ignore[misc]
+
+
+def warned(latent: Latent, doubts: Sequence[str]) -> Latent:
+    """Return a latent whose report also says what is doubtful of an edit."""
+    if not doubts:
+        return latent
+    return replace(latent, report={**latent.report, "warnings": [*warnings_of(latent), *doubts]})
+
+
+def warnings_of(latent: Latent) -> list[str]:
+    """Return what a latent's report says is doubtful; a stranger's file may hold anything there."""
+    found = latent.report.get("warnings")
+    return [text for text in found if isinstance(text, str)] if isinstance(found, list) else []
+
+
+def tell_doubts(source: str, subject: Subject, told: Sequence[str], workshop: Workshop) -> None:
+    """Print what is doubtful of the faces, beside what was `told` already; raises `DoubtfulFaceError` if strict."""
+    for index, latent in subject.latents.items():
+        doubts = [text for text in warnings_of(latent) if text not in told]
+        if workshop.inverter.config.strict:
+            refuse_doubts(doubts, source, index)
+        for text in doubts:
+            workshop.console.warn(f"{source}: face{index}: {text}")
 
 
 def edit_subject(
@@ -122,8 +151,11 @@ def _together(inputs: Sequence[str]) -> list[tuple[list[str], str]]:
     return list(zip(groups.values(), names, strict=True))
 
 
-def open_subject(path: str, name: str, workshop: Workshop) -> Subject:
-    """Load a latent with its photo, or read a photo and invert its faces."""
+def open_subject(path: str, name: str, workshop: Workshop, folder: Path | None) -> Subject:
+    """Load a latent with its photo, or read a photo and invert its faces.
+
+    In `folder` each face's inversion is kept as soon as it is found, and so is the state of a search that is
+    interrupted; what an earlier run of the same search left there is used."""
     inverter = workshop.inverter
     if Path(path).suffix == ".npz":
         latent = load_latent(path)
@@ -133,8 +165,16 @@ def open_subject(path: str, name: str, workshop: Workshop) -> Subject:
     start = read_start(inverter.config.start, inverter.generator)
     latents = {}
     for face in inverter.align(photo):
-        with workshop.console.progress(f"{name} face{face.index}", inverter.projection.steps) as progress:
-            latents[face.index] = inverter.invert_face(photo, face, start, progress).latent
+        label, place = f"{name} face{face.index}", folder / f"face{face.index}" if folder else None
+        if place and (found := inverter.found_before(place / "latent.npz", photo, face)):
+            workshop.console.say(f"{label}: taken from {place}, where an earlier run inverted it")
+            latents[face.index] = found
+            continue
+        with workshop.console.progress(label, inverter.num_steps(1)) as progress:
+            state_file = place / STATE_FILE if place else None
+            latents[face.index] = inverter.invert_face(photo, face, start, progress, state_file).latent
+        if place:
+            save_latent(place / "latent.npz", latents[face.index])
     return Subject(name, photo, latents)
 
 
@@ -154,7 +194,9 @@ def open_set(path: str, workshop: Workshop) -> Latent:
 
 def open_single(path: str, workshop: Workshop) -> Latent:
     """Load a latent, or invert a photo and take its first face."""
-    return next(iter(open_subject(path, Path(path).stem, workshop).latents.values()))
+    name = Path(path).stem
+    folder = workshop.codes / name if workshop.codes else None
+    return next(iter(open_subject(path, name, workshop, folder).latents.values()))
 
 
 def write_subject(subject: Subject, edited: dict[int, EditedFace], label: str, workshop: Workshop) -> None:

@@ -48,10 +48,8 @@ def interpolate_files(
         raise ConfigError(f"{config.fps:g} frames a second: expected 0.1 to 120")
     generator = workshop.generator
     edits = resolve_steady(operations, generator, workshop.open_code)
-    if config.path == "z":
-        codes = _through_z(generator, inputs, config)
-    else:
-        codes = _through_w(generator, [_latent(text, config, workshop) for text in inputs], config)
+    keys = [] if config.path == "z" else [_latent(text, config, workshop) for text in inputs]
+    codes = _through_w(generator, keys, config) if keys else _through_z(generator, inputs, config)
     frames = [to_uint8(Editor(generator, code).apply(*edits).edited)[0] for code in codes]  # [R, R, 3] each
     side = max(generator.img_resolution, MIN_SIDE)
     path = workshop.out / f"interpolation.{config.format}"
@@ -59,7 +57,7 @@ def interpolate_files(
     chosen = np.linspace(0, len(frames) - 1, min(STRIP, len(frames))).round().astype(int)
     strip = labelled_row([frames[index] for index in chosen], [str(index) for index in chosen], side=128)
     write_png(workshop.out / "interpolation.png", strip, NOTE)
-    workshop.console.say(f"{path}: {len(frames)} frames through {len(inputs)} codes in {config.path.upper()}")
+    workshop.console.say(f"{path}: {len(frames)} frames through {len(inputs)} codes in {_space(config, keys)}")
 
 
 def truncate_sweep(inputs: Sequence[str], psi: float, sweep: str, cutoff: int | None, workshop: Workshop) -> None:
@@ -126,6 +124,12 @@ FORMATS: dict[str, Callable[[Path, Sequence[NDArray[np.uint8]], float], None]] =
     "gif": write_gif,
     "mp4": partial(write_mp4, note=NOTE),
 }
+
+
+def _space(config: InterpolateConfig, keys: Sequence[Latent]) -> str:
+    """Name the space that a film goes through; the codes of W are those with the same w in all layers."""
+    in_w = all(bool((latent.ws == latent.ws[:, :1]).all()) for latent in keys)
+    return "Z" if config.path == "z" else "W" if in_w else "W+"
 
 
 def _latent(text: str, config: InterpolateConfig, workshop: Workshop) -> Latent:

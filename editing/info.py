@@ -5,8 +5,9 @@ from pathlib import Path
 from inversion.latents import load_latent
 from stylegan_core.credentials import describe_credentials, read_credentials
 from stylegan_core.files import read_bytes
-from stylegan_core.images import SUFFIXES, decode_photo, made_by
+from stylegan_core.images import decode_photo, made_by
 from stylegan_core.npz import read_npz
+from stylegan_core.photo_files import SUFFIXES
 
 
 def describe_file(path: str | Path) -> dict[str, str]:

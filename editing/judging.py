@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 
+from editing.config import check_judge
 from editing.expression import move
 from inversion.faces.judges import JUDGES, Judge, identity_distance, judge_all
-from stylegan_core.errors import ConfigError
 from stylegan_core.networks.protocol import Generator
 
 BATCH = 16
@@ -13,8 +13,7 @@ BATCH = 16
 
 def find_judge(name: str) -> Judge:
     """Return the judge called `name`; raises `ConfigError`."""
-    if name not in JUDGES:
-        raise ConfigError(f"no judge is called '{name}'; there are {', '.join(JUDGES)}")
+    check_judge(name)
     return JUDGES[name]
 
 

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from editing.config import EditConfig
-from editing.edit import Subject, Workshop, edit_subject, write_subject
+from editing.edit import Subject, Workshop, edit_subject, warned, write_subject
 from editing.operations.base import Edit
 from editing.recipe import Recipe
 from editing.regions import mask_files
 from inversion.batch.guards import file_sha256, move_into_place, stops_the_run, time_limit, workplace
 from inversion.batch.items import Item, Result
-from inversion.invert import STARTS, AlignedFace, InvertedFace, Inverter, read_start, write_inversion
+from inversion.config import STARTS
+from inversion.invert import AlignedFace, InvertedFace, Inverter, read_start, refuse_doubts, write_inversion
 from inversion.latents import Latent, load_latent
 from inversion.render import render_code
 from stylegan_core.assets import asset_path
@@ -160,6 +161,8 @@ class _Chunk:
     def _write(self, one: _Open) -> Result:
         began = time.perf_counter()
         faces = [_without_times(face) for face in one.inverted]
+        for face in faces if self.inverter.config.strict else ():
+            refuse_doubts(face.latent.report["warnings"], one.item.path, face.face.index)
         with workplace(self.out) as work:
             for face in faces:
                 write_inversion(work / f"face{face.face.index}", face)
@@ -176,7 +179,9 @@ class _Chunk:
     def _edit(self, work: Path, photo: Photo, faces: list[InvertedFace]) -> None:
         """Apply the edits to every face and paste them all into the photo."""
         workshop = replace(self.session.workshop, out=work.parent)
-        subject = Subject(work.name, photo, {face.face.index: face.latent for face in faces})
+        doubts = [text for edit in self.recipe.edits for text in edit.doubts(self.recipe.invert.generator)]
+        latents = {face.face.index: warned(face.latent, doubts) for face in faces}
+        subject = Subject(work.name, photo, latents)
         label = " + ".join(edit.label for edit in self.session.edits)
         write_subject(subject, edit_subject(subject, self.session.edits, workshop), label, workshop)
 

@@ -3,18 +3,22 @@
 import hashlib
 import json
 import sys
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from editing.config import PASTE_MODES, region_option
 from editing.operations.base import Operation
 from editing.operations.registry import OPERATIONS
-from inversion.batch.items import Limits
 from inversion.config import InvertConfig, ProjectionConfig, TuneConfig
+from inversion.limits import Limits
 from inversion.methods import default_steps
+from stylegan_core.assets import DEFAULT_GENERATOR
+from stylegan_core.catalogue import check_direction_name
 from stylegan_core.errors import ConfigError
 from stylegan_core.options import build, changed_values, mistake, option, options_of, renamed, type_mistake, values_of
+from stylegan_core.spelling import suggestion
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -44,7 +48,7 @@ class Recipe:
 
     def digests(self) -> tuple[str, str]:
         """Return the SHA-256 of what the inversions depend on, and of what the edits depend on beside them."""
-        inversion = [_as_first_named(part) for part in (self.invert, self.projection, self.tune)]
+        inversion = [_as_first_named(part) for part in (replace(self.invert, strict=False), self.projection, self.tune)]
         return _digest(inversion), _digest([[_digested(edit) for edit in self.edits], _output(self.output)])
 
     def describe(self) -> list[str]:
@@ -71,7 +75,7 @@ TABLES: dict[str, tuple[type, ...]] = {
     "output": (OutputConfig,),
     "limits": (Limits,),
 }
-ELSEWHERE = {"batch": "the photos that share a search are --batch-size"}  # options that a recipe does not take
+ELSEWHERE = {"batch": "; the photos that share a search are --batch-size"}  # options that a recipe does not take
 # What a digest of an edit is made of beside its own options, so that batches begun by an earlier version go on.
 DIGESTED = {
     "transfer": "", "strength": 1.0, "layers": "", "crossover": "", "truncate": 1.0, "cutoff": -1, "transfer_from": [],
@@ -102,8 +106,7 @@ def parse_recipe(text: str, source: str = "recipe") -> Recipe:
     for table, value in content.items():
         entries = value if isinstance(value, list) else [value]
         if table not in (*TABLES, "edit"):
-            expected = ", ".join(("edit", *TABLES))
-            mistakes.append((_line(lines, table), f"[{table}] is unknown; expected {expected}"))
+            mistakes.append((_line(lines, table), f"[{table}] is unknown{_expected(table, ('edit', *TABLES))}"))
         elif (table == "edit") != isinstance(value, list) or not all(isinstance(entry, dict) for entry in entries):
             mistakes.append((_line(lines, table), f"write it as {'[[edit]]' if table == 'edit' else f'[{table}]'}"))
         else:
@@ -111,6 +114,8 @@ def parse_recipe(text: str, source: str = "recipe") -> Recipe:
             for index, entry in enumerate(parts[table]):
                 found = _edit_mistakes(entry) if table == "edit" else _mistakes(table, entry)
                 mistakes += [(_line(lines, table, index, key), reason) for key, reason in found]
+    if not mistakes:
+        mistakes = _unknown_directions(parts, lines)
     if mistakes:
         raise ConfigError(f"{source}: " + "; ".join(f"line {line}: {reason}" for line, reason in sorted(mistakes)))
     invert = dict(parts.get("invert", [{}])[0])
@@ -186,17 +191,34 @@ def _new_names(table: str) -> dict[str, str]:
     return renamed(OPERATIONS.values() if table == "edit" else TABLES.get(table, ()))
 
 
+def _unknown_directions(parts: dict[str, list[dict[str, Any]]], lines: Lines) -> list[tuple[int, str]]:
+    """Return (line, reason) of every direction that is no file and does not ship for an embedded generator."""
+    generator, found = parts.get("invert", [{}])[0].get("generator", DEFAULT_GENERATOR), []
+    for index, entry in enumerate(parts.get("edit", [])):
+        name = entry.get("transfer", "")
+        if name and not name.endswith(".npz"):  # whether a file is there is asked where the recipe is run
+            try:
+                check_direction_name(name, generator)
+            except ConfigError as error:
+                found.append((_line(lines, "edit", index, "transfer"), str(error)))
+    return found
+
+
 def _mistakes(table: str, entry: dict[str, Any]) -> list[tuple[str, str]]:
     """Return (key, reason) of everything wrong in a table."""
     known = {name: item for kind in TABLES[table] for name, item in options_of(kind).items() if name not in ELSEWHERE}
     found = []
     for key, value in entry.items():
         if key not in known:
-            expected = ELSEWHERE.get(key, f"expected {', '.join(known)}")
-            found.append((key, f"{key} is unknown in [{table}]; {expected}"))
+            found.append((key, f"{key} is unknown in [{table}]{ELSEWHERE.get(key, '') or _expected(key, known)}"))
         elif reason := type_mistake(known[key], value, f"{key} =") or mistake(known[key], value, f"{key} ="):
             found.append((key, reason))
     return found
+
+
+def _expected(key: str, known: Iterable[str]) -> str:
+    """Name what a key was probably meant to be, else all that there are."""
+    return suggestion(key, known) or f"; expected {', '.join(known)}"
 
 
 def _kinds(entry: dict[str, Any]) -> list[str]:
@@ -217,7 +239,7 @@ def _edit_mistakes(entry: dict[str, Any]) -> list[tuple[str, str]]:
         if key in everything:
             found.append((key, f"{key} means nothing beside {kind.key}"))
         else:
-            found.append((key, f"{key} is unknown in [edit]; expected {', '.join(everything)}"))
+            found.append((key, f"{key} is unknown in [edit]{_expected(key, everything)}"))
     for part in (item for item in fields(kind) if "beside" in item.metadata):
         name, value = part.metadata["beside"]
         for key in set(entry) & set(options_of(type(part.default))) if entry.get(name) != value else ():

@@ -14,6 +14,7 @@ from PIL import Image
 
 from editing.batch import open_manifest
 from editing.config import ReportConfig
+from editing.edit import warnings_of
 from inversion.faces.align import align_face
 from inversion.latents import load_latent
 from stylegan_core.console import Console
@@ -36,18 +37,21 @@ def write_report(out: str, config: ReportConfig, console: Console) -> None:
         head, foot = _page(Path(out), counts, metrics, config).split("@ROWS@")
 
         def write(file: BinaryIO) -> None:
+            failed = 0
             file.write(head.encode())
             with console.counter("photos", total) as update:
                 for number, item in enumerate(manifest.items(), start=1):
                     row = _row(item, metrics, Path(out) if number <= config.pictures else None)
                     file.write(row.encode("utf-8", "replace"))
-                    update(number, 0)
+                    failed += item["state"] == "failed"
+                    update(number, failed)
             file.write(foot.encode())
 
         write_atomic(target, write)
     finally:
         manifest.close()
-    console.say(f"{target}: {total} photos, {target.stat().st_size / 1e6:.1f} MB")
+    told = ", ".join(f"{number} {state}" for state, number in counts.items()) or "no photo yet"
+    console.say(f"{target}: {total} photos ({told}), {target.stat().st_size / 1e6:.1f} MB")
 
 
 def _page(out: Path, counts: dict[str, int], metrics: list[str], config: ReportConfig) -> str:
@@ -95,6 +99,8 @@ def _faces(folder: Path, outputs: dict[str, str]) -> Iterator[str]:
             before = read_photo(folder / name / "aligned.png").rgb
             after = _after(folder, name, outputs, before.shape[0])
             yield f"<figure>{_thumbnail(before, f'{name} before')}{_thumbnail(after, f'{name} after')}</figure>"
+            doubts = warnings_of(load_latent(folder / name / "latent.npz"))
+            yield "".join(f'<p class="doubt">{escape(text)}</p>' for text in doubts)
 
 
 def _after(folder: Path, name: str, outputs: dict[str, str], side: int) -> NDArray[np.uint8]:

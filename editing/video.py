@@ -32,6 +32,8 @@ def edit_video(
     def find_change(inverter: Inverter) -> Change:
         open_code = Workshop(inverter, EditConfig(), Path(out), console).open_code
         edits = resolve_steady(operations, inverter.generator, open_code)
+        for text in (text for operation in operations for text in operation.doubts(invert.generator)):
+            console.warn(text)
 
         def change(latent: Latent, frame: NDArray[np.uint8]) -> FaceEdit:
             photo = Photo(frame, Path(film), latent.photo_sha256)

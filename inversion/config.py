@@ -2,12 +2,14 @@
 
 import re
 from dataclasses import dataclass
+from typing import ClassVar
 
 from inversion.methods import METHOD_NAMES, USUAL_STEPS
 from stylegan_core.assets import DEFAULT_GENERATOR
 from stylegan_core.errors import ConfigError
 from stylegan_core.options import Checked, option
 
+STARTS = ("auto", "encoder", "w_avg")
 SPACES = ("w+", "w", "z", "f")
 PRECISIONS = ("float32", "float16", "bfloat16")
 OPTIMIZERS = ("auto", "adam", "lbfgs")
@@ -23,6 +25,9 @@ def check_faces(text: str) -> None:
 @dataclass(frozen=True)
 class ProjectionConfig(Checked):
     """What `project` minimises and how."""
+
+    HEADING: ClassVar[str] = "How the code is searched for"
+    EVERYDAY: ClassVar[tuple[str, ...]] = ("space", "steps", "seed")
 
     space: str = option("w+", "latent space of the code; f is w+ with corrected features", choices=SPACES)
     steps: int = option(USUAL_STEPS, "optimizer steps at most; 0 keeps the starting code", least=0)
@@ -58,6 +63,8 @@ class ProjectionConfig(Checked):
 @dataclass(frozen=True)
 class TuneConfig(Checked):
     """How `tune` bends the generator to a face."""
+
+    HEADING: ClassVar[str] = "Tuning (--method tune)"
 
     tune_steps: int = option(400, "steps of the generator's tuning at most", least=0)
     tune_lr: float = option(0.015, "peak learning rate of the weights' difference", above=0)
@@ -151,6 +158,9 @@ class ScorecardConfig(Checked):
 class VideoConfig(Checked):
     """How a film is inverted and put together again."""
 
+    HEADING: ClassVar[str] = "The film"
+    EVERYDAY: ClassVar[tuple[str, ...]] = ("frames", "fps", "paste")
+
     frames: int = option(0, "frames at most; 0: all, up to 3,000", least=0)
     fps: float = option(0.0, "frames a second; 0: the film's own, or 25", least=0)
     passes: int = option(60, "steps for each frame after the shared pivot is found", least=0)
@@ -163,6 +173,9 @@ class VideoConfig(Checked):
 @dataclass(frozen=True)
 class InvertConfig(Checked):
     """Which generator, which faces, and where to start."""
+
+    HEADING: ClassVar[str] = "Faces and generator"
+    EVERYDAY: ClassVar[tuple[str, ...]] = ("generator", "method", "faces", "align", "mask", "strict", "device")
 
     generator: str = option(
         DEFAULT_GENERATOR, "file, https URL, hf:OWNER/REPO/FILE[@REVISION], or name (shipped, or of `models list`)"
@@ -191,4 +204,5 @@ class InvertConfig(Checked):
     identity: str = option(
         "", "ArcFace IR-SE50 (model_ir_se50.pth) for the identity term and reports; empty: the shipped network"
     )
+    strict: bool = option(False, "refuse what else is only warned of: faces covered, from the side, small, several")
     device: str = option("auto", "auto, cpu, cuda or mps")

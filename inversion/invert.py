@@ -2,8 +2,8 @@
 
 import json
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from inversion.config import InvertConfig, ProjectionConfig, TuneConfig
+from inversion.config import STARTS, InvertConfig, ProjectionConfig, TuneConfig
 from inversion.correction import Correction
 from inversion.delta import Delta
 from inversion.encoder import choose_method, find_encoder, guess_codes, near_code, need_encoder
 from inversion.faces.align import align_face, face_quad, quad_side, whole_image_quad
-from inversion.faces.detect import choose_faces, detect_faces
+from inversion.faces.detect import choose_faces, detect_faces_any_way_up
+from inversion.faces.doubts import doubts_of_detection, doubts_of_inversion
 from inversion.faces.identity import load_identity
 from inversion.faces.judges import identity_distance
 from inversion.latents import Latent, check_generator, load_latent, save_latent
@@ -30,14 +31,13 @@ from inversion.task import Preview, Progress, Projection, Task
 from stylegan_core.checkpoints.load import load_generator
 from stylegan_core.console import Console
 from stylegan_core.devices import fit_threads, fitting_threads, pick_device
-from stylegan_core.errors import ConfigError
+from stylegan_core.errors import ConfigError, DoubtfulFaceError, LatentError
 from stylegan_core.features.perceptual import PerceptualDistance, load_perceptual
 from stylegan_core.files import write_text
 from stylegan_core.images import Photo, labelled_row, read_photo, to_uint8, write_png
 from stylegan_core.networks.lower import at_resolution
 from stylegan_core.networks.protocol import Generator
 
-STARTS = ("auto", "encoder", "w_avg")
 DEFAULT_TUNE = TuneConfig()
 STATE_FILE = ".inversion-state.safetensors"  # in a face's folder, while its search is under way
 DIFFERENCE_GAIN = 4  # of the difference shown in comparison.png
@@ -51,6 +51,7 @@ class AlignedFace:
     quad: NDArray[np.float64]  # [4, 2]
     target: Tensor  # [1, C, R, R] in [-1, 1]
     probability: float  # of the detection; 1 for a picture that was not aligned
+    warnings: tuple[str, ...] = ()  # what is doubtful of it
 
 
 @dataclass(frozen=True)
@@ -133,9 +134,16 @@ class Inverter:
         if not self.config.align:
             quad = whole_image_quad(*photo.rgb.shape[:2])
             return [self.cut_out(photo, 0, quad)]
-        chosen = choose_faces(detect_faces(photo.rgb), self.config.faces, str(photo.path))
-        quads = {index: face_quad(face.landmarks, self.generator.meta.alignment) for index, face in chosen.items()}
-        return [self.cut_out(photo, index, quad, chosen[index].probability) for index, quad in quads.items()]
+        found = detect_faces_any_way_up(photo.rgb)
+        aligned = []
+        for index, face in choose_faces(found, self.config.faces, str(photo.path)).items():
+            quad = face_quad(face.landmarks, self.generator.meta.alignment)
+            told_which = self.config.faces != "1"
+            doubts = doubts_of_detection(face.box, face.landmarks, face.turn, len(found), told_which)
+            if self.config.strict:
+                refuse_doubts(doubts, photo.path, index)
+            aligned.append(replace(self.cut_out(photo, index, quad, face.probability), warnings=tuple(doubts)))
+        return aligned
 
     def cut_out(self, photo: Photo, index: int, quad: NDArray[np.float64], probability: float = 1.0) -> AlignedFace:
         """Cut the face with the corners `quad` out of a photo."""
@@ -197,6 +205,30 @@ class Inverter:
         seconds = {"load": self.load_seconds, "optimise": (time.perf_counter() - began) / len(faces)}
         return [self._inverted(row, *pair, result, origin, seconds) for row, pair in enumerate(faces)]
 
+    def found_before(self, path: Path, photo: Photo, face: AlignedFace) -> Latent | None:
+        """Return the inversion of a face that an earlier run left in a latent's file, edited or not, if this one would
+        find the same: photo, place, generator, method and all options are the same; else None."""
+        config = self.config
+        if not path.is_file() or config.start != "auto" or config.mask or config.encoder:
+            return None
+        try:
+            latent = load_latent(path)
+        except LatentError:
+            return None
+        report = {key: value for key, value in latent.report.items() if key not in ("edits", "strength_search")}
+        tuning = report.get("tuning", {})
+        same = (
+            latent.photo_sha256 == photo.sha256
+            and latent.generator == self.generator.meta.fingerprint
+            and latent.quad is not None
+            and np.allclose(latent.quad, face.quad, atol=1e-3)
+            and report.get("method") == self.method
+            and report.get("options") == asdict(self.projection)
+            and report.get("perceptual") == (self.perceptual.name if self.perceptual else "none")
+            and (tuning.get("options") == asdict(self.tune) if self.method == "tune" else not tuning)
+        )
+        return replace(latent, ws=latent.origin, report=report) if same else None
+
     def _inverted(
         self, row: int, photo: Photo, face: AlignedFace, result: Projection, origin: str, seconds: dict[str, float]
     ) -> InvertedFace:
@@ -208,6 +240,7 @@ class Inverter:
         correction = result.corrections[row] if result.corrections else None
         with torch.no_grad():
             image = face_renderer(self.generator, ws, noise, delta, correction)(ws)
+        report = self._report(row, photo, face, result, image, origin, seconds)
         latent = Latent(
             ws=ws.cpu(),
             origin=ws.cpu(),
@@ -216,7 +249,7 @@ class Inverter:
             space=METHODS[self.method].space or self.projection.space,
             quad=face.quad,
             photo_sha256=photo.sha256,
-            report=self._report(row, photo, face, result, image, origin, seconds),
+            report=report,
             delta=delta,
             correction=correction,
             near=near_code(self.generator, face.target, self.config.encoder),
@@ -265,6 +298,10 @@ class Inverter:
         tuned = {name: values for name, values in history.items() if name.startswith(("tune_", "f_"))}
         terms = {name: values[best] for name, values in history.items() if name not in tuned} if steps else {}
         height, width = photo.rgb.shape[:2]
+        scores, doubts = self.scores(image, face.target), []
+        if self.config.align and image.shape[1] == 3:
+            told = {} if self.method == "guess" else scores  # a guess is not meant to be near
+            doubts = doubts_of_inversion(face.target, image, told, meta.alignment)
         return {
             "photo": {"path": str(photo.path.resolve()), "name": photo.path.stem, "width": width, "height": height},
             "face": {
@@ -284,7 +321,8 @@ class Inverter:
             "stopped_early": 0 < steps < self.projection.steps,
             "loss_terms": terms,
             "loss": sum(terms.values()) if terms else None,
-            "scores": self.scores(image, face.target),
+            "scores": scores,
+            "warnings": [*face.warnings, *doubts],
             "seconds": {name: round(value, 3) for name, value in seconds.items()},
             **({"z": result.z[row].tolist()} if result.z is not None else {}),
             **({"tuning": self._tuning_report(result.deltas[row], tuned)} if result.deltas else {}),
@@ -316,6 +354,12 @@ class Inverter:
                 if self.identity.name:
                     scores["identity_similarity"] = float(self.identity.similarity(image, target, alignment))
         return scores
+
+
+def refuse_doubts(doubts: Sequence[str], source: str | Path, index: int) -> None:
+    """Raise `DoubtfulFaceError` for what is doubtful of a face, if anything is."""
+    if doubts:
+        raise DoubtfulFaceError(f"{source}: face{index}: {'; '.join(doubts)} (refused, since --strict is on)")
 
 
 def read_start(text: str, generator: Generator) -> Latent | None:
@@ -387,6 +431,12 @@ def invert_files(
         invert_waiting(inverter, waiting, start, console)
 
 
+def told_steps(report: Mapping[str, Any]) -> str:
+    """Say how many steps an inversion took: `200 steps`, or with tuning `200 steps and 400 of tuning`."""
+    steps, tuning = report["steps_taken"], report.get("tuning")
+    return f"{steps} steps" + (f" and {tuning['steps_taken']} of tuning" if tuning else "")
+
+
 def invert_waiting(inverter: Inverter, jobs: Sequence[WaitingFace], start: Latent | None, console: Console) -> None:
     """Invert some faces in one search and write them."""
     first = jobs[0].folder
@@ -398,6 +448,13 @@ def invert_waiting(inverter: Inverter, jobs: Sequence[WaitingFace], start: Laten
         pairs = [(job.photo, job.face) for job in jobs]
         found = inverter.invert_faces(pairs, start, progress, first / STATE_FILE)
         for job, inverted in zip(jobs, found, strict=True):
-            write_inversion(job.folder, inverted)
             report = inverted.latent.report
-            console.say(f"{job.folder}: {report['scores']['psnr']:.1f} dB after {report['steps_taken']} steps")
+            if inverter.config.strict:
+                with console.guard(job.path):
+                    refuse_doubts(report["warnings"], job.path, job.face.index)
+                if report["warnings"]:
+                    continue
+            write_inversion(job.folder, inverted)
+            for text in report["warnings"]:
+                console.warn(f"{job.path}: face{job.face.index}: {text}")
+            console.say(f"{job.folder}: {report['scores']['psnr']:.1f} dB after {told_steps(report)}")

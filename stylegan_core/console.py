@@ -16,6 +16,8 @@ from typing import TextIO
 from stylegan_core.errors import sentence_of
 from stylegan_core.progress import progress_bar
 
+LINE_EVERY = 5.0  # seconds between two lines of progress, where the output is no terminal
+
 
 @dataclass
 class Console:
@@ -29,6 +31,11 @@ class Console:
         """Print a line of result."""
         if not self.quiet:
             _print(text, sys.stdout)
+
+    def warn(self, text: str) -> None:
+        """Print what makes a result doubtful as one line on standard error."""
+        if not self.quiet:
+            _print(f"warning: {' '.join(text.split())}", sys.stderr)
 
     def error(self, text: str) -> None:
         """Print an error as one line on standard error and count it."""
@@ -49,33 +56,47 @@ class Console:
 
     @contextmanager
     def progress(self, label: str, total: int) -> Iterator[Callable[[int, float], None]]:
-        """Show a bar with the loss; yields `update(step, loss)`."""
+        """Show a bar with the loss: on a terminal, else a line every few seconds; yields `update(step, loss)`."""
+        due = self._line_due()
         with progress_bar(show=not self.quiet, total=total, desc=label, leave=False) as bar:
 
             def update(step: int, loss: float) -> None:
                 bar.update(step - bar.n)
                 bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
+                if due():
+                    self.say(f"{label}: {step} of {total}" + (f", loss {loss:.4f}" if loss else ""))
 
             yield update
 
+    def _line_due(self) -> Callable[[], bool]:
+        """Return what tells, call by call, whether a line of progress is due where no bar is seen."""
+        last, seen = time.monotonic(), self.quiet or sys.stderr.isatty()
+
+        def due() -> bool:
+            nonlocal last
+            if seen or time.monotonic() - last < LINE_EVERY:
+                return False
+            last = time.monotonic()
+            return True
+
+        return due
+
     @contextmanager
     def counter(self, label: str, total: int) -> Iterator[Callable[[int, int], None]]:
-        """Count items with their rate and the time left: a bar on a terminal, else a line every ten seconds at most.
+        """Count items with their rate and the time left: a bar on a terminal, else a line every few seconds.
 
         Yields `update(finished, failed)`."""
-        silent, began, last = self.quiet or sys.stderr.isatty(), time.monotonic(), 0.0
+        silent, began, due = self.quiet or sys.stderr.isatty(), time.monotonic(), self._line_due()
         # The rate is the average so far: results come in bursts, which a moving one would follow.
         unit = label.rstrip("s")
         options = {"desc": label, "unit": unit, "smoothing": 0, "dynamic_ncols": True}
         with progress_bar(show=not self.quiet, total=total, **options) as bar:
 
             def update(finished: int, failed: int) -> None:
-                nonlocal last
                 bar.update(finished - bar.n)
                 bar.set_postfix(failed=failed)
                 elapsed = time.monotonic() - began
-                if not silent and (elapsed - last >= 10 or finished == total):
-                    last = elapsed
+                if due() or (not silent and finished == total):
                     left = timedelta(seconds=round(elapsed / max(finished, 1) * (total - finished)))
                     rate = finished / max(elapsed, 1e-9) * 60
                     pace = f"{rate:.1f} a minute, {left} left"

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from stylegan_core.assets import asset_path
+from stylegan_core.catalogue import unknown_direction
 from stylegan_core.checkpoints.load import load_generator
-from stylegan_core.errors import LatentError, LatentMismatchError
+from stylegan_core.errors import ConfigError, LatentError, LatentMismatchError
 from stylegan_core.files import write_atomic
 from stylegan_core.models import local_file
 from stylegan_core.networks.protocol import Generator
@@ -96,11 +97,7 @@ def find_direction(name_or_path: str | Direction, generator: Generator) -> Direc
     else:
         shipped = shipped_directions(generator.meta.fingerprint)
         if name_or_path not in shipped:
-            known = ", ".join(shipped) or "none"
-            raise LatentError(
-                f"no direction '{name_or_path}' for {generator.meta.name}; shipped for it: {known}; "
-                "fit one with `invertigo directions fit`, or give a direction file"
-            )
+            raise ConfigError(unknown_direction(name_or_path, generator.meta.name, shipped))
         direction = shipped[name_or_path]
     check_direction(direction, generator, name_or_path)
     return direction

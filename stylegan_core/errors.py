@@ -38,6 +38,10 @@ class FaceNotFoundError(ToolkitError):
     """A photo without the face that was asked for."""
 
 
+class DoubtfulFaceError(ToolkitError):
+    """A face of which inversion or edit is doubtful, where that was asked to be an error."""
+
+
 class LatentError(ToolkitError):
     """A latent or direction file that cannot be read."""
 

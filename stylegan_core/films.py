@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from stylegan_core.errors import ConfigError, ImageError
 from stylegan_core.files import write_atomic
-from stylegan_core.images import SUFFIXES, read_photo
+from stylegan_core.images import read_photo
+from stylegan_core.photo_files import SUFFIXES
 
 MAX_FRAMES = 3000
 FOLDER_FPS = 25.0  # of a folder of pictures, which does not say

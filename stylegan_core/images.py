@@ -12,15 +12,14 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageDraw, ImageFont, ImageOps, PngImagePlugin, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageDraw, ImageFont, ImageOps, PngImagePlugin
 from torch import Tensor
 
-from stylegan_core.errors import ImageError, OutputError, one_line
-from stylegan_core.files import MAX_FILE_BYTES, read_bytes, write_atomic
+from stylegan_core.errors import ImageError, OutputError
+from stylegan_core.files import MAX_FILE_BYTES, write_atomic
+from stylegan_core.photo_files import MAX_PIXELS, check_content, explain_failure, read_image_bytes
 
-MAX_PIXELS = 150_000_000  # larger photos are refused before they are decoded
 MIN_SIDE = 8
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm")
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
 XMP = (
     '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
@@ -49,15 +48,16 @@ def read_photo(path: str | Path, max_pixels: int = MAX_PIXELS, max_bytes: int = 
     EXIF orientation is applied; CMYK, palette, grayscale and 16-bit files are converted; alpha is kept apart.
     Raises `ImageError` for what is no image, is truncated, or is smaller than 8 or larger than `max_pixels`."""
     path = Path(path)
-    return decode_photo(read_bytes(path, max_bytes), path, max_pixels)
+    return decode_photo(read_image_bytes(path, max_bytes), path, max_pixels)
 
 
 def decode_photo(data: bytes, path: Path, max_pixels: int = MAX_PIXELS) -> Photo:
     """Decode the bytes of an image file as `read_photo` does; `path` names it in errors."""
+    check_content(data, path)
     try:
         image = _decode(data, path, max_pixels)
     except (OSError, ValueError, SyntaxError, EOFError, TypeError, IndexError, KeyError) as error:
-        raise ImageError(f"{path}: not a readable image ({_reason(error)}); give a JPEG, PNG or WebP file") from error
+        raise ImageError(explain_failure(error, data, path)) from error
     icc = image.info.get("icc_profile") if image.mode in ("RGB", "RGBA", "L", "LA") else None
     alpha = None
     if "A" in image.getbands() or "transparency" in image.info:
@@ -97,10 +97,6 @@ def _to_8_bit(image: Image.Image) -> Image.Image:
         full = 65535.0 if values.max(initial=0) > 255 else (255.0 if values.max(initial=0) > 1 else 1.0)
         return Image.fromarray(((values / full).clip(0, 1) * 255).round().astype(np.uint8))
     return image
-
-
-def _reason(error: BaseException) -> str:
-    return "its first bytes are of no image format" if isinstance(error, UnidentifiedImageError) else one_line(error)
 
 
 def to_tensor(rgb: NDArray[np.uint8]) -> Tensor:

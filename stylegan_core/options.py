@@ -21,8 +21,9 @@ def option(default: Any, help: str, **extra: Any) -> Any:
     `above` bound a number (the last without the bound itself); `words` may stand instead of a number; `check(value)`
     raises `ConfigError` for a value that makes no sense; `also(value)` tells whether a value of another type will do;
     `num` is how many texts a tuple has; `flag` is its name on the command line where it is another, `type` what the
-    default does not tell, `was` an earlier name that still works; `group` is its heading in
-    `--help`."""
+    default does not tell, `was` an earlier name that still works; `group` is its heading in `--help`, else its
+    dataclass's `HEADING`. A dataclass's `EVERYDAY` names those options that are listed there even where there are
+    many."""
     return field(default=default, metadata={"help": help, **extra})
 
 
@@ -163,18 +164,22 @@ def options_from(
         wrapper.__name__, wrapper.__doc__ = command.__name__, command.__doc__
         wrapper.__click_params__ = list(getattr(command, "__click_params__", []))  # type: ignore[attr-defined]
         for item in reversed(chosen):
-            wrapper = click_option(item, defaults.get(item.name, item.default))(wrapper)
+            default = defaults.get(item.name, item.default)
+            heading, everyday = getattr(config_class, "HEADING", ""), getattr(config_class, "EVERYDAY", ())
+            wrapper = click_option(item, default, heading, item.name in everyday)(wrapper)
         return wrapper
 
     return decorate
 
 
-def click_option(item: Any, default: Any, **settings: Any) -> Callable[..., Any]:
+def click_option(
+    item: Any, default: Any, heading: str = "", everyday: bool = False, **settings: Any
+) -> Callable[..., Any]:
     """Return what gives a click command the option of a field, and its earlier name where it has one."""
     assert default is not MISSING
     flag = flag_of(item)
     settings = {"default": default, "show_default": True, "help": item.metadata["help"], **settings}
-    settings |= {"cls": GroupedOption, "group": item.metadata.get("group", "")}
+    settings |= {"cls": GroupedOption, "group": item.metadata.get("group", heading), "everyday": everyday}
     if isinstance(item.default, bool) or item.metadata.get("type") is bool:
         return click.option(f"{flag}/--no-{flag[2:]}", item.name, **settings)
     choices, words, was = (item.metadata.get(key) for key in ("choices", "words", "was"))

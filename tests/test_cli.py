@@ -117,9 +117,9 @@ def test_bad_photos_are_named_and_the_good_one_is_still_done(astronaut, tmp_path
     result = run("invert", *[tmp_path / name for name in names], "--steps", 0, "--out", tmp_path / "o", code=1)
     errors = [line for line in result.stderr.splitlines() if line.startswith("error:")]
     assert len(errors) == 3
-    for name, line in zip(names, errors, strict=False):
-        assert name in line
-    assert "--no-align" in errors[1]
+    for name in names[:3]:
+        assert sum(name in line for line in errors) == 1
+    assert "--no-align" in next(line for line in errors if "noface.png" in line)
     assert (tmp_path / "o" / "good" / "face0" / "latent.npz").is_file()
     assert "Traceback" not in result.output
 
@@ -153,16 +153,16 @@ def test_a_start_latent_and_zero_steps_give_that_latent_back(inverted, astronaut
 def test_mistakes_are_one_sentence_and_exit_code_1_or_2(inverted, astronaut_file, tmp_path):
     latent = inverted / "latent.npz"
     cases = [
-        (["edit", latent, "--out", tmp_path], 1, "nothing to do"),
-        (["edit", latent, "--transfer", "frown", "--out", tmp_path], 1, "no direction 'frown'"),
-        (["edit", latent, "--transfer", "smile:x", "--out", tmp_path], 1, "no number"),
+        (["edit", latent, "--out", tmp_path], 2, "nothing to do"),
+        (["edit", latent, "--transfer", "frown", "--out", tmp_path], 2, "no direction 'frown'"),
+        (["edit", latent, "--transfer", "smile:x", "--out", tmp_path], 2, "no number"),
         (["edit", tmp_path / "no.npz", "--transfer", "smile", "--out", tmp_path], 1, "no such file"),
-        (["invert", astronaut_file, "--generator", "nothing", "--out", tmp_path], 1, "nothing"),
+        (["invert", astronaut_file, "--generator", "nothing", "--out", tmp_path], 2, "nothing"),
         (["invert", astronaut_file, "--faces", "face7", "--steps", 0, "--out", tmp_path], 1, "no face7"),
-        (["invert", astronaut_file, "--start", tmp_path / "x.npz", "--out", tmp_path], 1, "no such file"),
+        (["invert", astronaut_file, "--start", tmp_path / "x.npz", "--out", tmp_path], 2, "no such file"),
         (["invert", astronaut_file, "--steps", "many"], 2, "many"),
         (["invert"], 2, "PHOTOS"),
-        (["crossover", latent, latent, "--layers", "40", "--out", tmp_path], 1, "beyond"),
+        (["crossover", latent, latent, "--layers", "40", "--out", tmp_path], 2, "beyond"),
     ]
     for words, code, text in cases:
         result = run(*words, code=code)

@@ -60,7 +60,7 @@ def test_grayscale_cmyk_palette_and_16_bit_become_8_bit_rgb(tmp_path):
     assert (photo.rgb == gray[..., None]).all()
 
 
-@pytest.mark.parametrize("data", [b"", b"hello", b"\xff\xd8\xff\xe0", b"\x89PNG\r\n\x1a\n" + bytes(30)])
+@pytest.mark.parametrize("data", [b"hello", b"\xff\xd8\xff\xe0", b"\x89PNG\r\n\x1a\n" + bytes(30)])
 def test_what_is_no_image_is_refused_by_name(tmp_path, data):
     (tmp_path / "bad.jpg").write_bytes(data)
     with pytest.raises(ImageError, match=r"bad\.jpg: not a readable image"):
@@ -71,7 +71,7 @@ def test_a_truncated_jpeg_is_refused(tmp_path):
     buffer = io.BytesIO()
     Image.fromarray(RGB.repeat(20, 0).repeat(20, 1)).save(buffer, "JPEG")
     (tmp_path / "cut.jpg").write_bytes(buffer.getvalue()[: len(buffer.getvalue()) // 2])
-    with pytest.raises(ImageError, match="not a readable image"):
+    with pytest.raises(ImageError, match="cut short after"):
         read_photo(tmp_path / "cut.jpg")
 
 
@@ -87,7 +87,7 @@ def test_photos_of_1_pixel_and_of_400_million_are_refused(tmp_path):
 def test_missing_files_folders_and_odd_names_are_refused(tmp_path):
     with pytest.raises(ImageError, match="no such file"):
         read_photo(tmp_path / "nothing.jpg")
-    with pytest.raises(ImageError, match="not a file"):
+    with pytest.raises(ImageError, match="a folder; `invertigo batch"):
         read_photo(tmp_path)
     with pytest.raises(ImageError):
         read_photo("a\0b.jpg")

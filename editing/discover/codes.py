@@ -16,8 +16,9 @@ from inversion.latents import check_generator, load_latent
 from inversion.statistics import class_labels
 from stylegan_core.errors import ConfigError, DatasetError
 from stylegan_core.generate import generate_ws
-from stylegan_core.images import SUFFIXES, Photo, decode_photo, read_photo
+from stylegan_core.images import Photo, decode_photo, read_photo
 from stylegan_core.networks.protocol import Generator
+from stylegan_core.photo_files import SUFFIXES
 from stylegan_core.progress import progress_bar
 from stylegan_core.seeds import generator_for
 from stylegan_core.training.dataset import names_in, without_persons

@@ -18,7 +18,8 @@ from editing.discover.sefa import modulation_weights, sefa_directions
 from editing.judging import find_judge, score_codes
 from editing.layers import parse_layers
 from inversion.config import InvertConfig, ProjectionConfig
-from inversion.faces.judges import EXPRESSIONS, JUDGES
+from inversion.faces.attributes import EXPRESSIONS
+from inversion.faces.judges import JUDGES
 from inversion.invert import Inverter
 from inversion.statistics import w_statistics
 from stylegan_core.checkpoints.load import load_generator

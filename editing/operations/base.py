@@ -93,6 +93,13 @@ class Operation:
         """Return the files and folders that it names."""
         return []
 
+    def check(self, generator: str) -> None:
+        """Refuse what can be told before anything is loaded; `generator` is a name or file. Raises `ConfigError`."""
+
+    def doubts(self, generator: str) -> list[str]:
+        """Say what will hardly look right; `generator` is a name or file."""
+        return []
+
     def resolve(self, generator: Generator, open_code: OpenCode) -> Edit:
         """Look up what it names, and refuse what does not fit this generator; raises `ToolkitError`."""
         raise NotImplementedError

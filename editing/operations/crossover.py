@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from editing.operations.base import Edit, OpenCode, Operation, Report
-from editing.operations.fields import files_of, is_latent, layers_option, told_code
+from editing.operations.fields import check_code, files_of, is_latent, layers_option, told_code
 from stylegan_core.options import option
 
 if TYPE_CHECKING:
@@ -39,6 +39,11 @@ class Crossover(Operation):
     def files(self) -> list[Path]:
         """Return the other code's file, if it is one."""
         return files_of(self.crossover)
+
+    def check(self, generator: str) -> None:
+        """Refuse another code that there is not."""
+        if isinstance(self.crossover, str):
+            check_code(self.crossover, "--crossover takes a latent, a photo, or the number of a seed")
 
     def resolve(self, generator: Generator, open_code: OpenCode) -> Edit:
         """Open the other code."""

@@ -5,6 +5,7 @@ from typing import Any
 
 from editing.config import DEFAULT_SEARCH
 from editing.operations.base import AUTO
+from stylegan_core.errors import ConfigError
 from stylegan_core.options import option
 
 MAX_STRENGTH = 100.0
@@ -13,7 +14,7 @@ EXPRESSION = 0.0  # light and colour that a pasted expression brings beside its 
 
 def strength_option() -> Any:
     """How far an edit goes."""
-    text = "strength of the edits that do not name their own; negative goes the other way; auto: till a judge sees it"
+    text = "strength of the edits that name none; negative: the other way; auto: as little as a classifier sees"
     return option(1.0, text, words=(AUTO,), least=-MAX_STRENGTH, most=MAX_STRENGTH)
 
 
@@ -37,6 +38,13 @@ def check_layers(text: str) -> None:
         parse_layers(text, MAX_LAYERS)
 
 
+def check_code(text: str, wanted: str) -> None:
+    """Refuse what is neither a seed's number nor a file or folder that is there; raises `ConfigError`."""
+    if not text.isdigit() and not Path(text).exists():
+        what = "is an option" if text.startswith("--") else "is no file or folder"
+        raise ConfigError(f"'{text}' {what}; {wanted}")
+
+
 def told_strength(strength: float | str) -> str:
     """Return a strength as labels have it."""
     return strength if isinstance(strength, str) else f"{strength:g}"
@@ -46,7 +54,10 @@ def told_code(code: Any) -> str:
     """Name a code (a latent's file, a photo, a seed's number, or a `Latent`) as labels have it."""
     if not isinstance(code, str):
         return "latent"
-    return f"seed {code}" if code.isdigit() else Path(code).stem
+    path = Path(code)
+    if path.name == "latent.npz" and path.resolve().parent.name.startswith("face"):
+        return path.resolve().parent.parent.name  # as the photo was called that it is of
+    return f"seed {code}" if code.isdigit() else path.stem
 
 
 def is_latent(value: Any) -> bool:

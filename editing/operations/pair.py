@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from editing.config import DEFAULT_SEARCH, SearchConfig
+from editing.config import DEFAULT_SEARCH, SearchConfig, check_target
 from editing.operations.base import AUTO, Edit, OpenCode, Operation, Report
-from editing.operations.fields import EXPRESSION, files_of, is_latent, strength_option, told_strength
+from editing.operations.fields import EXPRESSION, check_code, files_of, is_latent, strength_option, told_strength
 from stylegan_core.options import group, option
 
 if TYPE_CHECKING:
@@ -52,6 +52,14 @@ class TransferFrom(Operation):
     def files(self) -> list[Path]:
         """Return the pair's files or folders."""
         return files_of(*self.transfer_from)
+
+    def check(self, generator: str) -> None:
+        """Refuse a pair of which one is an option or missing, and a target that its judge cannot say."""
+        for code in self.transfer_from:
+            if isinstance(code, str):
+                check_code(code, "--transfer-from takes two latents, photos or folders, NEUTRAL EXPRESSION")
+        if self.strength == AUTO:
+            check_target(self.search, self.search.judge)
 
     def resolve(self, generator: Generator, open_code: OpenCode) -> Edit:
         """Open the pair's codes."""

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from editing.config import DEFAULT_SEARCH, KEEP_HELP, SearchConfig, check_judge
+from editing.config import DEFAULT_SEARCH, KEEP_HELP, SearchConfig, check_judge, check_target
 from editing.operations.base import AUTO, Edit, OpenCode, Operation, Report
 from editing.operations.fields import layers_option, strength_option, told_strength
+from stylegan_core.catalogue import check_direction_name, look_up
 from stylegan_core.errors import ConfigError
 from stylegan_core.models import local_file
 from stylegan_core.options import group, option
@@ -60,6 +61,30 @@ class Transfer(Operation):
         named = isinstance(self.transfer, str) and self.transfer.endswith(".npz")
         return [local_file(self.transfer)] if named else []
 
+    def check(self, generator: str) -> None:
+        """Refuse a direction that there is not, and a target that its judge cannot say."""
+        kept = [name for name in self.kept if name != IDENTITY]
+        for name in ([] if is_direction(self.transfer) else [self.transfer]) + kept:
+            check_direction_name(name, generator)
+        if self.strength == AUTO:
+            known = None if is_direction(self.transfer) else look_up(self.transfer, generator)
+            check_target(self.search, self.search.judge or (known.attribute if known else ""))
+
+    def doubts(self, generator: str) -> list[str]:
+        """Say that the strength goes beyond where faces stay believable."""
+        known = None if is_direction(self.transfer) else look_up(self.transfer, generator)
+        if known is None or isinstance(self.strength, str):
+            return []
+        low, high = known.believable
+        if low <= self.strength <= high:
+            return []
+        return [f"{self.label} is beyond what looks believable, {low:g} to {high:g}; see docs/strengths.md"]
+
+    @property
+    def kept(self) -> list[str]:
+        """What is left alone: names or files of directions, or "identity"."""
+        return [name for name in (part.strip() for part in self.keep.split(",")) if name]
+
     def resolve(self, generator: Generator, open_code: OpenCode) -> Edit:
         """Look up the directions, and with strength "auto" the judge."""
         from editing.conditional import without
@@ -68,8 +93,7 @@ class Transfer(Operation):
         from stylegan_core.directions import find_direction
 
         direction = find_direction(self.transfer, generator)
-        kept = [name for name in (part.strip() for part in self.keep.split(",")) if name]
-        others = [find_direction(name, generator).vector for name in kept if name != IDENTITY]
+        others = [find_direction(name, generator).vector for name in self.kept if name != IDENTITY]
         layers = tuple(parse_layers(self.layers, generator.num_ws)) if self.layers else direction.layers
         still = generator.w_avg.new_zeros(1, generator.num_ws, generator.w_dim)
         step = move(still, without(direction.vector, others, self.name).to(still), 1.0, layers)
@@ -78,7 +102,7 @@ class Transfer(Operation):
             raise ConfigError(f"no judge is known for '{self.name}', which auto needs; name one with --judge")
         if self.strength == AUTO:
             check_judge(attribute)
-        keeps_identity = IDENTITY in kept and self.strength != 0
+        keeps_identity = IDENTITY in self.kept and self.strength != 0
 
         def apply(ws: Tensor, render: Render) -> tuple[Tensor, Report]:
             from editing.identity import keep_identity_of

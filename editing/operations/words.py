@@ -8,7 +8,11 @@ import click
 
 from editing.operations.base import AUTO, Operation
 from editing.operations.registry import OPERATIONS
+from stylegan_core.grouped_help import GroupedOption
 from stylegan_core.options import click_option, options_of
+
+WHAT, HOW = "What to edit", "How strong, and where"  # headings of `--help`
+EVERYDAY = ("strength", "layers", "keep", "target")
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,8 @@ def edit_options(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]
         wrapper.__click_params__ = list(getattr(command, "__click_params__", []))  # type: ignore[attr-defined]
         for item in reversed(shared.values()):
             told = "" if item.default == "" else f"  [default: {item.default}]"  # None tells whether it was given
-            wrapper = click_option(item, None, help=item.metadata["help"] + told)(wrapper)
+            text, everyday = item.metadata["help"] + told, item.name in EVERYDAY
+            wrapper = click_option(item, None, HOW, everyday, help=text)(wrapper)
         for item in reversed(items.values()):
             wrapper = _repeated(item)(wrapper)
         return wrapper
@@ -59,7 +64,14 @@ def edit_options(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]
 def _repeated(item: Any) -> Callable[..., Any]:
     """The option of an operation's key, which may be given several times."""
     flag, text = "--" + item.name.replace("_", "-"), item.metadata["help"]
-    settings: dict[str, Any] = {"multiple": True, "help": text, "metavar": item.metadata.get("metavar")}
+    settings: dict[str, Any] = {
+        "cls": GroupedOption,
+        "group": WHAT,
+        "everyday": True,
+        "multiple": True,
+        "help": text,
+        "metavar": item.metadata.get("metavar"),
+    }
     if isinstance(item.default, tuple):
         settings["nargs"] = item.metadata["num"]
     return click.option(flag, item.name, **settings)

@@ -15,8 +15,8 @@ from inversion.config import SPACES
 from inversion.faces.measures import MEASURES
 from inversion.methods import METHOD_NAMES
 from stylegan_core.directions import all_shipped
-from stylegan_core.images import SUFFIXES
 from stylegan_core.options import options_of
+from stylegan_core.photo_files import SUFFIXES
 
 TITLE = "Invertigo studio"
 HEADING = f"""<h1>{TITLE}</h1>

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stylegan_core.errors import ConfigError
-from stylegan_core.images import SUFFIXES
+from stylegan_core.photo_files import SUFFIXES
 
 MAX_NAME = 200  # bytes; file systems take 255
 

@@ -5,10 +5,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from stylegan_core.files import MAX_FILE_BYTES
-from stylegan_core.images import MAX_PIXELS
-from stylegan_core.options import option
-
 WORK = ".work"  # below the output folder: items are written there, then moved to their place
 
 
@@ -39,16 +35,6 @@ class Result:
     @property
     def done(self) -> bool:
         return not self.error
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What one photo may cost."""
-
-    max_pixels: int = option(MAX_PIXELS, "decoded pixels", above=0)
-    max_bytes: int = option(MAX_FILE_BYTES, "bytes of the file", above=0)
-    max_seconds: float = option(600.0, "seconds of reading and aligning, and of its share of the search", above=0)
-    max_faces: int = option(64, "faces searched at a time in one photo's batch", above=0)
 
 
 Process = Callable[[Sequence[Item], Path], list[Result]]

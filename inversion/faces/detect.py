@@ -14,6 +14,8 @@ from stylegan_core.errors import ConfigError, FaceNotFoundError
 DETECTION_PIXELS = 2_500_000  # larger photos are shrunk to this area for the search
 DETECTION_SIDE = 160  # smaller photos are enlarged to this side
 MIN_PROBABILITY = 0.9
+CERTAIN = 0.9995  # probability of a face that is upright; wrongly turned ones stay below
+CERTAIN_ALONE = 0.997  # the same where nothing is found the right way up
 MIN_FACE = 20  # pixels, at the size that is searched
 
 
@@ -24,6 +26,36 @@ class Face:
     box: NDArray[np.float64]  # [4]: left, top, right, bottom
     landmarks: NDArray[np.float64]  # [5, 2]: left eye, right eye, nose, mouth corners, as seen in the picture
     probability: float
+    turn: int = 0  # degrees by which the photo was turned, counterclockwise, before the face was found
+
+
+def detect_faces_any_way_up(rgb: NDArray[np.uint8]) -> list[Face]:
+    """Return the faces of a photo [H, W, 3] that may lie on its side or be upside down, largest first.
+
+    The other three orientations are tried where no face that is upright is certain, and one of them is taken where its
+    face is."""
+    upright = detect_faces(rgb)
+    if upright and max(face.probability for face in upright) >= CERTAIN:
+        return upright
+    ways = [(turn, detect_faces(np.ascontiguousarray(np.rot90(rgb, turn // 90)))) for turn in (90, 180, 270)]
+    turn, found = max(ways, key=lambda way: max((face.probability for face in way[1]), default=0.0))
+    if not found or max(face.probability for face in found) < (CERTAIN if upright else CERTAIN_ALONE):
+        return upright
+    return [_turned_back(face, turn, *rgb.shape[:2]) for face in found]
+
+
+def _turned_back(face: Face, turn: int, height: int, width: int) -> Face:
+    """Return a face found in a photo turned by `turn` degrees in coordinates of the photo [height, width]."""
+
+    def back(points: NDArray[np.float64]) -> NDArray[np.float64]:
+        x, y = points[:, 0], points[:, 1]
+        if turn == 90:
+            return np.stack([width - y, x], axis=1)
+        return np.stack([width - x, height - y] if turn == 180 else [y, height - x], axis=1)
+
+    corners = back(face.box.reshape(2, 2))
+    box = np.concatenate([corners.min(axis=0), corners.max(axis=0)])
+    return Face(box, back(face.landmarks), face.probability, turn)
 
 
 def detect_faces(rgb: NDArray[np.uint8]) -> list[Face]:

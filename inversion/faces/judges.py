@@ -12,10 +12,10 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional as F
 
+from inversion.faces.attributes import EXPRESSIONS, PROBABILITY, YEARS
 from stylegan_core.assets import asset_path
 from stylegan_core.networks.protocol import Alignment
 
-EXPRESSIONS = ("neutral", "happy", "sad", "angry", "fearful", "disgusted", "surprised")
 MEAN_RGB = (122.782, 117.001, 104.298)
 FACE_REGION = (0.252, 0.3142, 0.748, 0.8102)  # left, top, right, bottom in units of the FFHQ quad
 EYE_TO_MOUTH = 1 / 3.6  # in units of the FFHQ quad's side, where the face's height sets that side
@@ -88,15 +88,13 @@ def age_and_gender(faces: Tensor, alignment: Alignment) -> tuple[Tensor, Tensor]
 
 
 def _expression(index: int) -> Judge:
-    return Judge(
-        lambda faces, alignment: expression_probabilities(faces, alignment)[:, index], "probability", 0.05, 0.5
-    )
+    return Judge(lambda faces, alignment: expression_probabilities(faces, alignment)[:, index], PROBABILITY, 0.05, 0.5)
 
 
 JUDGES: dict[str, Judge] = {
     **{name: _expression(index) for index, name in enumerate(EXPRESSIONS)},
-    "age": Judge(lambda faces, alignment: age_and_gender(faces, alignment)[0], "years", 2.0, 10.0),
-    "gender": Judge(lambda faces, alignment: age_and_gender(faces, alignment)[1], "probability", 0.05, 0.5),  # of male
+    "age": Judge(lambda faces, alignment: age_and_gender(faces, alignment)[0], YEARS, 2.0, 10.0),
+    "gender": Judge(lambda faces, alignment: age_and_gender(faces, alignment)[1], PROBABILITY, 0.05, 0.5),  # of male
 }
 
 

@@ -1,6 +1,7 @@
 """What defines a training run; no torch here, so that the command line can read the fields quickly."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from stylegan_core.networks.configs import PRESET_LINES
 from stylegan_core.objective_settings import OBJECTIVE_SETTINGS
@@ -23,6 +24,10 @@ OPTIMIZERS = ("adam", "rmsprop", "sgd")
 @dataclass(frozen=True)
 class TrainConfig:
     """A training run."""
+
+    EVERYDAY: ClassVar[tuple[str, ...]] = (
+        "data", "out", "resolution", "kimg", "batch", "seed", "device", "mirror", "labels", "preset", "objective",
+    )  # fmt: skip
 
     data: str = option("", "folder or zip of square images, with dataset.json for labels", group=RUN)
     out: str = option("training-run", "folder of snapshots; the same command goes on where it stopped", group=RUN)

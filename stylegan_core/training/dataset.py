@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from stylegan_core.errors import DatasetError
-from stylegan_core.images import SUFFIXES
+from stylegan_core.photo_files import SUFFIXES
 from stylegan_core.seeds import generator_for
 
 MAX_SIDE = 8192  # pixels; nothing larger is decoded

@@ -96,7 +96,8 @@ def test_films_go_through_latents_and_refuse_what_has_no_z(tmp_path):
         ([3, 4, "--fps", 0], "frames a second"),
         ([3, tmp_path / "no.npz"], "no such file"),
     ]:
-        assert text in run("interpolate", *words, "--out", tmp_path / "x", code=1).stderr
+        code = 1 if text == "no such file" else 2
+        assert text in run("interpolate", *words, "--out", tmp_path / "x", code=code).stderr
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # imageio-ffmpeg leaves its pipes open
@@ -108,7 +109,7 @@ def test_mp4_has_the_frames_or_says_what_to_install(tmp_path, monkeypatch):
     assert meta["size"] == (256, 256)
     assert sum(1 for _ in frames) == 12
     monkeypatch.setitem(__import__("sys").modules, "imageio_ffmpeg", None)
-    failed = run("interpolate", 1, 2, "--frames", 3, "--format", "mp4", "--out", tmp_path / "x", code=1)
+    failed = run("interpolate", 1, 2, "--frames", 3, "--format", "mp4", "--out", tmp_path / "x", code=2)
     assert "invertigo[video]" in failed.stderr
 
 
@@ -129,7 +130,7 @@ def test_sweeps_and_several_cuts_are_drawn_beside_the_edit(faces64, tmp_path):
         assert torch.equal(child[:, chosen], two[:, chosen])
         assert torch.equal(child[:, others], one[:, others])
     assert json.loads((folder / "report.json").read_text())["edits"] == [{"crossover": [0, 1, 2, 3]}]
-    assert "not understood" in run("truncate", first, "--sweep", "a", "--out", tmp_path / "x", code=1).stderr
+    assert "not understood" in run("truncate", first, "--sweep", "a", "--out", tmp_path / "x", code=2).stderr
 
 
 def test_noise_and_tuned_weights_go_along_the_path(faces64):

@@ -49,7 +49,7 @@ def test_an_attribute_is_fitted_to_samples_and_its_scores_are_kept(faces64, tmp_
     assert (abs(float(cosine)) < 1e-4, happy.report["keeps"]) == (True, ["older"])
     assert "held_out_correlation" in run("directions", "show", tmp_path / "h.npz").output
     words[3] = 81
-    assert "other options" in run(*words, "--name", "x", "--attribute", "age", "--out", tmp_path / "x", code=1).stderr
+    assert "other options" in run(*words, "--name", "x", "--attribute", "age", "--out", tmp_path / "x", code=2).stderr
 
 
 def test_labels_of_seeds_latents_and_photos_are_fitted(tmp_path, faces64):
@@ -67,10 +67,10 @@ def test_labels_of_seeds_latents_and_photos_are_fitted(tmp_path, faces64):
     assert (direction.layers, direction.report["fit"], direction.attribute) == ((2, 3, 4, 5), "labels", "gender")
     assert 0 <= direction.report["held_out_accuracy"] <= 1
     (tmp_path / "bad.csv").write_text("file,label\n1,yes\n2,0\n")
-    assert "line 2" in run(*words, "--labels", tmp_path / "bad.csv", code=1).stderr
+    assert "line 2" in run(*words, "--labels", tmp_path / "bad.csv", code=2).stderr
     for source in ([], ["--labels", "a.csv", "--attribute", "age"]):
-        assert "exactly one" in run(*words, *source, code=1).stderr
-    assert "no judge is called 'joy'" in run(*words, "--attribute", "joy", code=1).stderr
+        assert "exactly one" in run(*words, *source, code=2).stderr
+    assert "no judge is called 'joy'" in run(*words, "--attribute", "joy", code=2).stderr
 
 
 def test_factors_come_from_the_command_line(tmp_path, faces64):
@@ -84,7 +84,7 @@ def test_factors_come_from_the_command_line(tmp_path, faces64):
     assert (
         "there are 0 to 255"
         in run(
-            "directions", "factor", "sefa", "--name", "x", "--component", 256, "--out", tmp_path / "x.npz", code=1
+            "directions", "factor", "sefa", "--name", "x", "--component", 256, "--out", tmp_path / "x.npz", code=2
         ).stderr
     )
 

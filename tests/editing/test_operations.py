@@ -87,9 +87,9 @@ def test_a_new_operation_works_in_edit(command, faces64, tmp_path):
     assert edited.report["edits"] == [{"stretch": 0.5}]
     assert (
         "stretch 3 is too large; expected 1 at most"
-        in command(*words[:4], "--stretch", 3, "--out", tmp_path / "x", code=1).stderr
+        in command(*words[:4], "--stretch", 3, "--out", tmp_path / "x", code=2).stderr
     )
-    assert "is no float" in command(*words[:4], "--stretch", "far", "--out", tmp_path / "x", code=1).stderr
+    assert "is no float" in command(*words[:4], "--stretch", "far", "--out", tmp_path / "x", code=2).stderr
 
 
 def test_a_new_operation_works_in_recipes(command, faces64, astronaut, tmp_path):
@@ -216,7 +216,7 @@ def test_films_refuse_what_is_looked_for_on_every_frame(tmp_path):
     for words in (["smile:auto"], ["smile", "--keep", "identity"]):
         words = ["interpolate", "1", "2", "--out", str(tmp_path), "--transfer", *words]
         result = CliRunner().invoke(cli.main, words)
-        assert result.exit_code == 1
+        assert result.exit_code == 2
         assert "would flicker" in result.stderr
     assert list(tmp_path.iterdir()) == []
 

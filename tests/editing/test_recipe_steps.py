@@ -13,9 +13,9 @@ from editing.operations.transfer import Transfer
 from editing.operations.truncate import Truncate
 from editing.pipeline import EditPipeline
 from editing.recipe import OutputConfig, Recipe, format_recipe, parse_recipe
-from inversion.batch.items import Limits
 from inversion.config import InvertConfig, ProjectionConfig
 from inversion.latents import save_latent
+from inversion.limits import Limits
 from stylegan_core.errors import ConfigError, LatentMismatchError
 
 AWKWARD = 'C:\\faces\\my "own"\t# = é 😀\x7f\n[x].npz'

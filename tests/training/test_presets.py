@@ -146,7 +146,7 @@ def test_what_does_not_go_together_is_refused(arguments, message, shapes, tmp_pa
 
 
 def test_help_lists_presets_objectives_and_knobs_in_groups():
-    text = run("train", "--help")
+    text = run("train", "--help-all")
     assert PRESET_LINES.keys() == PRESETS.keys()
     for name in (*PRESETS, *OBJECTIVES):
         assert f"  {name} " in text

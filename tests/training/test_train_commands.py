@@ -53,7 +53,7 @@ def test_inspection_of_a_damaged_set_fails_and_names_the_file(folder):
 
 @pytest.mark.parametrize("config", [TrainConfig, DatasetConfig])
 def test_every_option_has_a_help_text(config):
-    command = run("train", "--help") if config is TrainConfig else run("dataset", "make", "--help")
+    command = run("train", "--help-all") if config is TrainConfig else run("dataset", "make", "--help")
     assert command.exit_code == 0
     for name, field in config.__dataclass_fields__.items():
         assert field.metadata["help"]
