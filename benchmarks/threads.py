@@ -1,6 +1,6 @@
 """Seconds of `invert` with spinning, passive and single OpenMP threads, on idle cores and beside another process.
 
-    python benchmarks/threads.py [--steps 40] [--generators faces64 faces128]
+    python benchmarks/threads.py [--steps 40] [--generators faces64 faces256]
 
 Why `stylegan_core/__init__.py` asks for passive threads and `stylegan_core/devices.py` for one at small resolutions."""
 
@@ -54,7 +54,7 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=40)
-    parser.add_argument("--generators", nargs="*", default=["faces64", "faces128"])
+    parser.add_argument("--generators", nargs="*", default=["faces64", "faces256"])
     options = parser.parse_args()
     print(f"{'generator':10} {'cores':12}" + "".join(f"{way:>15}" for way in WAYS))
     with tempfile.TemporaryDirectory() as out:

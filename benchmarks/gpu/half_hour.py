@@ -90,7 +90,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("part", choices=("train", "figures"))
     parser.add_argument("--data", default="", help="zips or folders of aligned faces, comma-separated")
-    parser.add_argument("--init", default="faces128", help="generator to start from, or to measure")
+    parser.add_argument("--init", default="faces256", help="generator to start from, or to measure")
     parser.add_argument("--out", default="runs/gpu")
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--minutes", type=float, default=9)

@@ -4,7 +4,8 @@ import json
 from functools import lru_cache
 from pathlib import Path
 
-DEFAULT_GENERATOR = "faces128"
+DEFAULT_GENERATOR = "faces256"
+RETIRED = {"faces128": DEFAULT_GENERATOR}  # embedded generators that shipped once, and what took their place
 
 
 def asset_path(name: str) -> Path:

@@ -107,7 +107,7 @@ def test_every_judge_by_name_is_the_column_of_judging_all(faces64):
         assert_close(judge.score(faces, faces64.meta.alignment), together[:, column])
 
 
-@pytest.mark.parametrize("name", ["faces64", "faces128"])
+@pytest.mark.parametrize("name", ["faces64", "faces256"])
 def test_what_ships_is_whole_and_says_how_it_was_made(name):
     generator = load_generator(name)
     shipped = shipped_directions(generator.meta.fingerprint)

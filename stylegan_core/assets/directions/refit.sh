@@ -2,7 +2,7 @@
 # Refit every shipped direction for a generator: refit.sh GENERATOR FACES128_ZIP OUT [PREFIX]
 # GENERATOR needs a shipped encoder (inversion.encoder). The last 20 of the London people are held out throughout.
 set -eu
-generator=$1 data=$2 out=$3 prefix=${4:-faces64}
+generator=$1 data=$2 out=$3 prefix=${4:-faces256}
 invertigo=${INVERTIGO:-invertigo}
 held=121,122,123,125,126,127,128,130,131,132,134,136,137,138,139,141,142,143,144,173
 mkdir -p "$out"
@@ -17,7 +17,7 @@ factor() { # method, component
         --out "$out/$prefix-$1-$2.npz"
 }
 
-$invertigo directions fit --name smile --pairs "$data" --holdout 20 --no-align --judge happy --generator "$generator" \
+$invertigo directions fit --name smile --pairs "$data" --holdout 20 --no-align --scale 2 --judge happy --generator "$generator" \
     --out "$out/$prefix-smile.npz"
 for component in 0 1 2; do
     factor sefa "$component"
