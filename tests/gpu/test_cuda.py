@@ -113,7 +113,7 @@ def a_target(generator):
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
 def test_a_search_comes_as_close_in_16_bit_as_in_32(precision):
-    generator = load_generator("faces128", DEVICE)
+    generator = load_generator("faces256", DEVICE)
     target = a_target(generator)
     perceptual = load_perceptual(UNCALIBRATED, DEVICE)
     scores = {}
@@ -207,7 +207,7 @@ def test_out_of_memory_is_one_sentence(tmp_path):
     torch.cuda.empty_cache()
     torch.cuda.set_per_process_memory_fraction(1e-4)
     try:
-        command = ["invert", str(tmp_path / "a.png"), "--no-align", "--generator", "faces128", "--device", "cuda"]
+        command = ["invert", str(tmp_path / "a.png"), "--no-align", "--generator", "faces256", "--device", "cuda"]
         result = CliRunner().invoke(cli.main, [*command, "--out", str(tmp_path / "out")])
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
