@@ -21,7 +21,7 @@ CURVE_FILE = "training-curve.png"
 _COLOURS = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#17becf")
 _PANELS = (
     ("g", "d"),
-    ("real_logits", "fake_logits"),
+    ("real_05", "real_50", "real_95", "fake_05", "fake_50", "fake_95"),  # how D's outputs are distributed
     ("augment_p", "r_t"),
     ("k", "convergence"),
     ("path_length",),
