@@ -9,11 +9,15 @@ from PIL import Image
 
 from editing.codes import open_code
 from editing.editor import Editor
+from editing.operations.base import Edit
 from editing.operations.drag import Drag, parse_drags
+from editing.operations.measures import SetMeasures
 from editing.operations.transfer import Transfer
 from editing.points import in_face, inside, of_photo
+from editing.recipe import OutputConfig, format_recipe, parse_recipe
 from editing.regions import aligned_mask, check_regions, photo_mask
 from editing.render import paste_into_photo
+from editing.video import repeat_first
 from inversion.config import InvertConfig, ProjectionConfig
 from inversion.faces.landmarks import LEFT_CORNER, find_landmarks
 from inversion.invert import Inverter
@@ -121,3 +125,30 @@ def test_a_point_beside_the_face_leaves_it_and_says_so(portrait, faces64):
 def test_a_generator_without_features_is_refused(linear_generator):
     with pytest.raises(ConfigError, match="shows no layer's features"):
         Drag("1,2:3,4").resolve(linear_generator, lambda text: text)
+
+
+def test_recipes_name_regions_measures_and_points():
+    text = '[[edit]]\nset = "eyes-open=.30, yaw=8"\n\n[[edit]]\ndrag = "1,2:3,4"\n\n[output]\nregion = "mouth,eyes"\n'
+    recipe = parse_recipe(text)
+    assert recipe.edits == (SetMeasures("eyes-open=.30, yaw=8"), Drag("1,2:3,4"))
+    assert parse_recipe(format_recipe(recipe)) == recipe
+    assert "change mouth,eyes only" in recipe.describe()
+    assert recipe.digests()[1] != replace(recipe, output=OutputConfig()).digests()[1]
+    with pytest.raises(ConfigError, match=r"line 2: nothing that is measured is called 'ears'"):
+        parse_recipe('[[edit]]\nset = "ears=1"\n')
+    with pytest.raises(ConfigError, match=r"line 2: --region 'ears' is unknown"):
+        parse_recipe('[output]\nregion = "ears"\n')
+
+
+def test_a_film_repeats_the_step_of_its_first_frame():
+    asked = []
+
+    def search(ws, render):
+        asked.append(ws)
+        return ws + len(asked), {"notes": ["first"]}
+
+    film = repeat_first(Edit("points", search, steady=False, repeats=True))
+    frames = [film.apply(torch.full((1, 2, 3), float(frame)), None)[0] for frame in range(3)]
+    assert film.steady and len(asked) == 1
+    assert [float(frame.mean()) for frame in frames] == [1.0, 2.0, 3.0]
+    assert not repeat_first(Edit("auto", search, steady=False)).steady  # one that looks for a strength is still refused
