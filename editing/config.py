@@ -8,6 +8,7 @@ from stylegan_core.errors import ConfigError
 from stylegan_core.options import Checked, option
 from stylegan_core.spelling import suggestion
 
+RESTORE_HELP = "what brings detail back where pixels are pulled apart: auto, none, or a file of `restorer train`"
 PASTE_MODES = ("auto", "motion", "warp", "delta", "full", "none")
 
 
@@ -37,6 +38,7 @@ class EditConfig:
         "how the face goes back into the photo: auto is motion where a face is seen, else warp or full",
         choices=PASTE_MODES,
     )
+    restore: str = option("auto", RESTORE_HELP)
     photo: str = option("", "the latent's photo, where it is no longer where it was")
     region: str = region_option()
 

@@ -128,7 +128,9 @@ def edit_subject(
     """Apply edits to every face of a subject; return the edited faces by index."""
     generator, config = workshop.generator, workshop.config
     return {
-        index: Editor(generator, latent, source, subject.photo, config.paste, config.region).apply(*edits)
+        index: Editor(
+            generator, latent, source, subject.photo, config.paste, config.region, config.restore
+        ).apply(*edits)
         for index, latent in sorted(subject.latents.items())
     }
 
@@ -244,7 +246,7 @@ def _write_whole_photo(
     path: Path, photo: Photo, faces: dict[int, EditedFace], workshop: Workshop, seal: Seal | None
 ) -> dict[int, dict[str, Any]]:
     """Write the photo with all faces; return what the report says of each."""
-    rgb, results = paste_into_photo(photo, list(faces.values()), workshop.config.paste)
+    rgb, results = paste_into_photo(photo, list(faces.values()), workshop.config.paste, workshop.config.restore)
     write_photo(path, photo, rgb, seal)
     changed, pixels = int((rgb != photo.rgb).any(axis=-1).sum()), rgb.shape[0] * rgb.shape[1]
     seams = ", ".join(f"{result.seam_ratio:.2f}" for result in results)

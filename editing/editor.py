@@ -15,16 +15,16 @@ from stylegan_core.networks.protocol import Generator
 class Editor:
     """Edits of one latent through one generator; the latent itself stays as it is.
 
-    `source` names the latent in errors; `photo` and `paste` (the mode) serve edits that look at the pasted photo;
-    `region` names where edits may show (empty: everywhere)."""
+    `source` names the latent in errors; `photo`, `paste` (the mode) and `restore` serve edits that look at the pasted
+    photo; `region` names where edits may show (empty: everywhere)."""
 
     def __init__(
         self, generator: Generator, latent: Latent, source: str = "the latent", photo: Photo | None = None,
-        paste: str = "auto", region: str = "",
+        paste: str = "auto", region: str = "", restore: str = "auto",
     ) -> None:  # fmt: skip
         check_generator(latent, generator, source)
         self.generator, self.latent, self.photo = generator, latent, photo
-        self.paste, self.region = paste, region
+        self.paste, self.region, self.restore = paste, region, restore
 
     def apply(self, *edits: Operation | Edit) -> EditedFace:
         """Apply operations (or what `resolve` made of them) one after the other; return the edited face.
@@ -37,7 +37,7 @@ class Editor:
     def _apply(self, edits: Sequence[Operation | Edit]) -> EditedFace:
         open_code = code_opener(self.generator)
         ready = [edit if isinstance(edit, Edit) else edit.resolve(self.generator, open_code) for edit in edits]
-        render = Render(self.generator, self.latent, self.photo, self.paste)
+        render = Render(self.generator, self.latent, self.photo, self.paste, self.restore)
         ws, report = self.latent.ws.to(self.generator.w_avg.device), self.latent.report
         notes: list[str] = []
         for edit in ready:

@@ -74,7 +74,8 @@ class EditPipeline:
         inverter = Inverter(recipe.invert, recipe.projection, tune=recipe.tune)
         fit_threads(inverter.generator.img_resolution)
         signature = load_signature(*self.sign) if self.sign else None
-        config = EditConfig(paste=recipe.output.paste, region=recipe.output.region)
+        output = recipe.output
+        config = EditConfig(paste=output.paste, restore=output.restore, region=output.region)
         workshop = Workshop(inverter, config, Path(), Console(quiet=True), signature=signature)
         edits = [operation.resolve(inverter.generator, workshop.open_code) for operation in recipe.edits]
         start = read_start(recipe.invert.start, inverter.generator)

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from editing.config import PASTE_MODES, region_option
+from editing.config import PASTE_MODES, RESTORE_HELP, region_option
 from editing.operations.base import Operation
 from editing.operations.registry import OPERATIONS
 from inversion.config import InvertConfig, ProjectionConfig, TuneConfig
@@ -32,6 +32,7 @@ class OutputConfig:
 
     paste: str = option("auto", "how faces go back into the photo", choices=PASTE_MODES)
     region: str = region_option()
+    restore: str = option("auto", RESTORE_HELP)
 
 
 @dataclass(frozen=True)
@@ -161,7 +162,8 @@ def _toml(value: Any) -> str:
 
 def _output(output: OutputConfig) -> dict[str, Any]:
     """Return what a digest is made of; what batches begun by an earlier version did not have counts where it is set."""
-    return {name: value for name, value in asdict(output).items() if value or name != "region"}
+    later = {"region": "", "restore": "auto"}
+    return {name: value for name, value in asdict(output).items() if name not in later or value != later[name]}
 
 
 def _digest(value: Any) -> str:

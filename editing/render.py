@@ -117,12 +117,14 @@ def find_photo(latent: Latent, given: str = "") -> Photo | None:
 
 
 def paste_into_photo(
-    photo: Photo, faces: Sequence[EditedFace], mode: str
+    photo: Photo, faces: Sequence[EditedFace], mode: str, restore: str = "auto"
 ) -> tuple[NDArray[np.uint8], list[PasteResult]]:
-    """Paste every face into the photo [H, W, 3]; return it and a result for each face."""
+    """Paste every face into the photo [H, W, 3]; return it and a result for each face.
+
+    `restore` names what brings detail back where pixels are pulled apart: auto, none, or a file."""
     edits = []
     for face in faces:
-        edits.append(face_edit(face.generator, face.latent, face.inverted, face.edited))
+        edits.append(face_edit(face.generator, face.latent, face.inverted, face.edited, restore))
     rgb, results = paste_faces(photo.rgb, edits, mode)
     return (rgb, results) if not any(face.region for face in faces) else _confined(photo, faces, results)
 

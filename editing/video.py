@@ -37,8 +37,8 @@ def edit_video(
 
         def change(latent: Latent, frame: NDArray[np.uint8]) -> FaceEdit:
             photo = Photo(frame, Path(film), latent.photo_sha256)
-            face = Editor(inverter.generator, latent, film, photo, config.paste).apply(*edits)
-            return face_edit(inverter.generator, face.latent, face.inverted, face.edited)
+            face = Editor(inverter.generator, latent, film, photo, config.paste, restore=config.restore).apply(*edits)
+            return face_edit(inverter.generator, face.latent, face.inverted, face.edited, config.restore)
 
         return change
 

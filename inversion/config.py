@@ -167,7 +167,8 @@ class VideoConfig(Checked):
     chunk: int = option(8, "neighbouring frames optimised at a time", least=1)
     temporal: float = option(0.5, "weight of the squared change from frame to frame, in units of the std of W", least=0)
     smooth_quads: float = option(1.5, "smoothing of the face's place over time, in frames", least=0)
-    paste: str = option("auto", "how the face goes back: auto, full, delta, warp, or none (the face alone)")
+    paste: str = option("auto", "how the face goes back: auto, motion, warp, delta, full, or none (the face alone)")
+    restore: str = option("auto", "what brings detail back where pixels are pulled apart: auto, none, or a file")
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from inversion.faces.paste import FaceEdit, PasteResult, paste_faces
+from inversion.faces.restore import find_restorer
 from inversion.latents import Latent
 from inversion.render import render_code, renderer
 from stylegan_core.images import Photo
@@ -24,6 +25,7 @@ class Render:
     latent: Latent  # before the edits: its noise inputs, tuned weights, correction, corners and origin
     photo: Photo | None = None  # that the face is cut from, where it is known
     paste: str = "auto"  # how the face goes back into it
+    restore: str = "auto"  # what brings detail back there
 
     def __call__(self, ws: Tensor) -> Tensor:
         """Render ws [N, num_ws, w_dim] as [N, C, R, R] in about [-1, 1], differentiably in `ws`."""
@@ -34,7 +36,9 @@ class Render:
 
         For a latent with a `photo` and corners only."""
         assert self.photo is not None and self.latent.quad is not None
-        edit = face_edit(self.generator, replace(self.latent, ws=ws.detach().cpu()), self.inverted)
+        edit = face_edit(
+            self.generator, replace(self.latent, ws=ws.detach().cpu()), self.inverted, restore=self.restore
+        )
         rgb, results = paste_faces(self.photo.rgb, [edit], self.paste)
         return rgb, results[0]
 
@@ -53,10 +57,12 @@ class Render:
         return renderer(self.generator, self.latent)
 
 
-def face_edit(generator: Generator, latent: Latent, inverted: Tensor, edited: Tensor | None = None) -> FaceEdit:
+def face_edit(
+    generator: Generator, latent: Latent, inverted: Tensor, edited: Tensor | None = None, restore: str = "auto"
+) -> FaceEdit:
     """Return what pasting an edited latent needs: its own renders [1, C, R, R], and those of its code near W.
 
-    `near` takes the same step as the code did."""
+    `restore` names the restorer: auto, none, or a file. `near` takes the same step as the code did."""
     assert latent.quad is not None
     near = None
     if latent.near is not None and not torch.equal(latent.near, latent.origin):
@@ -71,6 +77,7 @@ def face_edit(generator: Generator, latent: Latent, inverted: Tensor, edited: Te
         near,
         generator.meta.alignment,
         appearance(latent),
+        find_restorer(restore),
     )
 
 

@@ -47,6 +47,19 @@ def dense_motion(points: Points, moved: Points) -> Tensor:
     return torch.from_numpy(offsets.T.reshape(2, GRID, GRID)).float()
 
 
+def stretch(offsets: Tensor) -> Tensor:
+    """Return how far a motion [2, R, R] pulls pixels apart, [1, 1, R, R]: 0 where nothing is, 0.5 to twice the size.
+
+    It is 1 less the smaller singular value of the map back."""
+    side = offsets.shape[-1]
+    down, right = torch.gradient(offsets, dim=(1, 2))
+    back = torch.eye(2)[:, :, None, None] + torch.stack([right, down], dim=1) * side  # d source / d target
+    determinant = back[0, 0] * back[1, 1] - back[0, 1] * back[1, 0]
+    squared = back.square().sum(dim=(0, 1))
+    smaller = (squared - (squared.square() - 4 * determinant.square()).clamp_min(0).sqrt()) / 2
+    return (1 - smaller.clamp_min(0).sqrt()).clamp(0, 1)[None, None]
+
+
 def thin_plate(points: Points, values: Points, places: Points, smoothness: float) -> Points:
     """Return the smoothing thin-plate spline through `values` [K, C] at `points` [K, 2], at `places` [M, 2]: [M, C].
 

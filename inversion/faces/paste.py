@@ -14,7 +14,8 @@ from inversion.faces.align import align_face, quad_side
 from inversion.faces.detect import detect_faces
 from inversion.faces.flow import FLOW_SIDE, box_filter, motion_between, move_pixels, resize
 from inversion.faces.landmarks import find_landmarks
-from inversion.faces.motion import dense_motion, expression_motion
+from inversion.faces.motion import GRID, dense_motion, expression_motion, stretch
+from inversion.faces.restore import Restorer, restore
 from stylegan_core.errors import ConfigError
 from stylegan_core.images import to_tensor, to_uint8
 from stylegan_core.networks.protocol import Alignment
@@ -28,6 +29,7 @@ PLACE = 7  # side in pixels, of `FLOW_SIDE`, of the square over which the change
 CELLS = 12  # across a face: light and colour coarser than these stay the photo's
 LANDMARK_SIDE = 256  # pixels of the photo's face in which its landmarks are sought
 DETECTION_SIDE = 160  # pixels of the photo's face in which a detector must see one
+PULLED_APART = 0.3  # stretch at which the photo's pixels are all restored
 LIGHT, COLOUR = 0.3, 0.08  # change of light and of colour, in [-1, 1], that an edit brings at most beside its motion
 LIGHT_SMOOTHING, COLOUR_SMOOTHING = 3, 9  # pixels, of `FLOW_SIDE`, over which they are averaged
 
@@ -57,6 +59,7 @@ class FaceEdit:
     near: tuple[Tensor, Tensor] | None = None  # as the two above; None: those
     alignment: Alignment = Alignment()  # of the renders
     appearance: float = 1.0  # how much of its light and colour the edit brings beside its motion, in `motion`
+    restorer: Restorer | None = None  # brings detail back where `motion` pulls pixels apart
 
 
 def choose_mode(mode: str, rgb: NDArray[np.uint8], quad: NDArray[np.float64], img_resolution: int) -> str:
@@ -235,7 +238,11 @@ def _blend_motion(
     before, after = find_landmarks(torch.cat([inverted, edited]), face.alignment).double().numpy()
     own = find_landmarks(align_face(rgb, face.quad, LANDMARK_SIDE), face.alignment)[0].double().numpy()
     motion = expression_motion(before, after)
-    moved = _moved(rgb[region], position, weight, dense_motion(own, motion), face.quad)
+    offsets = dense_motion(own, motion)
+    moved = _moved(rgb[region], position, weight, offsets, face.quad)
+    if face.restorer is not None:
+        apart = (_resample(stretch(offsets), position, GRID) / PULLED_APART).clamp(0, 1) * weight
+        moved = restore(face.restorer, moved, apart, quad_side(face.quad))
     if not face.appearance:
         return moved
     offsets = F.interpolate(dense_motion(before, after - before)[None], size=(FLOW_SIDE, FLOW_SIDE), mode="bilinear")[0]

@@ -8,8 +8,11 @@ from inversion.faces.align import align_face, face_quad
 from inversion.faces.detect import detect_faces
 from inversion.faces.flow import move_pixels
 from inversion.faces.landmarks import LEFT_CORNER, RIGHT_CORNER, find_landmarks
-from inversion.faces.motion import GRID, SEEN, dense_motion, expression_motion, thin_plate
+from inversion.faces.motion import GRID, SEEN, dense_motion, expression_motion, stretch, thin_plate
 from inversion.faces.paste import FaceEdit, choose_mode, paste_faces
+from inversion.faces.restore import Restorer, find_restorer, load_restorer, restore, save_restorer
+from stylegan_core.assets import asset_path
+from stylegan_core.errors import CheckpointError, ConfigError
 from stylegan_core.images import to_tensor
 from stylegan_core.networks.protocol import Alignment
 
@@ -107,3 +110,42 @@ def test_what_is_no_face_is_not_pasted_by_landmarks():
     quad = np.array([[5.0, 5], [5, 95], [95, 95], [95, 5]])
     assert choose_mode("auto", noise, quad, 32) == "warp"
     assert choose_mode("auto", noise, quad, 128) == "full"
+
+
+def test_the_stretch_is_how_much_larger_a_place_gets():
+    steps = (torch.arange(32) + 0.5) / 32
+    across, down = torch.meshgrid(steps, steps, indexing="xy")
+    doubled = torch.stack([-(across - 0.5) / 2, 0 * down])  # pixels come from half as far: twice as wide
+    assert_close(stretch(doubled)[0, 0], torch.full((32, 32), 0.5), atol=1e-3, rtol=0)
+    squeezed = torch.stack([across - 0.5, down - 0.5])
+    assert stretch(squeezed).max() < 1e-3
+
+
+def test_the_shipped_restorer_sharpens_what_was_pulled_apart_and_can_be_turned_off(face):
+    photo, edit = face
+    network = find_restorer("auto")
+    assert network is not None
+    assert find_restorer("none") is None
+    image = align_face(photo, edit.quad, 256)
+    coarse = torch.nn.functional.interpolate(
+        torch.nn.functional.interpolate(image, size=(256, 140), mode="bilinear", antialias=True), size=(256, 256),
+        mode="bicubic",
+    )  # fmt: skip
+    mask = torch.zeros(1, 1, 256, 256)
+    mask[:, :, 140:220, 70:190] = 1
+    restored = restore(network, coarse, mask, 256)
+    assert torch.equal(restored[mask.expand_as(restored) == 0], coarse[mask.expand_as(coarse) == 0])
+    inside = (slice(None), slice(None), slice(145, 215), slice(75, 185))
+    detail = [float((part[inside].diff(dim=3)).abs().mean()) for part in (coarse, restored, image)]
+    assert detail[0] < detail[1] < 1.5 * detail[2]
+    assert torch.equal(restore(network, coarse, mask * 0, 256), coarse)
+
+
+def test_a_file_that_is_no_restorer_is_refused(tmp_path):
+    save_restorer(tmp_path / "good.safetensors", Restorer((8, 8)), {})
+    images, masks = torch.rand(1, 3, 21, 30), torch.ones(1, 1, 21, 30)
+    assert torch.equal(load_restorer(tmp_path / "good.safetensors")(images, masks), images)  # untrained: no residual
+    with pytest.raises(CheckpointError, match="restorer train"):
+        load_restorer(asset_path("face_landmark_68.safetensors"))
+    with pytest.raises(ConfigError, match="auto, none"):
+        find_restorer(str(tmp_path / "missing.safetensors"))
