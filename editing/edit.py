@@ -128,9 +128,9 @@ def edit_subject(
     """Apply edits to every face of a subject; return the edited faces by index."""
     generator, config = workshop.generator, workshop.config
     return {
-        index: Editor(
-            generator, latent, source, subject.photo, config.paste, config.region, config.restore
-        ).apply(*edits)
+        index: Editor(generator, latent, source, subject.photo, config.paste, config.region, config.restore).apply(
+            *edits
+        )
         for index, latent in sorted(subject.latents.items())
     }
 

@@ -138,7 +138,7 @@ def test_the_earlier_name_of_a_key_still_works_and_is_said_to_be_one():
         parse_recipe(text.format("identity_floor").replace("0.2", "-1"))
 
 
-def test_operations_are_digested_as_they_were_before_they_were_values():
+def test_batches_begun_before_operations_were_values_go_on():
     old = [  # what the steps of recipes were digested as
         {"transfer": "smile", "strength": 0.5, "layers": "0-3", "crossover": "", "truncate": 1.0, "cutoff": -1,
          "transfer_from": [], "keep": "age", "target": 0.8, "identity_floor": 0.35, "leak": 0.05, "judge": "",
@@ -178,7 +178,7 @@ layers = "coarse"
 truncate = 0.5
 cutoff = 4
 """
-    expected = hashlib.sha256(json.dumps([old, {"paste": "auto", "restore": "auto"}], sort_keys=True).encode()).hexdigest()
+    expected = hashlib.sha256(json.dumps([old, {"paste": "auto"}], sort_keys=True).encode()).hexdigest()
     assert parse_recipe(text).digests()[1] == expected
 
 
