@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from stylegan_core.errors import ConfigError
+from stylegan_core.models import is_remote
 from stylegan_core.options import build, changed_values, mistake, options_of, type_mistake, values_of
 
 if TYPE_CHECKING:
@@ -116,6 +117,8 @@ def _split(text: str, known: Mapping[str, Any], key: str) -> tuple[str, dict[str
     try:
         own["strength"] = AUTO if strength == AUTO else float(strength)
     except ValueError:
+        if is_remote(text):  # the colon is an address's own
+            return text, own
         flag = "--" + key.replace("_", "-")
         raise ConfigError(f"{flag} '{text}': '{strength}' is no number; expected NAME or NAME:STRENGTH") from None
     return name, own

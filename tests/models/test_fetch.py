@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from file_server import send, serve
 
 import cli
+from editing.operations.transfer import Transfer
 from stylegan_core.checkpoints.load import find_checkpoint, load_generator
 from stylegan_core.errors import CheckpointError, OutputError, WeightsUnavailableError
 from stylegan_core.models import is_remote, local_file
@@ -260,6 +261,13 @@ def test_a_file_of_the_user_goes_before_a_public_model(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("ffhq-1024").write_bytes(PICKLE.read_bytes())
     assert find_checkpoint("ffhq-1024") == Path("ffhq-1024")
+
+
+@pytest.mark.parametrize("name", ["https://host/smile.npz", "hf:owner/repo/smile.npz"])
+def test_a_direction_is_named_by_its_address_and_a_strength_may_follow(name):
+    assert Transfer.parse(name, strength=1.0).transfer == name
+    told = Transfer.parse(f"{name}:0.5@4-7", strength=1.0)
+    assert (told.transfer, told.strength, told.layers) == (name, 0.5, "4-7")
 
 
 def test_an_unknown_public_model_is_named(cache):
