@@ -13,7 +13,7 @@ from inversion.objective import InversionObjective, Weights
 from stylegan_core.errors import CheckpointError, ran_out_of_memory, sentence_of
 from stylegan_core.features.perceptual import UNCALIBRATED, load_perceptual
 from stylegan_core.networks.build import build_network
-from stylegan_core.networks.configs import StyleGAN2Config, StyleGAN3Config
+from stylegan_core.networks.configs import StyleGAN2Config
 
 GPU = torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 8 GiB")
 CPU = RuntimeError("[enforce fail at alloc_cpu.cpp:75] err == 0. DefaultCPUAllocator: can't allocate memory: you tried")
@@ -65,7 +65,7 @@ def test_loading_that_runs_out_of_memory_is_a_sentence_too(monkeypatch):
 SMALL = {"z_dim": 16, "w_dim": 16, "img_resolution": 16, "channel_base": 256, "channel_max": 16}
 
 
-@pytest.mark.parametrize("config", [StyleGAN2Config(**SMALL), StyleGAN3Config(**SMALL)])
+@pytest.mark.parametrize("config", [StyleGAN2Config(**SMALL), StyleGAN2Config(**SMALL, architecture="resnet")])
 def test_generators_objective_and_gradient_mix_no_devices(config):
     """Tensors made on the CPU by mistake meet those on meta, which torch refuses as it does on a GPU."""
     generator = build_network(config).requires_grad_(False).to("meta")
