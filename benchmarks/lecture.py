@@ -1,6 +1,6 @@
 """Run docs/gans.md: what it measures of theory, and every objective and preset by the command line it prints.
 
-    python benchmarks/lecture.py --out lecture [--part theory|objectives|presets|balance] [--kimg 3.2]
+    python benchmarks/lecture.py --out lecture [--part theory|objectives|presets|balance] [--kimg 40]
 
 Each training prints the processor seconds it took and its count of modes (of the 8 of `sample-data ring`), and leaves
 its pictures under OUT. The parts can run side by side; what is finished is not run again."""
@@ -150,7 +150,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", default="lecture")
     parser.add_argument("--part", choices=["theory", "objectives", "presets", "balance"])
-    parser.add_argument("--kimg", type=float, default=6.4)
+    parser.add_argument("--kimg", type=float, default=40.0)
     options = parser.parse_args()
     torch.set_num_threads(1)
     out = Path(options.out)

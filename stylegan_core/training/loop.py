@@ -88,8 +88,8 @@ class _Run:
     def go(self) -> TrainResult:
         """Run to the end, or to an interrupt."""
         snapshot_nimg = self._rounded(self.config.snapshot_kimg * 1000)
-        log_nimg = max(self._rounded(snapshot_nimg / _LOG_LINES), self.config.batch)
         total = self._rounded(self.config.total_nimg)
+        log_nimg = max(self._rounded(min(snapshot_nimg, total) / _LOG_LINES), self.config.batch)
         log = report.Log(self.folder, self.cur_nimg) if self.world.rank == 0 else None
         board = None
         if self.config.tensorboard and self.world.rank == 0:
