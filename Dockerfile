@@ -11,6 +11,7 @@ COPY pyproject.toml README.md LICENSE cli.py ./
 COPY stylegan_core stylegan_core
 COPY inversion inversion
 COPY editing editing
+COPY invertigo invertigo
 RUN pip install --no-cache-dir torch torchvision --index-url https://download.pytorch.org/whl/cpu \
     && pip install --no-cache-dir '.[studio,video,hub,c2pa]'
 

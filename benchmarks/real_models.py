@@ -19,6 +19,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from synthesis import make_generator, textbook_synthesis
 from torch import Tensor
 
 CONFIG_F = 32768  # channel_base of StyleGAN2's config-f
@@ -44,8 +45,6 @@ def stylegan3(radial: bool) -> Any:
 
 def make(name: str) -> tuple[Any, Callable[..., Tensor]]:
     """Return a case's generator and what renders it."""
-    from benchmarks.synthesis import make_generator, textbook_synthesis
-
     torch.manual_seed(0)
     what, _, kind = name.partition("-")
     if kind.startswith("stylegan3"):
@@ -136,7 +135,7 @@ def main() -> None:
     print(f"{'case':20} {'seconds':>8} {'peak GB':>8}")
     found: dict[str, dict[str, float]] = {}
     for name in args.cases:
-        command = [sys.executable, "-m", "benchmarks.real_models", "--in-this-process", "--cases", name]
+        command = [sys.executable, __file__, "--in-this-process", "--cases", name]
         command += ["--repeats", str(args.repeats)]
         result = subprocess.run(command, check=True, capture_output=True, text=True)
         found[name] = json.loads(result.stdout.splitlines()[-1])
