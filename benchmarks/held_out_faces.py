@@ -1,0 +1,120 @@
+# ruff: noqa: E402
+"""How well the default generator draws faces that nobody trained on, by group.
+
+    python benchmarks/held_out_faces.py --data faces256.zip [--faces 24] [--generator FILE]
+
+The faces are every tenth of those without a person (what `invertigo encoder cotrain` leaves out), of one source:
+sfhq-t2i, which no earlier generator saw either. PSNR is at 128 px, larger renders shrunk; identity is the distance of
+the recognition descriptors (two photos of one person: .25); sharpness is the mean vertical gradient of the render over
+the photo's, at the generator's own size; cpu s is processor seconds a face. Groups are by `condition`, a text search's answer, and by landmarks' yaw."""
+
+import sys
+from pathlib import Path
+
+sys.path[0] = str(Path(__file__).resolve().parent.parent)  # a script's own folder comes first, and holds namesakes
+
+import argparse
+import time
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from inversion.config import InvertConfig
+from inversion.faces.judges import identity_distance
+from inversion.invert import Inverter
+from inversion.scores import psnr
+from stylegan_core.images import decode_photo
+from stylegan_core.training.dataset import ImageDataset
+
+SIDE = 128  # pixels at which PSNR is taken
+GROUPS = {
+    "children": ("baby", "child", "toddler"),
+    "dark skin": ("african",),
+    "glasses": ("glasses",),
+    "hats": ("hat", "beanie", "fedora", "cap"),
+    "expressions": ("expression",),
+    "beards": ("beard", "goatee", "mustache"),
+    "turned or tilted": ("three-quarter", "tilted"),
+}
+
+
+def vertical_gradient(images: Tensor) -> Tensor:
+    """Return the mean absolute difference of neighbouring rows, [N]."""
+    return (images[:, :, 1:] - images[:, :, :-1]).abs().mean(dim=(1, 2, 3))
+
+
+def shrunk(images: Tensor) -> Tensor:
+    """Return images at SIDE pixels, or as they are where they are smaller."""
+    return interpolate(images, size=(SIDE, SIDE), mode="area") if images.shape[-1] > SIDE else images
+
+
+def main() -> None:
+    """Print a row for the encoder alone and one for the default search, and the search's by group."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", required=True, help="faces256.zip, or the like with attributes.csv")
+    parser.add_argument("--source", default="sfhq-t2i")
+    parser.add_argument("--every", type=int, default=10, help="which faces were held out")
+    parser.add_argument("--faces", type=int, default=24, help="faces at most, evenly chosen; 0: all")
+    parser.add_argument("--generator", default=InvertConfig().generator)
+    options = parser.parse_args()
+    data = ImageDataset(options.data)
+    rows = data.attributes()
+    held = [
+        name
+        for index, name in enumerate(data.files.names)
+        if index % options.every == options.every - 1 and rows[name]["source"] == options.source
+    ]
+    step = max(1, len(held) // options.faces) if options.faces else 1
+    names = held[::step][: options.faces or None]
+    inverter = Inverter(InvertConfig(generator=options.generator, align=False, device="cpu"))
+    conditions = [rows[name].get("condition", "") for name in names]
+    photos = [decode_photo(data.files.read(name), Path(name)) for name in names]
+    found = {}
+    for label, steps in (("encoder alone", 0), ("default search", None)):
+        scores = []
+        for photo in photos:
+            face = inverter.align(photo)[0]
+            began = time.process_time()
+            scores.append([*score(inverter, photo, face, steps), time.process_time() - began])
+        found[label] = torch.tensor(scores)
+    print(f"{len(names)} faces of {options.source}, {inverter.generator.meta.name}, {torch.get_num_threads()} threads")
+    print(f"{'':18} {'faces':>5} {'PSNR':>6} {'lowest':>6} {'identity':>8} {'sharpness':>9} {'cpu s':>7}")
+    for label, scores in found.items():
+        tell(label, scores)
+    for group, words in GROUPS.items():
+        picked = [any(word in text for word in words) for text in conditions]
+        if any(picked):
+            tell(group, found["default search"][torch.tensor(picked)])
+
+
+def score(inverter: Inverter, photo: object, face: object, steps: int | None) -> list[float]:
+    """Invert one face; return PSNR, identity distance and sharpness."""
+    ordinary = inverter.projection
+    if steps is not None:
+        inverter.projection = replace(ordinary, steps=steps)
+    try:
+        latent = inverter.invert_face(photo, face).latent  # type: ignore[arg-type]
+    finally:
+        inverter.projection = ordinary
+    target = face.target  # type: ignore[attr-defined]
+    with torch.no_grad():
+        drawn = inverter.generator.synthesis(latent.ws, noise_mode="const").clamp(-1, 1)
+    sharpness = vertical_gradient(drawn) / vertical_gradient(target)
+    identity = identity_distance(drawn, target, inverter.generator.meta.alignment)
+    return [float(psnr(shrunk(drawn), shrunk(target))), float(identity), float(sharpness)]
+
+
+def tell(label: str, scores: Tensor) -> None:
+    """Print one row."""
+    quality, identity, sharpness, seconds = scores.mean(0).tolist()
+    lowest = float(scores[:, 0].min())
+    print(
+        f"{label:18} {len(scores):5} {quality:6.2f} {lowest:6.2f} {identity:8.3f} {sharpness:9.2f} {seconds:7.2f}",
+        flush=True,
+    )
+
+
+if __name__ == "__main__":
+    main()
