@@ -6,7 +6,8 @@
 The faces are every tenth of those without a person (what `invertigo encoder cotrain` leaves out), of one source:
 sfhq-t2i, which no earlier generator saw either. PSNR is at 128 px, larger renders shrunk; identity is the distance of
 the recognition descriptors (two photos of one person: .25); sharpness is the mean vertical gradient of the render over
-the photo's, at the generator's own size; cpu s is processor seconds a face. Groups are by `condition`, a text search's answer, and by landmarks' yaw."""
+the photo's, at the generator's own size; cpu s is processor seconds a face. Groups are by `condition`, a text search's
+answer, not a label by hand."""
 
 import sys
 from pathlib import Path
