@@ -2,8 +2,8 @@
 
     python benchmarks/startup.py [--repeats 7] [--generator faces64]
 
-Prints medians. The ratios wanted are start-up's, hence the small generator: another one's renders are work. Processor time
-counts user and system time of all threads, so that other programs hardly disturb it."""
+Prints medians. The ratios wanted are start-up's, hence the small generator: another one's renders are work. Processor
+time counts user and system time of all threads, so that other programs hardly disturb it."""
 
 import argparse
 import os
