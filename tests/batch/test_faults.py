@@ -207,13 +207,13 @@ def test_workers_that_die_one_after_the_other_end_the_run(tmp_path):
 
 def test_what_is_passed_over_in_folders_is_counted(tmp_path):
     make_photos(tmp_path / "in", ["a.png"])
-    for name in ("b.heic", "c.HEIC", "notes", ".hidden"):
+    for name in ("b.pdf", "c.PDF", "notes", ".hidden"):
         (tmp_path / "in" / name).write_text("")
     lines = []
     console = Console()
     console.say = lines.append
     run(str(tmp_path / "in"), tmp_path / "out", Negative(), workers=1, console=console)
-    assert "3 files are of other kinds and passed over: 2 .heic, 1 no suffix" in lines
+    assert "3 files are of other kinds and passed over: 2 .pdf, 1 no suffix" in lines
 
 
 def test_a_failure_keeps_the_files_of_an_earlier_time_known(tmp_path):

@@ -193,7 +193,7 @@ def test_the_commands_sign_what_they_write(signer, tmp_path):
         assert found.problems == [] and found.parents == ["me.png (without any)"]
         assert found.actions[-1].startswith("c2pa.edited: smile 0.5")
     result = CliRunner().invoke(cli.main, [*common[:-1], str(tmp_path / "no"), "--sign", signer[0], signer[0]])
-    assert result.exit_code == 1 and not (tmp_path / "no").exists()
+    assert result.exit_code == 2 and not (tmp_path / "no").exists()
     recipe = tmp_path / "r.toml"
     recipe.write_text('[invert]\nsteps = 0\nalign = false\n[[edit]]\ntransfer = "smile"\n[output]\npaste = "full"\n')
     command = ["batch", str(tmp_path / "me.png"), "--recipe", str(recipe), "--workers", "1", "--sign", *signer]

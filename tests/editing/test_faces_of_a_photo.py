@@ -153,5 +153,5 @@ def test_a_set_of_photos_gives_its_mean_expression(four_faces, tmp_path):
     means = [np.mean([np.load(file)["w"] for file in folder.iterdir()], axis=0) for folder in pair]
     np.testing.assert_allclose(latent["w"] - latent["w_origin"], means[1] - means[0], atol=1e-4)
     (tmp_path / "empty").mkdir()
-    failed = run("edit", four_faces, "--transfer-from", tmp_path / "empty", pair[1], "--out", tmp_path / "f", code=1)
+    failed = run("edit", four_faces, "--transfer-from", tmp_path / "empty", pair[1], "--out", tmp_path / "f", code=2)
     assert "none of the 0" in failed.stderr

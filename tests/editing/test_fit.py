@@ -67,7 +67,7 @@ def test_labels_of_seeds_latents_and_photos_are_fitted(tmp_path, faces64):
     assert (direction.layers, direction.report["fit"], direction.attribute) == ((2, 3, 4, 5), "labels", "gender")
     assert 0 <= direction.report["held_out_accuracy"] <= 1
     (tmp_path / "bad.csv").write_text("file,label\n1,yes\n2,0\n")
-    assert "line 2" in run(*words, "--labels", tmp_path / "bad.csv", code=2).stderr
+    assert "line 2" in run(*words, "--labels", tmp_path / "bad.csv", code=1).stderr
     for source in ([], ["--labels", "a.csv", "--attribute", "age"]):
         assert "exactly one" in run(*words, *source, code=2).stderr
     assert "no judge is called 'joy'" in run(*words, "--attribute", "joy", code=2).stderr

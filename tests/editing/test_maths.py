@@ -102,7 +102,7 @@ def test_a_direction_of_another_generator_is_refused_with_both_named(tmp_path, l
     save_direction(tmp_path / "d.npz", a_direction(vector=torch.randn(1, 1, 13)))
     with pytest.raises(LatentMismatchError, match="fit it again"):
         find_direction(str(tmp_path / "d.npz"), linear_generator)
-    with pytest.raises(LatentError, match="shipped for it: none"):
+    with pytest.raises(ConfigError, match="shipped for it: none"):
         find_direction("smile", linear_generator)
 
 
