@@ -1,6 +1,6 @@
 """Seconds and peak memory of the field's own models on random weights of the true shapes: no file is needed.
 
-    python benchmarks/real_models.py [--cases step-1024 guess ...] [--repeats 3]
+    python -m benchmarks.real_models [--cases step-1024 guess ...] [--repeats 3]
 
 Each case runs in a process of its own on one thread; `seconds` is that process's processor time, the smallest of the
 repeats, so that other work on the machine counts little. `peak` is the process's resident set at most, Python and
@@ -19,8 +19,9 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from synthesis import make_generator, textbook_synthesis
 from torch import Tensor
+
+from benchmarks.synthesis import make_generator, textbook_synthesis
 
 CONFIG_F = 32768  # channel_base of StyleGAN2's config-f
 CASES = (
@@ -135,7 +136,7 @@ def main() -> None:
     print(f"{'case':20} {'seconds':>8} {'peak GB':>8}")
     found: dict[str, dict[str, float]] = {}
     for name in args.cases:
-        command = [sys.executable, __file__, "--in-this-process", "--cases", name]
+        command = [sys.executable, "-m", "benchmarks.real_models", "--in-this-process", "--cases", name]
         command += ["--repeats", str(args.repeats)]
         result = subprocess.run(command, check=True, capture_output=True, text=True)
         found[name] = json.loads(result.stdout.splitlines()[-1])
