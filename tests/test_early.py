@@ -50,7 +50,7 @@ def photo(astronaut, tmp_path):
         (["--transfer", "age:auto"], "no age in years"),
         (["--transfer", "smile", "--keep", "gendr"], "did you mean gender?"),
         (["--transfer", "smile:auto", "--judge", "hapy"], "did you mean happy?"),
-        (["--transfer", "smile", "--generator", "faces12"], "did you mean faces128?"),
+        (["--transfer", "smile", "--generator", "faces25"], "did you mean faces256?"),
         (["--transfer", "smile", "--start", "none.npz"], "--start none.npz: no such file"),
         (["--transfer", "smile", "--photo", "gone.jpg"], "--photo gone.jpg: no such file"),
         (["--crossover", "gone.npz"], "no file or folder"),

@@ -180,14 +180,14 @@ def test_the_command_writes_a_table_whose_numbers_are_those_of_the_picture(tmp_p
     rng = np.random.default_rng(0)
     for index in range(3):
         Image.fromarray(rng.integers(0, 255, (8, 8, 3), dtype=np.uint8)).resize((64, 64)).save(folder / f"{index}.png")
-    words = ["scorecard", "--data", str(folder), "--images", "2", "--methods", "encoder,hybrid:3,tune:2",
+    words = ["scorecard", "--data", str(folder), "--images", "2", "--methods", "encoder,hybrid:12,tune:2",
              "--tune-steps", "2", "--generator", "faces64", "--out", str(tmp_path / "o")]  # fmt: skip
     result = CliRunner().invoke(cli.main, words)
     assert result.exit_code == 0, result.output
     found = json.loads((tmp_path / "o" / "scorecard.json").read_text())
     rows = list(csv.DictReader((tmp_path / "o" / "scorecard.csv").read_text().splitlines()))
-    assert [row["method"] for row in rows] == ["encoder", "hybrid:3", "tune:2"]
-    assert [row["steps"] for row in found["rows"]] == [0.0, 3.0, 4.0]
+    assert [row["method"] for row in rows] == ["encoder", "hybrid:12", "tune:2"]
+    assert [row["steps"] for row in found["rows"]] == [0.0, 12.0, 4.0]
     assert float(rows[1]["psnr"]) > float(rows[0]["psnr"])
     assert {
         "ssim",

@@ -157,7 +157,8 @@ def test_ada_takes_signs_about_the_objectives_own_boundary(learner, change, monk
     monkeypatch.setattr(Stepper, "_apply", lambda self, optimizer, parameters: None)
     train(config)
     lines = read_log(Path(config.out) / "log.jsonl")
-    assert all(line["augment_p"] < 0.2 for line in lines) and all(abs(line["r_t"]) < 0.6 for line in lines)
+    assert max(line["augment_p"] for line in lines) < 0.6  # it would get to 1
+    assert abs(sum(line["r_t"] for line in lines) / len(lines)) < 0.5  # a line is of few images
 
 
 @pytest.mark.parametrize("name", ["wgan", "wgan-gp"])
