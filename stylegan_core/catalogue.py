@@ -2,7 +2,7 @@
 
 import json
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -21,7 +21,7 @@ SEEN = {
     "happy": ("a happier face, mouth and eyes", "a face that is not amused"),
     "age": ("older", "younger"),
     "gender": ("more masculine", "more feminine"),
-    "surprised": ("raised brows and an open mouth", "a composed face"),
+    "surprised": ("wider eyes and no smile", "a broad smile"),
     "sad": ("a sad face", "a brighter one"),
     "angry": ("an angry face", "a milder one"),
     "neutral": ("an expressionless face", "a livelier one"),
@@ -32,8 +32,9 @@ SEEN = {
 # Strengths beyond which faces break, as seen on the sheets that benchmarks/strengths.py draws (docs/strengths.md).
 ANY_BELIEVABLE = (-2.0, 2.0)
 BELIEVABLE = {
-    "smile": (-1.5, 1.5), "happy": (-1.5, 1.5), "surprised": (-1.5, 1.5), "age": (-2.0, 2.0), "gender": (-1.5, 1.5),
+    "smile": (-1.0, 1.5), "happy": (-2.0, 2.0), "surprised": (-1.5, 1.0), "age": (-1.5, 2.0), "gender": (-1.0, 1.0),
 }  # fmt: skip
+BELIEVABLE_OF = ("faces64", "faces128")  # the generators of which the table was seen; they share their people
 FIRST = ("smile", "happy", "surprised", "age", "gender")  # on a page and in a list
 
 
@@ -53,7 +54,8 @@ class Known:
         own = self.report.get("believable")
         if isinstance(own, list) and len(own) == 2 and all(isinstance(value, int | float) for value in own):
             return float(own[0]), float(own[1])
-        return BELIEVABLE.get(self.name, ANY_BELIEVABLE)
+        seen = self.generator_name in BELIEVABLE_OF
+        return BELIEVABLE.get(self.name, ANY_BELIEVABLE) if seen else ANY_BELIEVABLE
 
     @property
     def attribute(self) -> str:
@@ -109,6 +111,11 @@ def read_texts(path: Path) -> dict[str, str]:
     except (OSError, ValueError, EOFError, KeyError, RuntimeError, NotImplementedError, zipfile.BadZipFile):
         return {}
     return texts
+
+
+def believable(report: Mapping[str, Any], name: str, generator_name: str) -> tuple[float, float]:
+    """Return the strengths between which a direction's faces stay believable."""
+    return Known(name, "", generator_name, "", dict(report)).believable
 
 
 def list_directions(generator: str) -> list[str]:

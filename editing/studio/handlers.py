@@ -194,8 +194,10 @@ class Handlers:
         """Draw the strip of one direction."""
         if not name:
             raise ConfigError("no direction fits this generator, so there is nothing to sweep")
-        pictures = session.sweep(_dials(session, values), name, STRENGTHS)
-        return {self.parts.strip: strip(pictures, STRENGTHS, Path(name).stem), self.parts.message: ""}
+        low, high = next(dial.ends for dial in offered(session) if dial.name == name)
+        strengths = [strength for strength in STRENGTHS if low <= strength <= high]
+        pictures = session.sweep(_dials(session, values), name, strengths)
+        return {self.parts.strip: strip(pictures, strengths, Path(name).stem), self.parts.message: ""}
 
     @told
     def take_strength(self, session: Session, strength: float, name: str, *values: Any) -> Updates:

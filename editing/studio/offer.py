@@ -10,11 +10,10 @@ from editing.reach import measures_of
 from editing.studio.dials import WITH_OWN_CONTROLS
 from editing.studio.session import Session
 from inversion.faces.measures import MEASURES
+from stylegan_core.catalogue import ANY_BELIEVABLE, believable, order, told
 from stylegan_core.directions import Direction, all_shipped, check_direction, shipped_directions
 from stylegan_core.errors import LatentMismatchError
 from stylegan_core.options import options_of
-
-FIRST = "smile"  # the direction that comes first where there is one
 
 
 @dataclass(frozen=True)
@@ -25,17 +24,22 @@ class Dial:
     label: str
     info: str  # what strength 1 means
     reason: str = ""  # why it does not fit this generator; empty where it does
+    ends: tuple[float, float] = ANY_BELIEVABLE  # strengths between which faces stay believable
 
 
 def offered(session: Session) -> list[Dial]:
-    """Return the directions on offer: those that fit this generator first, the smile before all."""
+    """Return the directions on offer: those that fit this generator first, what people ask for most before all."""
     fitting = shipped_directions(session.generator.meta.fingerprint)
-    offered = [Dial(name, name, item.unit) for name, item in fitting.items()]
-    offered.sort(key=lambda dial: (dial.name != FIRST, not fitting[dial.name].attribute, dial.name))
+    offered = [_dial(name, name, item) for name, item in fitting.items()]
+    offered.sort(key=lambda dial: (not fitting[dial.name].attribute, order(dial.name)))
     for path, direction in session.own.items():
-        offered.append(_checked(Dial(path, f"{direction.name} (your file)", direction.unit), direction, session))
+        offered.append(_checked(_dial(path, f"{direction.name} (your file)", direction), direction, session))
     others = {item.name: item for item in all_shipped() if item.name not in fitting}
-    return offered + [_checked(Dial(name, name, item.unit), item, session) for name, item in sorted(others.items())]
+    return offered + [_checked(_dial(name, name, item), item, session) for name, item in sorted(others.items())]
+
+
+def _dial(name: str, label: str, item: Direction) -> Dial:
+    return Dial(name, label, told(name, item.unit), ends=believable(item.report, item.name, item.generator_name))
 
 
 def other_operations() -> list[str]:

@@ -37,10 +37,9 @@ def build_page(sessions: Sessions, debug: bool = False) -> gr.Blocks:
         gr.HTML(HEADING, elem_id="heading")
         with gr.Row(elem_id="columns"):
             with gr.Column(scale=6, elem_id="stage"):
-                stage = _stage()
+                stage, tools = _stage(), _tools()  # together, so that on a phone the pictures cover no button
             with gr.Column(scale=5, elem_id="panel"):
                 message = gr.HTML(elem_id="message")
-                tools = _tools()
                 with gr.Tabs() as tabs:
                     with gr.Tab("Photo", id="photo"):
                         photo = _photo_tab(sessions)

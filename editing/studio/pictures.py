@@ -12,7 +12,8 @@ from PIL import Image
 SHOWN_SIDE = 1200  # pixels of a photo in the page, at most
 SMALL = 128  # pixels: pictures up to here are sent as they are, larger ones as JPEG
 QUALITY = 90
-CLOSE_UP = 1.9  # side of the close-up in units of the face's
+CLOSE_UP = 0.8  # side of the close-up in units of the aligned face's, which has hair and chin in it
+FACE_SHARE = 0.55  # of the aligned face's width that cheeks take
 
 Picture = NDArray[np.uint8]  # [H, W, 3]
 
@@ -54,17 +55,32 @@ def photo_with_faces(rgb: Picture, quads: dict[int, NDArray[np.float64]], name: 
     )
 
 
-def before_after(before: Picture, after: Picture, caption: str) -> str:
-    """Return two pictures of one size, one over the other, with a handle that uncovers more or less of the second."""
+def before_after(before: Picture, after: Picture, caption: str, at: int = 50) -> str:
+    """Return two pictures of one size, one over the other, with a handle that uncovers more or less of the second.
+
+    The handle stands `at` so many percent of the width; a button shows the first for as long as it is held."""
     height, width = before.shape[:2]
+    hold, let_go = (
+        "this.previousElementSibling.classList.add('held')",
+        "this.previousElementSibling.classList.remove('held')",
+    )
     return (
-        f'<div class="compare" style="--at:50%;aspect-ratio:{width}/{height};--ratio:{width / height:.4f}">'
+        f'<div class="compare" style="--at:{at}%;aspect-ratio:{width}/{height};--ratio:{width / height:.4f}">'
         f'<img src="{data_uri(after)}" alt="after the edit"><img class="before" src="{data_uri(before)}" alt="before">'
         '<span class="tag left" aria-hidden="true">before</span><span class="tag" aria-hidden="true">after</span>'
-        '<input type="range" min="0" max="100" value="50" aria-label="How much of the photo is shown unedited" '
+        f'<input type="range" min="0" max="100" value="{at}" aria-label="How much of the photo is shown unedited" '
         "oninput=\"this.parentNode.style.setProperty('--at', this.value + '%')\"></div>"
+        f'<button type="button" class="hold" onpointerdown="{hold}" onpointerup="{let_go}" onpointerleave="{let_go}" '
+        f'onkeydown="if (event.key === \' \') {hold}" onkeyup="{let_go}">Hold to see the photo before</button>'
         f'<p class="caption">{escape(caption)}</p>'
     )
+
+
+def beside_the_face(quad: NDArray[np.float64], part: tuple[slice, slice]) -> int:
+    """Return where, in percent of the width of a part of the photo, the face with the corners [4, 2] begins."""
+    left, right = part[1].start, part[1].stop
+    edge = quad[:, 0].mean() - np.ptp(quad[:, 0]) * FACE_SHARE / 2
+    return int(np.clip(100 * (edge - left) / (right - left), 4, 96))
 
 
 def face_pair(inverted: Picture, edited: Picture) -> str:

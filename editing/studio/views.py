@@ -11,6 +11,7 @@ from editing.studio.offer import offered, offered_measures, still
 from editing.studio.parts import Parts
 from editing.studio.pictures import (
     before_after,
+    beside_the_face,
     close_up,
     downloads,
     face_pair,
@@ -61,12 +62,18 @@ def pictures_view(parts: Parts, session: Session) -> Updates:
         return {parts.view: view, parts.face: "", parts.tools: hidden, parts.looked_at: hidden}
     index, photo = session.need_face(), session.photo.rgb
     rgb, results = session.result()
-    part = close_up(session.inverted[index].face.quad, *rgb.shape[:2]) if session.zoom else (slice(None), slice(None))
+    part = (
+        close_up(session.inverted[index].face.quad, *rgb.shape[:2])
+        if session.zoom
+        else (slice(0, rgb.shape[0]), slice(0, rgb.shape[1]))
+    )
     changed = int((rgb != photo).any(axis=-1).sum())
     words = f"{changed:,} of {rgb.shape[0] * rgb.shape[1]:,} pixels changed ({results[0].mode})"
     names = [(f"face{number}", number) for number in session.inverted]
     return {
-        parts.view: before_after(photo[part], rgb[part], words),
+        parts.view: before_after(
+            photo[part], rgb[part], words, beside_the_face(session.inverted[index].face.quad, part)
+        ),
         parts.face: face_view(session, session.history.now),
         parts.tools: gr.update(visible=True),
         parts.zoom: session.zoom,
@@ -102,8 +109,10 @@ def sliders_view(parts: Parts, session: Session) -> Updates:
         slider: gr.update(
             label=dial.label,
             info=escape(dial.reason or dial.info, quote=False),
-            interactive=not dial.reason,
+            interactive=not dial.reason and bool(session.inverted),
             visible=True,
+            minimum=dial.ends[0],
+            maximum=dial.ends[1],
             value=strengths.get(dial.name, 0),
         )
         for slider, dial in zip(parts.sliders, dials, strict=False)

@@ -1,0 +1,101 @@
+"""What commands say is true: progress where no bar is seen, steps, spaces, names; and edits go on after Ctrl-C."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+import cli
+from editing.operations.fields import told_code
+from inversion.invert import STATE_FILE, told_steps
+from inversion.latents import load_latent
+from stylegan_core import console as console_module
+from stylegan_core.console import Console
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def run(*words, code=0):
+    result = CliRunner().invoke(cli.main, [str(word) for word in words])
+    assert result.exit_code == code, result.output
+    return result
+
+
+@pytest.fixture
+def photo(astronaut, tmp_path):
+    path = tmp_path / "me.png"
+    Image.fromarray(astronaut[:200, 140:300]).save(path)
+    return path
+
+
+def test_piped_output_gets_lines_of_progress_and_quiet_none(capsys, monkeypatch):
+    monkeypatch.setattr(console_module, "LINE_EVERY", 0.0)
+    for quiet in (False, True):
+        with Console(quiet=quiet).progress("me face0", 3) as update:
+            update(1, 0.5)
+            update(2, 0.25)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == ["me face0: 1 of 3, loss 0.5000", "me face0: 2 of 3, loss 0.2500"]
+
+
+def test_no_line_comes_sooner_than_it_is_due(capsys):
+    with Console().progress("me", 1000) as update:
+        for step in range(1000):
+            update(step, 0.5)
+    assert len(capsys.readouterr().out.splitlines()) <= 1
+
+
+def test_tuning_steps_are_told():
+    assert told_steps({"steps_taken": 200}) == "200 steps"
+    assert told_steps({"steps_taken": 200, "tuning": {"steps_taken": 400}}) == "200 steps and 400 of tuning"
+
+
+def test_a_latent_is_called_as_its_photo(tmp_path):
+    assert told_code(str(tmp_path / "out" / "anna" / "face0" / "latent.npz")) == "anna"
+    assert told_code("anna.npz") == "anna"
+    assert told_code("7") == "seed 7"
+
+
+def test_a_film_of_w_plus_says_so(photo, tmp_path):
+    run("invert", photo, "--method", "project", "--steps", 3, "--generator", "faces64", "--out", tmp_path / "o")
+    latent = tmp_path / "o" / "me" / "face0" / "latent.npz"
+    words = ["--frames", 2, "--generator", "faces64", "--out", tmp_path / "f"]
+    assert "in W+" in run("interpolate", latent, 3, *words).output
+    assert "in W\n" in run("interpolate", 3, 4, *words).output
+
+
+def test_an_edit_finds_the_inversion_of_an_earlier_edit_again(photo, tmp_path):
+    words = ["edit", photo, "--method", "project", "--steps", 3, "--generator", "faces64", "--out", tmp_path / "o"]
+    assert "earlier run" not in run(*words, "--transfer", "smile:0.5").output
+    assert "earlier run" in run(*words, "--transfer", "smile:1").output
+    again = load_latent(tmp_path / "o" / "me" / "face0" / "latent.npz")
+    assert [edit["strength"] for edit in again.report["edits"]] == [1.0]
+    run(*words[:-1], tmp_path / "new", "--transfer", "smile:1")
+    fresh = load_latent(tmp_path / "new" / "me" / "face0" / "latent.npz")
+    np.testing.assert_allclose(again.ws, fresh.ws, atol=1e-5)
+    assert "earlier run" not in run(*words, "--transfer", "smile:1", "--seed", 5).output  # another search
+
+
+@pytest.mark.slow
+def test_an_edit_that_was_interrupted_keeps_where_it_was(photo, tmp_path):
+    words = ["edit", photo, "--transfer", "smile", "--method", "project", "--steps", "4000", "--patience", "0",
+             "--generator", "faces64", "--out", tmp_path / "o"]  # fmt: skip
+    command = [sys.executable, "cli.py", *map(str, words)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    state = tmp_path / "o" / "me" / "face0" / STATE_FILE
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 240
+    while not state.is_file() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=120) == 130
+    assert "me face0: " in process.stdout.read()  # a line of progress, since the output is no terminal
+    process.stdout.close()
+    assert state.is_file()
