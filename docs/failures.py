@@ -21,7 +21,7 @@ def photos(sample: Image.Image) -> dict[str, tuple[Image.Image, tuple[str, ...]]
     """Return the photos of the gallery by name, and the edits they get."""
     head = sample.crop(HEAD)
     mouth, eyes = np.asarray(head).copy(), np.asarray(head).copy()
-    mouth[150:200, 80:160] = (70, 110, 170)
+    mouth[122:166, 84:160] = (70, 110, 170)
     eyes[88:116, 68:172] = (18, 18, 18)
     small = head.resize((56, 56), Image.Resampling.LANCZOS)
     narrow = head.resize((130, 280), Image.Resampling.LANCZOS)

@@ -103,3 +103,14 @@ def test_directions_are_listed_by_what_a_person_sees():
     assert [line.partition(":")[0] for line in lines[:4]] == ["smile", "happy", "surprised", "age"]
     assert "more masculine, - more feminine" in shown("directions", "list")
     assert "mean difference" not in lines[0]
+
+
+def test_the_studios_sliders_come_in_the_same_order_and_end_where_edits_break():
+    from editing.studio.offer import offered
+    from stylegan_core.assets import embedded_generators
+
+    meta = type("Meta", (), {"fingerprint": embedded_generators()["faces64"], "name": "faces64"})
+    generator = type("Generator", (), {"meta": meta, "w_dim": 256, "num_ws": 10})
+    dials = offered(type("Session", (), {"generator": generator, "own": {}}))  # type: ignore[arg-type]
+    assert [dial.name for dial in dials[:4]] == ["smile", "happy", "surprised", "age"]
+    assert (dials[0].ends, dials[0].info) == ((-1.0, 1.5), "+ a smile that shows teeth, - closed, serious lips")

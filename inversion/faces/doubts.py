@@ -13,7 +13,7 @@ from stylegan_core.networks.protocol import Alignment
 
 SMALL = 60  # pixels of a face's longer side
 NOSE_BETWEEN = (0.12, 0.88)  # of the way from eye to eye: beyond, the face is seen from the side
-NARROW = 0.55  # eye to eye against eyes to mouth; facing the camera it is about 1
+NARROW = 0.62  # eye to eye against eyes to mouth; facing the camera it is about 1
 ANOTHER_PERSON = 0.6  # identity distance; two people's is about 0.67 (inversion/faces/judges.py)
 POOR_PSNR = 16.0  # dB
 # Shares of the aligned face, from benchmarks/covered.py: about what 5 % of uncovered faces exceed.

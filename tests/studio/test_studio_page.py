@@ -160,20 +160,6 @@ def test_a_closed_tab_leaves_no_file_and_no_download(browser, address, place, as
     assert get(link)[0] == 404
 
 
-def test_sliders_sleep_until_there_is_a_face_and_end_where_edits_break(tab, astronaut_file):
-    tab.load(astronaut_file)
-    tab.page.get_by_role("tab", name="Edit").click()
-    labels = tab.page.locator(".bipolar:visible label span").all_inner_texts()
-    order = [labels.index(name) for name in ("smile", "happy", "surprised", "age")]
-    assert order == sorted(order)
-    expect(tab.slider("smile")).to_be_disabled()
-    tab.page.get_by_role("tab", name="Photo").click()
-    tab.invert()
-    expect(tab.slider("smile")).to_be_enabled()
-    expect(tab.slider("smile")).to_have_attribute("max", "1.5")
-    expect(tab.page.get_by_text("+ more masculine, - more feminine")).to_be_visible()
-
-
 def test_the_divider_stands_beside_the_face_and_the_photo_before_shows_while_a_button_is_held(tab, astronaut_file):
     tab.load(astronaut_file)
     tab.invert()
@@ -184,13 +170,3 @@ def test_the_divider_stands_beside_the_face_and_the_photo_before_shows_while_a_b
     expect(compare).to_have_class("compare held")
     hold.dispatch_event("pointerup")
     expect(compare).to_have_class("compare")
-
-
-def test_on_a_phone_nothing_covers_undo(browser, address, astronaut_file):
-    phone = Tab(browser, address, viewport={"width": 390, "height": 780})
-    phone.load(astronaut_file)
-    phone.invert()
-    phone.set("smile", -0.8)
-    phone.page.get_by_role("tab", name="Edit").scroll_into_view_if_needed()
-    phone.page.locator("#undo").click(trial=True)
-    phone.close()
