@@ -16,6 +16,7 @@ from inversion.faces.align import align_face, face_quad
 from inversion.faces.detect import detect_faces
 from inversion.faces.judges import JUDGES, identity_distance
 from inversion.sample import write_sample
+from stylegan_core.assets import DEFAULT_GENERATOR
 from stylegan_core.catalogue import FIRST, look_up, told
 from stylegan_core.checkpoints.load import load_generator
 from stylegan_core.directions import find_direction
@@ -30,7 +31,7 @@ def main() -> None:
     """Draw the sheets and print the figures."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--out", type=Path, default=Path("docs/images"))
-    parser.add_argument("--generator", default="faces128")
+    parser.add_argument("--generator", default=DEFAULT_GENERATOR)
     parser.add_argument("--directions", default=",".join(FIRST))
     arguments = parser.parse_args()
     generator = load_generator(arguments.generator)

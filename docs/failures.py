@@ -24,10 +24,9 @@ def photos(sample: Image.Image) -> dict[str, tuple[Image.Image, tuple[str, ...]]
     mouth[122:166, 84:160] = (70, 110, 170)
     eyes[88:116, 68:172] = (18, 18, 18)
     small = head.resize((56, 56), Image.Resampling.LANCZOS)
-    narrow = head.resize((130, 280), Image.Resampling.LANCZOS)
     return {
         "mouth": (Image.fromarray(mouth), EDIT), "eyes": (Image.fromarray(eyes), ("--transfer", "age:2")),
-        "small": (small, EDIT), "narrow": (narrow, EDIT), "down": (head.rotate(180), EDIT),
+        "small": (small, EDIT), "down": (head.rotate(180), EDIT),
         "strong": (head, ("--transfer", "smile:-4")),
     }  # fmt: skip
 
