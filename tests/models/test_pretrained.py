@@ -161,8 +161,10 @@ print(json.dumps(found))
 
 def ask_hub(port, *names):
     pytest.importorskip("huggingface_hub")
-    environment = {**os.environ, "HF_ENDPOINT": f"http://127.0.0.1:{port}", "HF_HUB_DISABLE_XET": "1",
-                   "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}  # fmt: skip
+    # The studio's tests set HF_HUB_OFFLINE for the whole process.
+    environment = {**os.environ, "HF_HUB_OFFLINE": "0", "HF_ENDPOINT": f"http://127.0.0.1:{port}",
+                   "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1",
+                   "HF_HUB_DISABLE_PROGRESS_BARS": "1"}  # fmt: skip
     result = subprocess.run(
         [sys.executable, "-c", CHILD, *names], env=environment, capture_output=True, text=True, check=True
     )
