@@ -1,6 +1,6 @@
 """`python -m invertigo` is the command `invertigo`."""
 
-from invertigo.commands import main
+from invertigo.start import main
 
 if __name__ == "__main__":
     main()

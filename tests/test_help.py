@@ -14,11 +14,13 @@ from click.testing import CliRunner
 import cli
 
 ROOT = Path(__file__).resolve().parent.parent
-PROGRAMS = {"invertigo": cli.main, "invert": cli.invert_main, "edit": cli.edit_main}
+CONTEXT = click.Context(cli.main)
+PROGRAMS = {"invertigo": cli.main, **{name: cli.main.get_command(CONTEXT, name) for name in ("invert", "edit")}}
 
 
 def commands(group, name):
-    for key, command in group.commands.items():
+    for key in group.list_commands(CONTEXT):
+        command = group.get_command(CONTEXT, key)
         if isinstance(command, click.Group):
             yield from commands(command, f"{name} {key}")
         else:
@@ -26,6 +28,13 @@ def commands(group, name):
 
 
 EVERY = dict(commands(cli.main, "invertigo"))
+
+
+def test_every_module_of_a_command_has_a_line_of_help():
+    others = {"__init__", "declare", "groups", "shared_options", "editing"}
+    modules = {path.stem for path in (ROOT / "invertigo" / "commands").glob("*.py")} - others
+    assert {name.replace("-", "_") for name in cli.LINES} == modules
+    assert all(f"  {name} " in shown("--help") and line in shown("--help") for name, line in cli.LINES.items())
 
 
 def shown(*words):
@@ -40,10 +49,8 @@ def test_every_commands_help_ends_with_two_examples_whose_words_it_takes(name):
         program, *words = shlex.split(line.partition(" >")[0])
         command = PROGRAMS[program]
         while isinstance(command, click.Group):
-            context = click.Context(command)
-            _, command, words = command.resolve_command(
-                context, words if words[0] in command.commands else ["run", *words]
-            )
+            known = command.get_command(CONTEXT, words[0])
+            _, command, words = command.resolve_command(click.Context(command), words if known else ["run", *words])
         assert command is EVERY[name]
         command.make_context(program, words)  # refuses an option or a value that there is not
 

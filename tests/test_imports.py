@@ -43,6 +43,16 @@ def test_the_command_line_imports_no_torch():
     assert result.stdout.strip() == "[]"
 
 
+def test_a_command_imports_no_other_command():
+    code = (
+        "import sys, cli; cli.main(['info', '--help'], standalone_mode=False);"
+        "print(sorted(m for m in sys.modules if m.startswith('invertigo.commands.') or m == 'editing.config'))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    wanted = ["invertigo.commands.declare", "invertigo.commands.groups", "invertigo.commands.info"]
+    assert result.stdout.splitlines()[-1] == str(wanted)
+
+
 def test_no_plain_pickle_or_unsafe_torch_load_anywhere():
     for package in MAY_IMPORT:
         for path in (ROOT / package).rglob("*.py"):

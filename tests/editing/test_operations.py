@@ -3,6 +3,7 @@
 import gc
 import importlib.util
 import json
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -60,6 +61,8 @@ class Stretch(Operation):
 def command(monkeypatch):
     """The command line as it is where the registry has one more line."""
     monkeypatch.setitem(OPERATIONS, "stretch", Stretch)
+    for name in [name for name in sys.modules if name.startswith("invertigo.commands.")]:
+        monkeypatch.delitem(sys.modules, name)  # so that their options are made anew
     spec = importlib.util.spec_from_file_location("cli_with_stretch", ROOT / "cli.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

@@ -1,4 +1,4 @@
-"""The commands `invertigo`, `invert` and `edit`, where they are sure to be ours."""
+"""The programs `invertigo`, `invert` and `edit`, where the modules that they start are sure to be ours."""
 
 import sys
 

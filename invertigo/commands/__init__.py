@@ -1,0 +1,1 @@
+"""The commands: a module each, or each family; `cli.py` knows their names and imports the one that runs."""

@@ -1,0 +1,28 @@
+"""The command `evaluate`."""
+
+import click
+
+from invertigo.commands.declare import command
+from stylegan_core.assets import DEFAULT_GENERATOR
+from stylegan_core.console import Console
+from stylegan_core.metrics.config import EvaluateConfig
+from stylegan_core.options import options_from
+
+
+@command("evaluate")
+@click.argument("checkpoint", default=DEFAULT_GENERATOR)
+@options_from(EvaluateConfig, "config")
+def evaluate(checkpoint: str, config: EvaluateConfig, console: Console) -> None:
+    """Measure the generator of CHECKPOINT: distances to its training images, path lengths of its latent space.
+
+    \b
+    Examples:
+      invertigo evaluate run/best.safetensors --data faces.zip
+      invertigo evaluate faces64
+    """
+    from inversion.faces.judges import expression_probabilities
+    from stylegan_core.metrics.evaluate import evaluate as run
+    from stylegan_core.metrics.evaluate import report_lines
+
+    for line in report_lines(run(checkpoint, config, expression_probabilities)):
+        console.say(line)

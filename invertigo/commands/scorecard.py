@@ -1,0 +1,25 @@
+"""The command `scorecard`."""
+
+from inversion.config import InvertConfig, ScorecardConfig, TuneConfig
+from invertigo.commands.declare import command
+from invertigo.commands.shared_options import SETTING, out_option
+from stylegan_core.console import Console
+from stylegan_core.options import options_from
+
+
+@command("scorecard")
+@options_from(ScorecardConfig, "config")
+@options_from(InvertConfig, "invert", only=SETTING)
+@options_from(TuneConfig, "tune")
+@out_option("scorecard")
+def scorecard(config: ScorecardConfig, invert: InvertConfig, tune: TuneConfig, out: str, console: Console) -> None:
+    """Compare methods of inversion on aligned images: a table (CSV, Markdown, JSON) and a picture in OUT.
+
+    \b
+    Examples:
+      invertigo scorecard --data faces.zip --images 4
+      invertigo scorecard --data faces.zip --methods project:300,hybrid --out compared
+    """
+    from inversion.scorecard import write_scorecard
+
+    write_scorecard(out, config, invert, tune, console)

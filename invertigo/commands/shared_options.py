@@ -1,0 +1,30 @@
+"""Options that several commands have."""
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from stylegan_core.assets import DEFAULT_GENERATOR
+from stylegan_core.grouped_help import GroupedOption
+
+SETTING = ("generator", "encoder", "perceptual", "device")  # of `invert`'s options, where method and faces are given
+DEVICE = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps")
+GENERATOR = click.option(
+    "--generator",
+    default=DEFAULT_GENERATOR,
+    show_default=True,
+    help="file, https URL, hf:OWNER/REPO/FILE[@REVISION], or name (shipped, or of `models list`)",
+)
+SIGN = click.option(
+    "--sign", nargs=2, metavar="CERT KEY", default=None,
+    help="sign the edited pictures with what was done (C2PA): PEM certificate chain and private key",
+)  # fmt: skip
+
+
+def out_option(default: str) -> Callable[..., Any]:
+    """The folder to write into."""
+    return click.option(
+        "--out", default=default, show_default=True, help="folder to write into", cls=GroupedOption, group="Where to",
+        everyday=True,
+    )  # fmt: skip

@@ -1,0 +1,26 @@
+"""The command `studio`."""
+
+from editing.config import StudioConfig
+from inversion.config import InvertConfig, ProjectionConfig
+from invertigo.commands.declare import command
+from invertigo.commands.editing import method_steps, quick
+from stylegan_core.console import Console
+from stylegan_core.options import options_from
+
+
+@command("studio")
+@options_from(StudioConfig, "config")
+@options_from(InvertConfig, "invert")
+@options_from(ProjectionConfig, "projection")
+def studio(config: StudioConfig, invert: InvertConfig, projection: ProjectionConfig, console: Console) -> None:
+    """Open a local page to invert and edit photos with sliders.
+
+    \b
+    Examples:
+      invertigo studio
+      invertigo studio --port 0 --no-browser --generator faces64
+    """
+    from editing.studio.serve import open_studio
+
+    invert = quick(invert)
+    open_studio(config, invert, method_steps(invert, projection), console)
