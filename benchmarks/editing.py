@@ -1,9 +1,9 @@
 """Figures of editing with the default generator: what each shipped direction moves, and what --strength auto reaches.
 
-    python benchmarks/editing.py --data faces128.zip [--out docs/images] [--auto smile age] [--group photo.jpg]
+    python benchmarks/editing.py --data faces256.zip [--held] [--out docs/images] [--auto smile age] [--group photo.jpg]
 
-The faces are the neutral photos of the last 20 people of the set (no direction was fitted to them), as the encoder's
-codes, or with --codes project as W+ inversions; directions that lower their starting point (neutral) are measured on
+With --held the faces are those of the set that nothing was trained on (every tenth without a person). Otherwise they
+are the neutral photos of the last 20 people of the set (no direction was fitted to them), as the encoder's codes, or with --codes project as W+ inversions; directions that lower their starting point (neutral) are measured on
 the smiling photos of the same people. Judges look at renders. Writes a strip a direction and the leak matrix."""
 
 # ruff: noqa: E402
@@ -24,25 +24,29 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from editing.config import SearchConfig
+from editing.discover.named import classifier_judge, named_faces
 from editing.discover.pairs import read_pairs
 from editing.editor import Editor
 from editing.expression import move
-from editing.judging import effect
+from editing.judging import effect, find_judge
 from editing.operations.transfer import Transfer
 from editing.render import EditedFace, paste_into_photo
 from editing.strength import search_line
 from inversion.config import InvertConfig, ProjectionConfig
-from inversion.encoder import guess_codes
+from inversion.encoder import guess_codes, guess_w
 from inversion.faces.align import align_face
 from inversion.faces.attributes import EXPRESSIONS
-from inversion.faces.judges import JUDGES, expression_probabilities
+from inversion.faces.judges import JUDGES, Judge, expression_probabilities
 from inversion.invert import Inverter
 from inversion.latents import Latent, load_latent
+from stylegan_core.checkpoints.load import load_generator
 from stylegan_core.directions import Direction, load_direction, shipped_directions
 from stylegan_core.generate import generate_ws, render
 from stylegan_core.images import labelled_grid, read_photo, to_uint8, write_png
+from stylegan_core.training.dataset import ImageDataset, left_out
 
 NOTE = "Made by a generative network (Invertigo); not a photograph."
+HELD = 10  # every tenth face was left out of training
 STRIP = (-1.0, -0.5, 0.0, 0.5, 1.0, 1.5)
 CELL = 64
 STRIP_SEEDS = (18, 12)
@@ -61,13 +65,34 @@ def validation_codes(data: str, num: int, codes: str) -> tuple[Any, Tensor, Tens
     return inverter.generator, torch.cat(sides[0]), torch.cat(sides[1])
 
 
-def direction_row(generator: Any, direction: Direction, neutral: Tensor, smiling: Tensor) -> Tensor:
+def held_codes(data: str) -> tuple[Any, Tensor]:
+    """Return the generator and the encoder's codes of the faces that were left out of all training."""
+    generator = load_generator(InvertConfig().generator)
+    images = ImageDataset(data, generator.img_resolution)
+    rows, names = images.attributes(), images.files.names
+    held = [i for i, name in enumerate(names) if left_out(rows.get(name, {}), i, (), HELD)]
+    codes = [guess_w(generator, images.batch([index])[0]) for index in held]
+    return generator, torch.cat(codes)[:, None].repeat(1, generator.num_ws, 1)
+
+
+def own_judge(generator: Any, direction: Direction, data: str) -> Judge | None:
+    """Return what tells of a direction's attribute: a judge, a scale, or a classifier fitted to the named photos."""
+    if direction.attribute:
+        return find_judge(direction.attribute)
+    if words := direction.report.get("condition"):
+        return classifier_judge(named_faces(generator, data, words, holdout=HELD), generator.w_avg.device)[0]
+    return None
+
+
+def direction_row(
+    generator: Any, direction: Direction, judge: Judge | None, neutral: Tensor, smiling: Tensor
+) -> Tensor:
     """Print what strength 1 does and return every judge's mean change in clear changes, [len(JUDGES)]."""
     attribute = direction.attribute
     ws = smiling if attribute == "neutral" else neutral
     changes, identity = effect(generator, ws, direction.vector, 1.0, direction.layers)
-    if attribute:
-        own = changes[:, list(JUDGES).index(attribute)]
+    if judge is not None:
+        own, _ = effect(generator, ws, direction.vector, 1.0, direction.layers, judge)
         moved = f"{100 * float((own > 0).float().mean()):5.0f} % {float(own.mean()):+9.3f}"
     else:
         moved = f"{'-':>7} {'-':>9}"
@@ -160,6 +185,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", required=True, help="zip or folder with attributes.csv (faces128.zip)")
     parser.add_argument("--pairs", type=int, default=20, help="validation people, from the end")
+    parser.add_argument("--held", action="store_true", help="measure on every tenth face without a person instead")
     parser.add_argument("--codes", default="encoder", choices=("encoder", "project"))
     parser.add_argument("--directions", default="", help="folder of directions to measure instead of the shipped ones")
     parser.add_argument("--auto", nargs="*", default=["smile", "age"], help="directions for --strength auto")
@@ -169,14 +195,21 @@ def main() -> None:
     parser.add_argument("--group-strength", type=float, default=1.0)
     parser.add_argument("--out", default="", help="folder for the pictures")
     options = parser.parse_args()
-    generator, neutral, smiling = validation_codes(options.data, options.pairs, options.codes)
+    if options.held:
+        generator, neutral = held_codes(options.data)
+        smiling = neutral
+    else:
+        generator, neutral, smiling = validation_codes(options.data, options.pairs, options.codes)
     if options.directions:
         found = [load_direction(path) for path in sorted(Path(options.directions).glob("*.npz"))]
     else:
         found = list(shipped_directions(generator.meta.fingerprint).values())
-    print(f"{generator.meta.name}, {len(neutral)} validation people, codes: {options.codes}; strength 1")
+    whose = "held-out faces" if options.held else "validation people"
+    print(f"{generator.meta.name}, {len(neutral)} {whose}, codes: {options.codes}; strength 1")
     print(f"{'direction':14} {'judge':10} {'moved so':>7} {'change':>9} {'identity':>9} {'highest':>8}")
-    matrix = torch.stack([direction_row(generator, item, neutral, smiling) for item in found])
+    judges = [own_judge(generator, item, options.data) for item in found]
+    rows = [direction_row(generator, item, judge, neutral, smiling) for item, judge in zip(found, judges, strict=True)]
+    matrix = torch.stack(rows)
     print(f"\nleak matrix, in clear changes (half a probability, ten years)\n{'':14}", *(f"{n[:9]:>9}" for n in JUDGES))
     for item, row in zip(found, matrix, strict=True):
         print(f"{item.name:14}", *(f"{value:+9.2f}" for value in row))

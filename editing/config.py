@@ -50,7 +50,7 @@ def check_judge(name: str) -> None:
         raise ConfigError(f"no judge is called '{name}'; there are {known}{suggestion(name, UNITS)}")
 
 
-JUDGE_HELP = f"a classifier of faces by name: {', '.join(UNITS)}"
+JUDGE_HELP = f"what tells of faces, by name: {', '.join(UNITS)}"
 KEEP_HELP = "leave this alone: directions by name or file, separated by commas"
 
 
@@ -139,6 +139,10 @@ class FitSource:
     pairs: str = option("", "folder or zip with attributes.csv (file, person, pose), or a CSV of neutral, expression")
     labels: str = option("", "a CSV of file (latent.npz, photo or seed number) and label (0 and 1, or numbers)")
     attribute: str = option("", JUDGE_HELP)
+    condition: str = option(
+        "",
+        "words of the column `condition` in --data's attributes.csv, comma-separated; faces with one against the rest",
+    )
 
 
 @dataclass(frozen=True)
@@ -162,6 +166,7 @@ class BoundaryConfig:
     samples: int = option(2000, "codes drawn from the generator, where no --data is given")
     data: str = option("", "folder or zip of aligned faces whose codes (by the encoder) are used instead of samples")
     exclude: str = option("", "persons of the data's attributes.csv to leave out, separated by commas")
+    leave_every: int = option(0, "every n-th face without a person is left out too, for measures; 0: none", least=0)
     psi: float = option(1.0, "truncation of the samples")
     extremes: float = option(0.1, "share of the codes with the highest scores that count as having the attribute")
     split: float = option(0.25, "share of the codes that is kept out of the fit, for the accuracy in the report")

@@ -33,7 +33,7 @@ from stylegan_core.networks.crops import render_with_crops
 from stylegan_core.networks.patch import PatchDiscriminator
 from stylegan_core.seeds import generator_for
 from stylegan_core.training import ema
-from stylegan_core.training.dataset import ImageDataset, parse_weights
+from stylegan_core.training.dataset import ImageDataset, left_out, names_in, parse_weights
 from stylegan_core.training.grow import widen
 from stylegan_core.training.warm import fit_mapping
 
@@ -107,7 +107,7 @@ class Faces:
         self.sets: list[ImageDataset] = []
         self.entries: list[tuple[int, int]] = []  # data set and index
         weights: list[float] = []
-        by_source = parse_weights(config.weights)
+        by_source, persons = parse_weights(config.weights), names_in(config.exclude)
         for path in [part.strip() for part in config.data.split(",") if part.strip()]:
             data = ImageDataset(path)
             if data.native < resolution // 2 or data.channels != 3:
@@ -117,7 +117,7 @@ class Faces:
             rows = data.attributes()
             for index, name in enumerate(data.files.names):
                 row = rows.get(name, {})
-                if _left_out(row, index, config):
+                if left_out(row, index, persons, config.holdout):
                     continue
                 self.entries.append((len(self.sets), index))
                 weights.append(by_source.get(row.get("source", ""), 1.0))
@@ -152,14 +152,6 @@ class Faces:
 def shrunk(images: Tensor, side: int) -> Tensor:
     """Return images [N, C, R, R] at `side` pixels by averaging; those of that size as they are."""
     return images if images.shape[-1] == side else F.interpolate(images, size=(side, side), mode="area")
-
-
-def _left_out(row: dict[str, str], index: int, config: CotrainConfig) -> bool:
-    """Tell whether a face is kept for measures: a person that is excluded, or every n-th of those without a name."""
-    person = row.get("person", "")
-    if person:
-        return person in config.exclude.split(",")
-    return bool(config.holdout) and index % config.holdout == config.holdout - 1
 
 
 def corners(num: int, side: int, stream: torch.Generator) -> list[tuple[int, int]]:

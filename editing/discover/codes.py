@@ -21,7 +21,7 @@ from stylegan_core.networks.protocol import Generator
 from stylegan_core.photo_files import SUFFIXES
 from stylegan_core.progress import progress_bar
 from stylegan_core.seeds import generator_for
-from stylegan_core.training.dataset import names_in, without_persons
+from stylegan_core.training.dataset import left_out, names_in, without_persons
 
 MAX_MEMBER = 64 << 20
 MAX_FACES = 1_000_000
@@ -42,14 +42,14 @@ def sample_codes(generator: Generator, num: int, seed: int = 0, psi: float = 1.0
     return torch.cat(parts)
 
 
-def photo_codes(generator: Generator, data: str, exclude: str = "") -> Tensor:
+def photo_codes(generator: Generator, data: str, exclude: str = "", holdout: int = 0) -> Tensor:
     """Return the encoder's codes w [N, w_dim] of a folder or zip of aligned faces.
 
-    `exclude` names persons of its attributes.csv that are left out."""
+    `exclude` names persons of its attributes.csv that are left out, and every `holdout`-th face without one is too."""
     if find_encoder(generator) is None:
         raise ConfigError(f"no encoder for {generator.meta.name} is shipped; leave --data out and sample instead")
     codes = []
-    for photo in progress_bar(_photos(Path(data), names_in(exclude)), desc="faces", leave=False):
+    for photo in progress_bar(_photos(Path(data), names_in(exclude), holdout), desc="faces", leave=False):
         quad = whole_image_quad(*photo.rgb.shape[:2])
         target = align_face(photo.rgb, quad, generator.img_resolution).to(generator.w_avg.device)
         codes.append(guess_w(generator, target))
@@ -97,25 +97,28 @@ def _code(inverter: Inverter, name: str, folder: Path) -> Tensor:
     return inverter.invert_face(photo, face).latent.ws.mean(dim=1)
 
 
-def _photos(path: Path, exclude: set[str]) -> Iterator[Photo]:
+def _photos(path: Path, exclude: set[str], holdout: int = 0) -> Iterator[Photo]:
     """Yield the images of a folder or zip, in the order of their names."""
     if path.is_dir():
         names = [str(item.relative_to(path)) for item in path.rglob("*") if item.suffix.lower() in SUFFIXES]
         table = (path / "attributes.csv").read_text() if (path / "attributes.csv").is_file() else ""
-        yield from (read_photo(path / name) for name in _kept(names, table, exclude, path))
+        yield from (read_photo(path / name) for name in _kept(names, table, exclude, path, holdout))
         return
     try:
         with zipfile.ZipFile(path) as archive:
             members = {item.filename: item.file_size for item in archive.infolist() if item.file_size < MAX_MEMBER}
             table = archive.read("attributes.csv").decode() if "attributes.csv" in members else ""
             images = [name for name in members if Path(name).suffix.lower() in SUFFIXES]
-            for name in _kept(images, table, exclude, path):
+            for name in _kept(images, table, exclude, path, holdout):
                 yield decode_photo(archive.read(name), path / name)
     except (OSError, zipfile.BadZipFile, UnicodeDecodeError) as error:
         raise DatasetError(f"{path}: no folder or zip of images ({error}); give one") from error
 
 
-def _kept(names: Sequence[str], table: str, exclude: set[str], path: Path) -> list[str]:
+def _kept(names: Sequence[str], table: str, exclude: set[str], path: Path, holdout: int = 0) -> list[str]:
     if len(names) > MAX_FACES:
         raise DatasetError(f"{path}: more than {MAX_FACES:,} images; give a part of them")
-    return without_persons(sorted(names), table, exclude, path)
+    rows = {row["file"]: row for row in csv.DictReader(io.StringIO(table)) if row.get("file")}
+    order = {name: index for index, name in enumerate(sorted(names))}
+    kept = without_persons(sorted(names), table, exclude, path)
+    return [name for name in kept if not left_out(rows.get(name, {}), order[name], (), holdout)]

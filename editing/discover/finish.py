@@ -50,27 +50,27 @@ def calibrate(generator: Generator, direction: Direction, judge: Judge, w: Tenso
     judge and to identity."""
     chosen = w[torch.linspace(0, len(w) - 1, min(len(w), CALIBRATION_CODES)).long()]
     ws = chosen[:, None].repeat(1, generator.num_ws, 1)
-    attribute = direction.report["attribute"]
-    column = list(JUDGES).index(attribute)
 
     def enough(length: float) -> bool:
-        changes, identity = effect(generator, ws, direction.vector, length, direction.layers)
-        return float(changes[:, column].mean()) >= judge.clear or float(identity.mean()) >= IDENTITY_AT_MOST
+        own, identity = effect(generator, ws, direction.vector, length, direction.layers, judge)
+        return float(own.mean()) >= judge.clear or float(identity.mean()) >= IDENTITY_AT_MOST
 
     low, high = 0.0, MAX_LENGTH
     for _ in range(BISECTIONS):
         middle = (low + high) / 2
         low, high = (low, middle) if enough(middle) else (middle, high)
     changes, identity = effect(generator, ws, direction.vector, high, direction.layers)
+    own, _ = effect(generator, ws, direction.vector, high, direction.layers, judge)
     measured = {
         "calibrated_on": len(ws),
         "length": high,
-        "moved": float((changes[:, column] > 0).float().mean()),
+        "moved": float((own > 0).float().mean()),
         "mean_change": {name: float(value) for name, value in zip(JUDGES, changes.mean(dim=0), strict=True)},
         "identity_distance": float(identity.mean()),
     }
-    change = measured["mean_change"][attribute]  # type: ignore[index]
-    unit = f"{change:+.2f} in the judge's {attribute} ({judge.unit}) on average"
+    attribute = direction.report.get("attribute", direction.name)
+    measured["mean_change"] = {attribute: float(own.mean())} | measured["mean_change"]  # type: ignore[operator]
+    unit = f"{float(own.mean()):+.2f} in {attribute} ({judge.unit}) on average"
     return renew(direction, direction.vector * high, unit, {**report, **measured})
 
 

@@ -12,14 +12,14 @@ from editing.discover.boundary import fit_boundary, fit_margins
 from editing.discover.codes import labelled_codes, photo_codes, sample_codes
 from editing.discover.finish import calibrate, describe, renew, summary
 from editing.discover.ganspace import principal_components
+from editing.discover.named import classifier_judge, named_faces
 from editing.discover.pairs import fit_pairs
 from editing.discover.refine import refine
 from editing.discover.sefa import modulation_weights, sefa_directions
-from editing.judging import find_judge, score_codes
+from editing.judging import find_judge, measure_codes
 from editing.layers import parse_layers
 from inversion.config import InvertConfig, ProjectionConfig
-from inversion.faces.attributes import EXPRESSIONS
-from inversion.faces.judges import JUDGES
+from inversion.faces.attributes import EXPRESSIONS, UNITS
 from inversion.invert import Inverter
 from inversion.statistics import w_statistics
 from stylegan_core.checkpoints.load import load_generator
@@ -40,13 +40,15 @@ def fit_direction(
     invert: InvertConfig, console: Console,
 ) -> None:  # fmt: skip
     """Fit a direction to pairs, labels or a judge, whichever `source` gives, and write it to `out`."""
-    given = [key for key in ("pairs", "labels", "attribute") if getattr(source, key)]
+    given = [key for key in ("pairs", "labels", "attribute", "condition") if getattr(source, key)]
     if len(given) != 1:
-        raise ConfigError("give exactly one of --pairs, --labels and --attribute to fit a direction to")
+        raise ConfigError("give exactly one of --pairs, --labels, --attribute and --condition to fit a direction to")
     if source.pairs:
         fit_pairs(out, name, source.pairs, pairs, finish, invert, console)
     elif source.labels:
         fit_labels(out, name, source.labels, boundary, finish, invert, console)
+    elif source.condition:
+        fit_condition(out, name, source.condition, boundary, finish, invert, console)
     else:
         fit_attribute(out, name, source.attribute, boundary, finish, invert, console)
 
@@ -59,7 +61,7 @@ def fit_attribute(
     judge = find_judge(attribute)
     generator: Generator = load_generator(invert.generator, pick_device(invert.device))
     w, scores = judged_codes(generator, boundary)
-    column = list(JUDGES).index(attribute)
+    column = list(UNITS).index(attribute)
     if attribute in EXPRESSIONS and boundary.classifier == "auto":
         found = fit_margins(w, scores[:, : len(EXPRESSIONS)].clamp_min(TINY).log(), column, boundary)
     else:
@@ -75,22 +77,47 @@ def fit_attribute(
     console.say(f"{out}: {name} for {generator.meta.name}; {summary(direction)}")
 
 
+def fit_condition(
+    out: str, name: str, words: str, boundary: BoundaryConfig, finish: FinishConfig, invert: InvertConfig,
+    console: Console,
+) -> None:  # fmt: skip
+    """Fit a direction to the faces whose `condition` names one of `words`, and write it to `out`."""
+    if not boundary.data:
+        raise ConfigError("--condition needs --data, a folder or zip of aligned faces with attributes.csv")
+    generator: Generator = load_generator(invert.generator, pick_device(invert.device))
+    faces = named_faces(generator, boundary.data, words, boundary.exclude, boundary.leave_every)
+    found = fit_boundary(faces.w, faces.named, boundary)
+    judge, classifier = classifier_judge(faces, generator.w_avg.device)
+    about = {"method": "linear boundary", "condition": words, "named": int(faces.named.sum()), **found.report}
+    direction = describe(generator, name, found.step, finish, about)
+    seen = {"classifier_accuracy": classifier.accuracy, "data": Path(boundary.data).name}
+    direction = calibrate(generator, direction, judge, faces.w[faces.named == 0], seen)
+    save_direction(out, direction)
+    console.say(f"{out}: {name} for {generator.meta.name}; {summary(direction)}")
+
+
 def judged_codes(generator: Generator, boundary: BoundaryConfig) -> tuple[Tensor, Tensor]:
-    """Return codes w [N, w_dim] and what every judge says of their renders [N, len(JUDGES)].
+    """Return codes w [N, w_dim] and what judges and scales say of their renders [N, len(UNITS)].
 
     They are read from the file `boundary.scores` where it was written for this generator, and written there."""
     meta, kept = generator.meta, Path(boundary.scores)
-    about = np.array([meta.fingerprint, Path(boundary.data).name, boundary.exclude, str(boundary.samples)])
+    about = np.array(
+        [meta.fingerprint, Path(boundary.data).name, boundary.exclude, f"{boundary.samples} {boundary.leave_every}"]
+    )
     if boundary.scores and kept.is_file():
         arrays = read_npz(kept)
-        if not {"w", "scores", "about"} <= set(arrays) or not np.array_equal(arrays["about"], about):
+        if (
+            not {"w", "scores", "about"} <= set(arrays)
+            or not np.array_equal(arrays["about"], about)
+            or arrays["scores"].shape[1:] != (len(UNITS),)
+        ):
             raise ConfigError(f"{kept}: judged codes of another generator or of other options; name another file")
         return torch.from_numpy(arrays["w"]), torch.from_numpy(arrays["scores"])
     if boundary.data:
-        w = photo_codes(generator, boundary.data, boundary.exclude)
+        w = photo_codes(generator, boundary.data, boundary.exclude, boundary.leave_every)
     else:
         w = sample_codes(generator, boundary.samples, boundary.seed, boundary.psi)
-    scores = score_codes(generator, w[:, None].repeat(1, generator.num_ws, 1))
+    scores = measure_codes(generator, w[:, None].repeat(1, generator.num_ws, 1))
     if boundary.scores:
         codes, said = w.cpu().numpy(), scores.cpu().numpy()
         write_atomic(kept, lambda file: np.savez(file, w=codes, scores=said, about=about))

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from editing.expression import move
-from editing.judging import as_face
+from editing.judging import as_face, find_judge
+from inversion.faces.attributes import PROBABILITY
 from inversion.faces.judges import JUDGES, identity_descriptor, judge_all
 from inversion.statistics import w_statistics
 from stylegan_core.networks.protocol import Generator
@@ -60,18 +61,19 @@ def refine(
 def _loss(
     generator: Generator, ws: Tensor, free: Tensor, deviation: Tensor, attribute: str, layers: tuple[int, ...] | None
 ) -> Tensor:
-    alignment, names = generator.meta.alignment, list(JUDGES)
-    column = names.index(attribute)
+    alignment, names, judge = generator.meta.alignment, list(JUDGES), find_judge(attribute)
     with torch.no_grad():
         before = as_face(generator.synthesis(ws))
         judged, person = judge_all(before, alignment), identity_descriptor(before, alignment)
     after = as_face(generator.synthesis(move(ws, free * deviation, 1.0, layers)))
     found = judge_all(after, alignment)
-    if JUDGES[attribute].unit == "probability":
-        goal = -found[:, column].clamp(1e-20, ENOUGH).log()
+    own = judge.score(after, alignment)
+    if judge.unit == PROBABILITY:
+        goal = -own.clamp(1e-20, ENOUGH).log()
     else:
-        wanted = JUDGES[attribute].clear * MARGIN
-        goal = ((found[:, column] - judged[:, column] - wanted) / JUDGES[attribute].clear).square()
+        with torch.no_grad():
+            wanted = judge.score(before, alignment) + judge.clear * MARGIN
+        goal = ((own - wanted) / judge.clear).square()
     change = torch.zeros_like(goal)
     for name in {"age", "gender"} - {attribute}:
         other = names.index(name)

@@ -2,4 +2,11 @@
 
 EXPRESSIONS = ("neutral", "happy", "sad", "angry", "fearful", "disgusted", "surprised")
 PROBABILITY, YEARS = "probability", "years"
-UNITS = {**dict.fromkeys(EXPRESSIONS, PROBABILITY), "age": YEARS, "gender": PROBABILITY}  # gender: of male
+JUDGED = {**dict.fromkeys(EXPRESSIONS, PROBABILITY), "age": YEARS, "gender": PROBABILITY}  # gender: of male
+DEGREES, DISTANCES, RATIO = "degrees", "eye distances", "ratio"
+LIGHT = "light"  # from the left of the picture
+SCALES = {  # measured, not judged: landmark measures in the order of `inversion.faces.measures`, then the light
+    "eyes-open": RATIO, "brows": DISTANCES, "mouth-open": DISTANCES, "mouth-width": DISTANCES,
+    "mouth-corners": DISTANCES, "yaw": DEGREES, "pitch": DEGREES, "roll": DEGREES, LIGHT: RATIO,
+}  # fmt: skip
+UNITS = JUDGED | SCALES

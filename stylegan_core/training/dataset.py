@@ -5,7 +5,7 @@ import io
 import json
 import threading
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -87,6 +87,14 @@ def without_persons(names: Sequence[str], table: str, persons: set[str], path: P
         raise DatasetError(f"{path}: its attributes.csv names none of the persons to leave out; check --exclude")
     left_out = {row.get("file") for row in rows if row.get("person") in persons}
     return [name for name in names if name not in left_out]
+
+
+def left_out(row: Mapping[str, str], index: int, persons: Collection[str], holdout: int) -> bool:
+    """Tell whether a face (a row of attributes.csv, the index in its data set) is kept for measures.
+
+    Those are the `persons`, and every `holdout`-th of the faces without a person (0: none)."""
+    person = row.get("person", "")
+    return person in persons if person else bool(holdout) and index % holdout == holdout - 1
 
 
 def _hidden(name: str) -> bool:

@@ -13,6 +13,7 @@ import cli
 from editing.discover import finish
 from editing.discover.refine import refine
 from editing.judging import effect, score_codes
+from inversion.faces.attributes import UNITS
 from inversion.faces.judges import JUDGES, judge_all
 from stylegan_core.checkpoints.load import load_generator
 from stylegan_core.directions import find_direction, load_direction, shipped_directions
@@ -39,7 +40,7 @@ def test_an_attribute_is_fitted_to_samples_and_its_scores_are_kept(faces64, tmp_
     assert direction.report["fit"] == "regression"
     assert direction.report["held_out"] == 20
     kept = np.load(tmp_path / "s.npz")
-    assert kept["scores"].shape == (80, len(JUDGES))
+    assert kept["scores"].shape == (80, len(UNITS))
     ws = generate_ws(faces64, range(100, 110))
     changes, _ = effect(faces64, ws, direction.vector, 1.0)
     assert float((changes[:, list(JUDGES).index("age")] > 0).float().mean()) >= 0.8

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Refit every shipped direction for a generator: refit.sh GENERATOR FACES128_ZIP OUT [PREFIX]
+# Refit every shipped direction for a generator: refit.sh GENERATOR FACES256_ZIP OUT [PREFIX]
 # GENERATOR needs a shipped encoder (inversion.encoder). The last 20 of the London people are held out throughout.
 set -eu
 generator=$1 data=$2 out=$3 prefix=${4:-faces256}
@@ -10,7 +10,15 @@ scores=${SCORES:-$out/scores.npz}
 
 boundary() { # name, steps of refinement, directions to keep
     $invertigo directions fit --name "$1" --attribute "$1" --generator "$generator" --data "$data" --exclude "$held" \
-        --scores "$scores" --refine "$2" --keep "$3" --out "$out/$prefix-$1.npz"
+        --leave-every 10 --scores "$scores" --refine "$2" --keep "$3" --out "$out/$prefix-$1.npz"
+}
+measured() { # a landmark measure, or the light
+    $invertigo directions fit --name "$1" --attribute "$1" --generator "$generator" --data "$data" --exclude "$held" \
+        --leave-every 10 --scores "$scores" --keep "$2" --out "$out/$prefix-$1.npz"
+}
+named() { # name, words of `condition`, directions to keep
+    $invertigo directions fit --name "$1" --condition "$2" --generator "$generator" --data "$data" --exclude "$held" \
+        --leave-every 10 --keep "$3" --out "$out/$prefix-$1.npz"
 }
 factor() { # method, component
     $invertigo directions factor "$1" --name "$1-$2" --component "$2" --generator "$generator" \
@@ -31,3 +39,11 @@ boundary sad 50 "$both"
 boundary surprised 30 "$both"
 boundary fearful 35 "$both"
 boundary angry 40 "$both"
+for name in mouth-open eyes-open brows yaw pitch light; do measured "$name" ""; done
+named glasses "reading glasses,round glasses,square glasses,rimless glasses,cat-eye glasses" "$both"
+named sunglasses sunglasses "$both"
+named beard "full beard,goatee,mustache,fashionable beard,long white beard" "$both"
+named makeup "heavy makeup,red lipstick,lipstick,strong eyeliner" "$both"
+named blond "blond" "$both"
+named child "baby,toddler,small child" ""
+named hat "hats:,accessories: hat" "$both"
