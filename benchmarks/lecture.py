@@ -1,175 +1,314 @@
-"""Run docs/gans.md: what it measures of theory, and every objective and preset by the command line it prints.
+"""Run docs/gans.md: what it measures of theory, and every objective, preset and trick by the command line it prints.
 
-    python benchmarks/lecture.py --out lecture [--part theory|objectives|presets|balance] [--kimg 40]
+    python benchmarks/lecture.py --out lecture [--part theory|objectives|presets|tricks|balance|configs|faces]
+                                 [--faces SET.zip] [--kimg 80]
 
-Each training prints the processor seconds it took and its count of modes (of the 8 of `sample-data ring`), and leaves
-its pictures under OUT. The parts can run side by side; what is finished is not run again."""
+Each training is one `invertigo train`, printed with its processor seconds. On the ring of 8 modes (`sample-data ring`,
+16 pixels) 1,000 samples are counted: a sample is good when it is as near to its mode's mean image as 99 % of the data
+are to theirs, and a mode is found with 1 % of the samples, all good. Faces are measured by `fd-squeezenet`, 1,000
+samples. Without --faces they are renders of the default generator. The parts can run side by side; what is finished is
+not run again. Tables are printed as Markdown, pictures lie in OUT."""
 
 import argparse
-import math
+import json
 import os
 import resource
 import subprocess
 import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
-from scipy.stats import wasserstein_distance
-from torch import Tensor, nn
+from lecture_theory import mode_collapse, optimal_discriminator, transport
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
 
-from stylegan_core.images import labelled_grid, write_png
+from stylegan_core.checkpoints import load_generator
+from stylegan_core.images import write_png
+from stylegan_core.metrics.evaluate import collect, generated, real_images
+from stylegan_core.metrics.extractors import get_extractor
+from stylegan_core.metrics.frechet import FeatureStatistics, frechet_distance
 from stylegan_core.objectives import OBJECTIVES
-from stylegan_core.penalties import gradient_penalty
+from stylegan_core.training.dataset import ImageDataset
 
-NARROW = ("--batch", "32", "--no-mirror", "--snapshot-kimg", "1000", "--device", "cpu")
+Pixels = NDArray[np.uint8]
+ROOT = str(Path(__file__).resolve().parents[1])
+COMMON = ("--snapshot-kimg", "1000", "--device", "cpu")
+RING = ("--batch", "32", "--no-mirror", *COMMON)
 DCGAN = ("--preset", "dcgan", "--channel-base", "256")
-# Rates for some hundred steps; the papers' are for days. Printed with each command.
-QUICK = {"wgan": ("--lr-g", "5e-4", "--lr-d", "5e-4", "--n-critic", "2", "--clip", "0.05"),
-         "wgan-gp": ("--lr-g", "1e-3", "--lr-d", "1e-3", "--n-critic", "2"),
-         "ebgan": ("--margin", "0.1",), "began": ("--lr-g", "5e-4", "--lr-d", "5e-4", "--gamma", "0.7")}  # fmt: skip
-PRESETS = {"lapgan": ("--width", "8"), "autoencoder": ("--width", "8"), "vae": ("--width", "8"),
-           "micro-stylegan": ("--channel-base", "256", "--channel-max", "16", "--z-dim", "32", "--w-dim", "32"),
-           "stylegan1-a": ("--channel-base", "256", "--channel-max", "16", "--z-dim", "32", "--w-dim", "32",
-                           "--phase-kimg", "0"),
-           "stylegan2-ada": ("--channel-base", "256", "--channel-max", "16", "--z-dim", "32", "--w-dim", "32"),
-           }  # fmt: skip
-BALANCE = {"weak": ("--lr-d", "1e-6"), "good": (), "bad": ("--lr-d", "2e-3", "--lr-g", "1e-5")}
+NARROW = ("--channel-base", "256", "--channel-max", "16", "--z-dim", "32", "--w-dim", "32")
+# Rates for some thousand steps; the papers' are for days. Printed with each command.
+QUICK = {
+    "wgan": ("--lr-g", "5e-4", "--lr-d", "5e-4", "--n-critic", "2", "--clip", "0.05"),
+    "wgan-gp": ("--lr-g", "1e-3", "--lr-d", "1e-3", "--n-critic", "2"),
+    "ebgan": ("--margin", "0.1"),
+    "began": ("--lr-g", "5e-4", "--lr-d", "5e-4", "--gamma", "0.7"),
+}
+PRESETS = {
+    "dcgan": ("--channel-base", "256"),
+    "lapgan": ("--width", "8"),
+    "autoencoder": ("--width", "8"),
+    "vae": ("--width", "8"),
+    "micro-stylegan": NARROW,
+    "stylegan1-a": (*NARROW, "--phase-kimg", "0"),
+    "stylegan2-ada": NARROW,
+}
+TRICKS = {
+    "none": (),
+    "one-sided labels": ("--real-label", "0.9"),
+    "history": ("--history", "500"),
+    "two rates": ("--lr-d", "8e-4"),
+    "average": ("--ema-kimg", "1"),
+    "minibatch std": ("--minibatch-std",),
+    "spectral norm": ("--spectral-norm",),
+    "R1": ("--r1-gamma", "0.1", "--r1-every", "1"),
+    "two critic steps": ("--n-critic", "2"),
+    "consistency": ("--bcr", "10"),
+    "falling rates": ("--anneal", "0.5"),
+}
+BALANCE = {
+    "weak D": ("--lr-d", "1e-6"),
+    "good": ("--minibatch-std", "--real-label", "0.9"),
+    "bad G": ("--lr-d", "2e-3", "--lr-g", "1e-5"),
+}
+CONFIGS = (
+    *("--resolution", "32", "--batch", "16", "--phase-kimg", "2", "--first-resolution", "8"),
+    *("--channel-base", "512", "--channel-max", "64", "--z-dim", "64", "--w-dim", "64", *COMMON),
+)
+FACES = (
+    *("--preset", "dcgan", "--resolution", "64", "--channel-base", "1024", "--batch", "32", "--minibatch-std"),
+    *("--real-label", "0.9", *COMMON),
+)
 
 
-def mixture(num: int, centres: Tensor, rng: torch.Generator, std: float = 0.3) -> Tensor:
-    """Draw points [num, 2] around `centres` [M, 2]."""
-    chosen = centres[torch.randint(len(centres), (num,), generator=rng)]
-    return chosen + std * torch.randn(num, 2, generator=rng)
+@dataclass(frozen=True)
+class Run:
+    """A training by the command line, finished."""
+
+    name: str
+    folder: Path
+    command: str
+    seconds: float  # of one core
+
+    @property
+    def snapshot(self) -> Path:
+        """The newest snapshot."""
+        return sorted(self.folder.glob("snapshot-*.safetensors"))[-1]
+
+    def samples(self, columns: int = 4) -> Pixels:
+        """The first columns of the newest sheet of samples, which has 4 rows and 8 columns."""
+        sheet = np.asarray(Image.open(sorted(self.folder.glob("samples-*.png"))[-1]).convert("RGB"))
+        return sheet[:, : sheet.shape[1] * columns // 8]
 
 
-def ring_centres(num: int) -> Tensor:
-    """The corners [num, 2] of a regular polygon of radius 2."""
-    angle = torch.arange(num) * (2 * math.pi / num)
-    return 2 * torch.stack([angle.cos(), angle.sin()], 1)
-
-
-def density(points: Tensor, centres: Tensor, std: float = 0.3) -> Tensor:
-    """The mixture's density at points [N, 2]."""
-    squared = torch.cdist(points.double(), centres.double()).square()
-    return (-squared / (2 * std**2)).exp().mean(1) / (2 * math.pi * std**2)
-
-
-def perceptron() -> nn.Sequential:
-    """A critic of points in a plane."""
-    layers = (nn.Linear(2, 64), nn.LeakyReLU(0.2), nn.Linear(64, 64), nn.LeakyReLU(0.2), nn.Linear(64, 1))
-    return nn.Sequential(*layers)
-
-
-def optimal_discriminator(steps: int = 1500) -> None:
-    """C(G) = -log 4 + 2 JSD: by the densities, and by a discriminator trained against a G that covers k of 8 modes."""
-    print(f"{'modes of G':>10}{'-log 4 + 2 JSD':>16}{'trained D':>11}{'|D - D*|':>10}")
-    real = ring_centres(8)
-    for covered in (1, 4, 8):
-        torch.manual_seed(0)
-        rng, fake = torch.Generator().manual_seed(0), real[:covered]
-        critic = perceptron()
-        optimizer = torch.optim.Adam(critic.parameters(), 2e-3)
-        for _ in range(steps):
-            outputs = [critic(mixture(256, centres, rng)).flatten() for centres in (real, fake)]
-            optimizer.zero_grad()
-            OBJECTIVES["minimax"].d(*outputs).mean().backward()
-            optimizer.step()
-        with torch.no_grad():
-            x, g = mixture(20000, real, rng), mixture(20000, fake, rng)
-            value = -OBJECTIVES["minimax"].d(critic(x).flatten(), critic(g).flatten()).mean()
-            best_x, best_g = (density(p, real) / (density(p, real) + density(p, fake)) for p in (x, g))
-            exact = best_x.log().mean() + torch.log1p(-best_g).mean()
-            error = (critic(x).flatten().sigmoid() - best_x).abs().mean()
-        print(f"{covered:>10}{float(exact):>16.3f}{float(value):>11.3f}{float(error):>10.3f}", flush=True)
-
-
-def earth_mover(steps: int = 1000) -> None:
-    """The earth mover's distance of two shifted sets beside a WGAN-GP critic's estimate and the JSD."""
-    print(f"{'shift':>6}{'exact':>8}{'critic':>8}{'JSD':>8}")
-    for shift in (0.5, 2.0, 4.0):
-        torch.manual_seed(0)
-        rng, critic = torch.Generator().manual_seed(0), perceptron()
-        optimizer = torch.optim.Adam(critic.parameters(), 1e-3, betas=(0.0, 0.9))
-        here, there = torch.zeros(1, 2), torch.tensor([[shift, 0.0]])
-        for _ in range(steps):
-            x, g = mixture(128, here, rng), mixture(128, there, rng)
-            loss = OBJECTIVES["wgan-gp"].d(critic(x).flatten(), critic(g).flatten()).mean()
-            loss = loss + gradient_penalty(nn.Sequential(critic, nn.Flatten(0)), x, g, 10.0, rng).mean()
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-        with torch.no_grad():
-            x, g = mixture(20000, here, rng), mixture(20000, there, rng)
-            estimate = float(critic(x).mean() - critic(g).mean())
-            exact = wasserstein_distance(x[:, 0].numpy(), g[:, 0].numpy())  # the other axis is the same
-            m = [(density(p, here) + density(p, there)) / 2 for p in (x, g)]
-            jsd = float(((density(x, here) / m[0]).log().mean() + (density(g, there) / m[1]).log().mean()) / 2)
-        print(f"{shift:>6}{exact:>8.2f}{abs(estimate):>8.2f}{jsd:>8.3f}", flush=True)
-
-
-def invertigo(*arguments: str) -> tuple[str, float]:
-    """Run a command of this checkout; return what it printed and its processor seconds."""
+def invertigo(*arguments: str) -> float:
+    """Run a command of this checkout; return its processor seconds."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    root = str(Path(__file__).parents[1])
-    environment = os.environ | {"PYTHONPATH": root}
     done = subprocess.run(
-        [sys.executable, "-m", "cli", *arguments], capture_output=True, text=True, env=environment, check=False
-    )
+        [sys.executable, "-m", "cli", *arguments],
+        capture_output=True, text=True, env=os.environ | {"PYTHONPATH": ROOT}, check=False,
+    )  # fmt: skip
     if done.returncode:
         raise SystemExit(f"invertigo {' '.join(arguments)}\n{done.stderr}")
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return done.stdout, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-def train(out: Path, name: str, kimg: float, *options: str) -> Path:
-    """Train on the ring by the command line, print the command and its count of modes; return the run's folder."""
-    data, folder = out / "ring.zip", out / name
+def train(out: Path, name: str, data: Path, kimg: float, *options: str) -> Run:
+    """Train by the command line, or find it done; print the command."""
+    folder = out / name.replace(" ", "-")
+    arguments = ("train", "--data", str(data), "--kimg", f"{kimg:g}", *options, "--out", str(folder))
+    command, note = f"invertigo {' '.join(arguments)}", folder / "lecture.json"
+    if note.exists() and json.loads(note.read_text())["command"] == command:
+        return Run(name, folder, command, json.loads(note.read_text())["seconds"])
+    seconds = invertigo(*arguments)
+    note.write_text(json.dumps({"command": command, "seconds": seconds}))
+    print(f"{command}    # {seconds:.0f} s of one core", flush=True)
+    return Run(name, folder, command, seconds)
+
+
+def ring_set(out: Path) -> Path:
+    """The ring's images, made once."""
+    data = out / "ring.zip"
     if not data.exists():
         invertigo("sample-data", "ring", "--resolution", "16", "--out", str(data))
-    command = ("train", "--data", str(data), "--kimg", f"{kimg:g}", *NARROW, *options, "--out", str(folder))
-    _, seconds = invertigo(*command)
-    (snapshot,) = folder.glob("snapshot-*.safetensors")
-    measured = ("--scores", "mode-count", "--samples", "200", "--features", "fd-squeezenet", "--device", "cpu")
-    text, _ = invertigo("evaluate", str(snapshot), "--data", str(data), *measured)
-    modes = next(line for line in text.splitlines() if line.startswith("mode_count"))
-    print(f"{name}: {modes.removeprefix('mode_count: ')} of 8 modes, {seconds:.0f} s of one core")
-    print(f"    invertigo {' '.join(command)}", flush=True)
-    return folder
+    return data
 
 
-def side_by_side(out: Path, names: list[str], target: str) -> None:
-    """Write the samples of runs, and their curves where `target` says so, as one sheet."""
-    pictures = [np.asarray(Image.open(next((out / name).glob("samples-*.png"))).convert("RGB")) for name in names]
-    write_png(out / target, labelled_grid([pictures], side=256), note="Synthetic images by generators in training")
+def face_set(out: Path, given: str | None) -> Path:
+    """The faces of the user, or renders of the default generator, made once."""
+    data = Path(given) if given else out / "faces.zip"
+    if not data.exists():
+        renders = out / "renders"
+        invertigo("generate", "--seeds", "0-1499", "--psi", "1", "--out", str(renders), "--device", "cpu")
+        (renders / "grid.png").unlink(missing_ok=True)
+        invertigo("dataset", "make", str(renders), str(data), "--resolution", "64")
+    return data
+
+
+class RingJudge:
+    """Knows the ring's modes by their mean images, and how far the data are from them."""
+
+    def __init__(self, data: Path) -> None:
+        ring = ImageDataset(data, labels=True)
+        images, labels = ring.batch(range(len(ring)))
+        self.means = (labels.T @ _light(images)) / labels.sum(0)[:, None]  # [8, pixels]
+        self.limit = float(torch.quantile(self.errors(images)[0], 0.99))
+
+    def errors(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Distance of images [N, 1, R, R] to the nearest mode in units of its length, and which it is: [N], [N]."""
+        nearest = (torch.cdist(_light(images), self.means) / self.means.norm(dim=1)).min(1)
+        return nearest.values, nearest.indices
+
+    def count(self, run: Run, num: int = 1000) -> tuple[int, float]:
+        """Modes found, and the share of good samples."""
+        generator = load_generator(run.snapshot)
+        images = torch.cat(list(generated(generator, num, seed=1, batch=100))).clamp(-1, 1)
+        errors, modes = self.errors(images)
+        found = torch.bincount(modes[errors <= self.limit], minlength=len(self.means))
+        return int((found >= num / 100).sum()), float(found.sum()) / num
+
+
+def _light(images: Tensor) -> Tensor:
+    return (images / 2 + 0.5).flatten(1)
+
+
+def table(head: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
+    """Print a Markdown table."""
+    head = list(head)
+    for row in (head, ["---"] * len(head), *rows):
+        print(f"| {' | '.join(map(str, row))} |", flush=True)
+
+
+def sheet(path: Path, cells: dict[str, Pixels], columns: int, side: int) -> None:
+    """Write pictures under their titles, each `side` pixels wide."""
+    height = max(side * picture.shape[0] // picture.shape[1] for picture in cells.values())
+    rows = -(-len(cells) // columns)
+    canvas = Image.new("RGB", (columns * (side + 10) + 10, rows * (height + 30) + 10), "white")
+    draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(size=14)
+    for index, (title, picture) in enumerate(cells.items()):
+        x, y = 10 + index % columns * (side + 10), 5 + index // columns * (height + 30)
+        draw.text((x, y), title, fill="black", font=font)
+        scaled = (side, side * picture.shape[0] // picture.shape[1])
+        enlarges = picture.shape[1] <= side
+        how = Image.Resampling.NEAREST if enlarges else Image.Resampling.LANCZOS
+        canvas.paste(Image.fromarray(picture).resize(scaled, how), (x, y + 22))
+    write_png(path, np.asarray(canvas), note="Samples are synthetic images by generators in training")
+
+
+def on_the_ring(out: Path, part: str, variants: dict[str, tuple[str, ...]], kimg: float) -> list[Run]:
+    """Train variants on the ring, print their table, write their samples."""
+    data = ring_set(out)
+    judge, runs = RingJudge(data), []
+    for name, options in variants.items():
+        runs.append(train(out, f"{part}-{name}", data, kimg, *RING, *options))
+    counted = [judge.count(run) for run in runs]
+    rows = [
+        (name, f"{modes} of 8", f"{good:.0%}", f"{run.seconds:.0f}")
+        for name, run, (modes, good) in zip(variants, runs, counted, strict=True)
+    ]
+    table((part, "modes", "good samples", "seconds"), rows)
+    samples = dict(zip(variants, (run.samples() for run in runs), strict=True))
+    sheet(out / f"{part}.png", samples, columns=5, side=192)
+    return runs
+
+
+def tricks(out: Path, kimg: float, seeds: int = 3) -> None:
+    """Each trick alone on top of one DCGAN, over several seeds."""
+    data = ring_set(out)
+    judge, rows = RingJudge(data), []
+    for name, options in TRICKS.items():
+        runs = [
+            train(out, f"trick-{name}-{seed}", data, kimg, *RING, *DCGAN, *options, "--seed", str(seed))
+            for seed in range(seeds)
+        ]
+        modes, good = zip(*(judge.count(run) for run in runs), strict=True)
+        shares = ", ".join(f"{share:.0%}" for share in good)
+        rows.append((name, f"`{' '.join(options)}`", min(modes), f"{np.mean(good):.0%} ({shares})"))
+    table(("trick", "option", "fewest modes", "good samples (each seed)"), rows)
+
+
+def balance(out: Path, kimg: float) -> None:
+    """A weak, a good and a bad training side by side: curves over samples."""
+    runs = on_the_ring(out, "balance", {name: (*DCGAN, *options) for name, options in BALANCE.items()}, kimg)
+    cells = {}
+    for name, run in zip(BALANCE, runs, strict=True):
+        curve = Image.open(run.folder / "training-curve.png").convert("RGB")
+        samples = Image.fromarray(run.samples(8)).resize((720, 360), Image.Resampling.NEAREST)
+        both = Image.new("RGB", (720, curve.height + 370), "white")
+        both.paste(curve, (0, 0))
+        both.paste(samples, (0, curve.height + 10))
+        cells[name] = np.asarray(both)
+    sheet(out / "balance.png", cells, columns=3, side=640)
+
+
+class FaceJudge:
+    """Fréchet distances of samples to the faces of a set at a resolution."""
+
+    def __init__(self, data: Path, resolution: int) -> None:
+        self.extractor = get_extractor("fd-squeezenet")
+        faces = ImageDataset(data, resolution)
+        self.real: FeatureStatistics = collect(real_images(faces), self.extractor).statistics
+
+    def distance(self, run: Run, num: int = 1000) -> float:
+        """The Fréchet distance of `num` samples."""
+        samples = generated(load_generator(run.snapshot), num, seed=1)
+        return frechet_distance(collect(samples, self.extractor).statistics, self.real)
+
+
+def configs(out: Path, data: Path, kimg: float) -> None:
+    """Configs A to F of StyleGAN's table 1, trained alike on faces of 32 pixels."""
+    runs = [train(out, f"config-{c}", data, kimg, "--preset", f"stylegan1-{c}", *CONFIGS) for c in "abcdef"]
+    judge = FaceJudge(data, 32)
+    rows = [(run.name[-1].upper(), f"{judge.distance(run):.0f}", f"{run.seconds:.0f}") for run in runs]
+    table(("config", "fd-squeezenet", "seconds"), rows)
+    sheet(out / "configs.png", {run.name[-1].upper(): run.samples() for run in runs}, columns=3, side=256)
+
+
+def faces(out: Path, data: Path, kimg: float) -> None:
+    """A DCGAN of 64 pixels: after a first command, and after the same one with four times the images."""
+    first = train(out, "faces-first", data, kimg, *FACES)
+    long = train(out, "faces-long", data, 4 * kimg, *FACES)
+    judge = FaceJudge(data, 64)
+    rows = [(f"{k:g}", f"{judge.distance(r):.0f}", f"{r.seconds:.0f}") for k, r in ((kimg, first), (4 * kimg, long))]
+    table(("kimg", "fd-squeezenet", "seconds"), rows)
+    cells = {f"{kimg:g} kimg": first.samples(), f"{4 * kimg:g} kimg": long.samples()}
+    sheet(out / "faces.png", cells, columns=2, side=384)
 
 
 def main() -> None:
     """Run the parts that are asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parts = ("theory", "objectives", "presets", "tricks", "balance", "configs", "faces")
     parser.add_argument("--out", default="lecture")
-    parser.add_argument("--part", choices=["theory", "objectives", "presets", "balance"])
-    parser.add_argument("--kimg", type=float, default=40.0)
+    parser.add_argument("--part", choices=parts)
+    parser.add_argument("--faces", help="square face images, folder or zip, 64 pixels or more")
+    parser.add_argument("--kimg", type=float, default=80.0, help="thousands of images a training on the ring sees")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    out = Path(options.out)
+    out, kimg = Path(options.out), options.kimg
     out.mkdir(parents=True, exist_ok=True)
-    if options.part in (None, "theory"):
+    todo = parts if options.part is None else (options.part,)
+    if "theory" in todo:
         optimal_discriminator()
-        earth_mover()
-    if options.part in (None, "objectives"):
-        for name in OBJECTIVES:
-            train(out, f"objective-{name}", options.kimg, *DCGAN, "--objective", name, *QUICK.get(name, ()))
-        side_by_side(out, [f"objective-{name}" for name in OBJECTIVES], "objectives.png")
-    if options.part in (None, "presets"):
-        for name, extra in PRESETS.items():
-            train(out, f"preset-{name}", options.kimg / 2, "--preset", name, *extra)
-        side_by_side(out, [f"preset-{name}" for name in PRESETS], "presets.png")
-    if options.part in (None, "balance"):
-        for name, extra in BALANCE.items():
-            train(out, f"balance-{name}", options.kimg, *DCGAN, *extra)
-        side_by_side(out, [f"balance-{name}" for name in BALANCE], "balance.png")
+        transport()
+        mode_collapse()
+    if "objectives" in todo:
+        variants = {name: (*DCGAN, "--objective", name, *QUICK.get(name, ())) for name in OBJECTIVES}
+        on_the_ring(out, "objectives", variants, kimg)
+    if "presets" in todo:
+        on_the_ring(out, "presets", {name: ("--preset", name, *extra) for name, extra in PRESETS.items()}, kimg / 2)
+    if "tricks" in todo:
+        tricks(out, kimg / 2)
+    if "balance" in todo:
+        balance(out, kimg)
+    if "configs" in todo:
+        configs(out, face_set(out, options.faces), kimg / 4)
+    if "faces" in todo:
+        faces(out, face_set(out, options.faces), kimg / 10)
 
 
 if __name__ == "__main__":

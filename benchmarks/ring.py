@@ -14,6 +14,7 @@ import time
 from dataclasses import dataclass, replace
 
 import torch
+from scipy.stats import chi2
 from torch import Tensor, nn
 
 from stylegan_core.objectives import (
@@ -57,20 +58,35 @@ SETTINGS = {
 }
 
 
-def ring(num: int, rng: torch.Generator) -> Tensor:
-    """Draw points [num, 2] of the ring."""
-    angle = torch.randint(NUM_MODES, (num,), generator=rng) * (2 * math.pi / NUM_MODES)
-    return RADIUS * torch.stack([angle.cos(), angle.sin()], 1) + STD * torch.randn(num, 2, generator=rng)
+@dataclass(frozen=True)
+class Mixture:
+    """Gaussians of deviation STD, their centres evenly on a circle of RADIUS in a plane of `dim` dimensions."""
 
+    num_modes: int = NUM_MODES
+    dim: int = 2
 
-def score(points: Tensor) -> tuple[int, float]:
-    """Count modes with 1 % of the points within 3 sigma or more; the share of points within 3 sigma of any."""
-    angle = torch.arange(NUM_MODES) * (2 * math.pi / NUM_MODES)
-    centres = RADIUS * torch.stack([angle.cos(), angle.sin()], 1)
-    distance, mode = torch.cdist(points, centres).min(1)
-    good = distance < 3 * STD
-    counts = torch.bincount(mode[good], minlength=NUM_MODES)
-    return int((counts >= 0.01 * len(points)).sum()), float(good.float().mean())
+    def centres(self) -> Tensor:
+        """The centres [num_modes, dim]; in more than two dimensions the plane is a fixed one that no axis lies in."""
+        angle = torch.arange(self.num_modes) * (2 * math.pi / self.num_modes)
+        places = RADIUS * torch.stack([angle.cos(), angle.sin()], 1)
+        if self.dim == 2:
+            return places
+        plane = torch.linalg.qr(torch.randn(self.dim, 2, generator=torch.Generator().manual_seed(0)))[0]
+        return places @ plane.T
+
+    def draw(self, num: int, rng: torch.Generator) -> Tensor:
+        """Draw points [num, dim]."""
+        chosen = torch.randint(self.num_modes, (num,), generator=rng)
+        return self.centres()[chosen] + STD * torch.randn(num, self.dim, generator=rng)
+
+    def score(self, points: Tensor) -> tuple[int, float]:
+        """Count modes with 1 % of the points within 3 sigma or more (in a plane); the share within 3 sigma of any.
+
+        In more dimensions points lie further out: the radius is the one that holds as many of the data, 98.9 %."""
+        distance, mode = torch.cdist(points, self.centres()).min(1)
+        good = distance < STD * math.sqrt(chi2.ppf(1 - math.exp(-4.5), self.dim))
+        counts = torch.bincount(mode[good], minlength=self.num_modes)
+        return int((counts >= 0.01 * len(points)).sum()), float(good.float().mean())
 
 
 def mlp(sizes: list[int]) -> nn.Sequential:
@@ -83,11 +99,11 @@ def mlp(sizes: list[int]) -> nn.Sequential:
 
 
 class PointAutoencoder(nn.Module):
-    """Points [N, 2] -> energies [N]: the error of a reconstruction through a narrow code."""
+    """Points [N, D] -> energies [N]: the error of a reconstruction through a narrow code."""
 
-    def __init__(self) -> None:
+    def __init__(self, dim: int) -> None:
         super().__init__()
-        self.layers = nn.Sequential(mlp([2, 64, 64, 2]), mlp([2, 64, 64, 2]))
+        self.layers = nn.Sequential(mlp([dim, 64, 64, 2]), mlp([2, 64, 64, dim]))
 
     def forward(self, points: Tensor) -> Tensor:
         return (self.layers(points) - points).square().sum(1)
@@ -96,17 +112,20 @@ class PointAutoencoder(nn.Module):
 class Duel:
     """A generator and a critic of points under one objective."""
 
-    def __init__(self, name: str, seed: int) -> None:
+    def __init__(self, name: str, seed: int, data: Mixture, r1: float | None = None) -> None:
         torch.manual_seed(seed)
+        self.data = data
         self.rng = torch.Generator().manual_seed(seed)
         self.setting, self.objective = SETTINGS[name], OBJECTIVES[name]
+        if r1 is not None:
+            self.setting = replace(self.setting, r1=r1)
         self.balance = BeganBalance(gamma=0.7, rate=1e-3) if name == "began" else None
         if name == "ebgan":
-            self.objective = replace(energy_based(margin=1.0))
-        self.generator = mlp([Z_DIM, 64, 64, 64, 2])
+            self.objective = energy_based(margin=1.0)
+        self.generator = mlp([Z_DIM, 64, 64, 64, data.dim])
         energy = self.objective.critic == "energy"
-        self.critic: nn.Module = PointAutoencoder() if energy else mlp([2, 64, 64, 64, 1])
-        self.average = mlp([Z_DIM, 64, 64, 64, 2])
+        self.critic: nn.Module = PointAutoencoder(data.dim) if energy else mlp([data.dim, 64, 64, 64, 1])
+        self.average = mlp([Z_DIM, 64, 64, 64, data.dim])
         self.average.load_state_dict(self.generator.state_dict())
         self.optimizers = [
             self.optimizer(network, lr)
@@ -130,7 +149,7 @@ class Duel:
         return SPREAD / self.setting.unit * points
 
     def critic_step(self) -> None:
-        real, theirs = ring(BATCH, self.rng) / self.setting.unit, self.objective.settings
+        real, theirs = self.data.draw(BATCH, self.rng) / self.setting.unit, self.objective.settings
         with torch.no_grad():
             fake = self.draw(self.generator, BATCH)
         points = real.requires_grad_(self.setting.r1 > 0)
@@ -155,7 +174,7 @@ class Duel:
     def generator_step(self) -> None:
         judged = self.judge(self.draw(self.generator, BATCH))
         if self.objective.pairs:
-            judged = judged - self.judge(ring(BATCH, self.rng) / self.setting.unit).detach()
+            judged = judged - self.judge(self.data.draw(BATCH, self.rng) / self.setting.unit).detach()
         loss = self.now().g(judged).mean()
         self.optimizers[1].zero_grad()
         loss.backward()
@@ -165,9 +184,14 @@ class Duel:
                 old.lerp_(new, 0.005)
 
 
-def run(name: str, critic_steps: int, seconds: float, seed: int) -> tuple[int, float, int]:
-    """Train one objective for so many critic steps, or so long; return modes, quality and critic steps done."""
-    duel, start, done, steps = Duel(name, seed), time.process_time(), 0.0, 0
+def run(
+    name: str, critic_steps: int, seconds: float, seed: int, data: Mixture | None = None, r1: float | None = None
+) -> tuple[int, float, int]:
+    """Train one objective for so many critic steps, or so long; return modes, quality and critic steps done.
+
+    `data` None: the ring; `r1` None: as its setting has it."""
+    data = data or Mixture()
+    duel, start, done, steps = Duel(name, seed, data, r1), time.process_time(), 0.0, 0
     critic_steps *= duel.setting.steps
     while done < 1:
         for _ in range(duel.setting.num_critic):
@@ -178,7 +202,7 @@ def run(name: str, critic_steps: int, seconds: float, seed: int) -> tuple[int, f
         for optimizer, lr in zip(duel.optimizers, (duel.setting.lr_d, duel.setting.lr_g), strict=True):
             optimizer.param_groups[0]["lr"] = lr * min(1.0, max(2 * (1 - done), 0.0) + 0.02)
     with torch.no_grad():
-        modes, quality = score(duel.setting.unit * duel.draw(duel.average, 4000))
+        modes, quality = data.score(duel.setting.unit * duel.draw(duel.average, 4000))
     return modes, quality, steps
 
 
@@ -196,7 +220,7 @@ def main() -> None:
         modes, quality, steps = run(name, options.critic_steps, options.seconds, options.seed)
         short = "" if steps >= options.critic_steps * SETTINGS[name].steps else "  (out of time)"
         print(f"{name:<16}{modes:>12}{quality:>14.0%}{steps:>14}{short}", flush=True)
-    modes, quality = score(ring(4000, torch.Generator().manual_seed(options.seed)))
+    modes, quality = Mixture().score(Mixture().draw(4000, torch.Generator().manual_seed(options.seed)))
     print(f"{'(optimum)':<16}{modes:>12}{quality:>14.0%}")
 
 

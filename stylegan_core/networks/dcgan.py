@@ -5,10 +5,13 @@ The generator follows `networks.protocol.Generator`, with z itself as its only s
 import itertools
 
 from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
 
 from stylegan_core.networks.direct import DirectGenerator
-from stylegan_core.networks.discriminators import check_images
+from stylegan_core.networks.discriminators import append_minibatch_std, check_images
 from stylegan_core.networks.small_configs import DCGANConfig, DCGANDiscriminatorConfig
+
+MBSTD_GROUP = 4  # images, as in Progressive GAN and StyleGAN
 
 
 class DCGANGenerator(DirectGenerator):
@@ -42,20 +45,28 @@ class DCGANDiscriminator(nn.Module):
         self.config, self.c_dim = config, 0
         self.img_resolution, self.img_channels = config.img_resolution, config.img_channels
         channels = [config.img_channels, *[config.channels_at(side) for side in config.sides[::-1]]]
+        extra = int(config.minibatch_std)
         layers: list[nn.Module] = []
         for index, (narrow, wide) in enumerate(itertools.pairwise(channels)):
             normed = config.batch_norm and index > 0  # not on the images themselves
             layers.append(nn.Conv2d(narrow, wide, 4, 2, 1, bias=not normed))
             layers += [nn.BatchNorm2d(wide)] if normed else []
             layers.append(nn.LeakyReLU(0.2))
-        layers.append(nn.Conv2d(channels[-1], 1, config.sides[0]))
+        layers.append(nn.Conv2d(channels[-1] + extra, 1, config.sides[0]))
         self.layers = nn.Sequential(*layers)
         self.apply(initialise)
+        if config.spectral_norm:
+            for layer in self.layers:
+                if isinstance(layer, nn.Conv2d):
+                    spectral_norm(layer)
 
     def forward(self, img: Tensor, c: Tensor | None = None) -> Tensor:
         """Return logits [N, 1], high for real images."""
         check_images(img, self.img_channels, self.img_resolution)
-        logits: Tensor = self.layers(img)
+        x: Tensor = self.layers[:-1](img)
+        if self.config.minibatch_std:
+            x = append_minibatch_std(x, MBSTD_GROUP, 1)
+        logits: Tensor = self.layers[-1](x)
         return logits.flatten(1)
 
 

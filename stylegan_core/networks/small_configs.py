@@ -62,7 +62,7 @@ class DCGANConfig:
 
 @dataclass(frozen=True)
 class DCGANDiscriminatorConfig:
-    """DCGAN's discriminator; without batch norm where a penalty looks at single samples."""
+    """DCGAN's discriminator; without batch norm where a penalty looks at single samples, or slopes are bounded."""
 
     c_dim: int = 0
     img_resolution: int = 64
@@ -70,6 +70,8 @@ class DCGANDiscriminatorConfig:
     channel_base: int = 2048
     channel_max: int = 1024
     batch_norm: bool = True
+    spectral_norm: bool = False  # of every convolution (Miyato et al. 2018), in place of batch norm
+    minibatch_std: bool = False  # a map more before the last layer: how far the images of a batch differ
 
     def __post_init__(self) -> None:
         check_dcgan(self)

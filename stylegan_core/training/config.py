@@ -63,6 +63,12 @@ class TrainConfig:
     upsampling: str | None = option(
         None, "of dcgan (None: transposed)", choices=("transposed", "pixelshuffle"), group=NETWORKS
     )
+    spectral_norm: bool = option(
+        False, "dcgan: D's convolutions divided by their largest singular value, in place of batch norm", group=NETWORKS
+    )
+    minibatch_std: bool = option(
+        False, "dcgan: D sees how far the images of a batch differ (the StyleGANs' always does)", group=NETWORKS
+    )
     kl_weight: float = option(1.0, "vae: weight of the divergence from the prior", group=NETWORKS)
     projected_side: int = option(96, "pixels to which the projected discriminator resizes images", group=NETWORKS)
     phase_kimg: float | None = option(

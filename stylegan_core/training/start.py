@@ -76,6 +76,8 @@ def check_config(config: TrainConfig, world_size: int = 1) -> None:
             "wgan clips its critic's weights, and the projected discriminator's are normalised already; "
             "choose another objective, as hinge"
         )
+    if config.spectral_norm and config.objective == "wgan":
+        raise ConfigError("wgan bounds its critic by clipping, spectral norm by another way; leave out one of them")
     if config.init and config.warm_start != "none":
         raise ConfigError("--init and --warm-start exclude each other: a network can start from one of them")
 
@@ -182,6 +184,9 @@ def _check_fit(config: TrainConfig, generator_config: Any) -> None:
             "--bcr": bool(config.bcr),
             f"--objective {config.objective}": objective_of(config).critic == "energy",
         }
+    own_critic = config.discriminator == "projected" or objective_of(config).critic == "energy"
+    if not isinstance(generator_config, DCGANConfig) or own_critic or config.init:
+        unused |= {"--spectral-norm": config.spectral_norm, "--minibatch-std": config.minibatch_std}
     given = [name for name, is_given in unused.items() if is_given]
     if given:
         raise ConfigError(f"preset {config.preset} has no use for {', '.join(given)}; leave it out")
@@ -234,7 +239,13 @@ def _small_discriminator(config: TrainConfig, of_generator: Any) -> Any:
     if isinstance(of_generator, DCGANConfig) and config.discriminator != "projected":
         widths = {"channel_base": of_generator.channel_base, "channel_max": of_generator.channel_max}
         slopes = objective.settings.penalty is not None or objective.pairs or bool(config.r1_gamma)
-        return DCGANDiscriminatorConfig(**sizes, **widths, batch_norm=not slopes)
+        return DCGANDiscriminatorConfig(
+            **sizes,
+            **widths,
+            batch_norm=not (slopes or config.spectral_norm),
+            spectral_norm=config.spectral_norm,
+            minibatch_std=config.minibatch_std,
+        )
     if isinstance(of_generator, LAPGANConfig):
         return LAPGANDiscriminatorConfig(**dataclasses.asdict(of_generator))
     return None

@@ -21,16 +21,25 @@ def ring():
 
 
 def test_the_data_itself_scores_all_modes_and_nearly_all_quality(ring):
-    modes, quality = ring.score(ring.ring(5000, torch.Generator().manual_seed(0)))
+    modes, quality = ring.Mixture().score(ring.Mixture().draw(5000, torch.Generator().manual_seed(0)))
     assert modes == ring.NUM_MODES
     assert quality == pytest.approx(1 - math.exp(-4.5), abs=0.01)  # within 3 sigma in a plane
 
 
+@pytest.mark.parametrize(("num_modes", "dim"), [(8, 32), (25, 2), (25, 8)])
+def test_the_data_score_alike_in_more_dimensions_and_modes(ring, num_modes, dim):
+    data = ring.Mixture(num_modes, dim)
+    modes, quality = data.score(data.draw(5000, torch.Generator().manual_seed(0)))
+    assert modes == num_modes
+    assert quality == pytest.approx(1 - math.exp(-4.5), abs=0.01)
+    assert torch.linalg.matrix_rank(data.centres(), rtol=1e-4) == 2
+
+
 def test_missing_modes_and_stray_points_are_seen(ring):
-    points = ring.ring(5000, torch.Generator().manual_seed(0))
+    points = ring.Mixture().draw(5000, torch.Generator().manual_seed(0))
     right = points[points[:, 0] > 0.1 * ring.RADIUS]
-    assert ring.score(right)[0] == 3
-    modes, quality = ring.score(torch.cat([points, torch.zeros(5000, 2)]))
+    assert ring.Mixture().score(right)[0] == 3
+    modes, quality = ring.Mixture().score(torch.cat([points, torch.zeros(5000, 2)]))
     assert modes == ring.NUM_MODES and quality == pytest.approx(0.5, abs=0.02)
 
 

@@ -64,6 +64,30 @@ def test_without_batch_norm_a_sample_is_judged_by_itself():
     assert not torch.allclose(normed(images)[:1], normed(images[:1]), atol=1e-6)
 
 
+def test_spectral_norm_leaves_no_convolution_a_singular_value_over_one():
+    config = DCGANDiscriminatorConfig(0, 16, 3, channel_base=64, batch_norm=False, spectral_norm=True)
+    critic = DCGANDiscriminator(config)
+    for _ in range(60):  # each forward pass is a step of the power iteration
+        critic(torch.randn(2, 3, 16, 16))
+    critic.eval()
+    for layer in critic.layers:
+        if isinstance(layer, torch.nn.Conv2d):
+            largest = float(torch.linalg.matrix_norm(layer.weight.detach().flatten(1), ord=2))
+            assert largest == pytest.approx(1, abs=0.05)
+
+
+def test_minibatch_std_lets_a_critic_see_that_all_images_are_the_same():
+    config = DCGANDiscriminatorConfig(0, 16, 3, channel_base=64, batch_norm=False, minibatch_std=True)
+    critic = DCGANDiscriminator(config)
+    image, others = torch.randn(1, 3, 16, 16), torch.randn(3, 3, 16, 16)
+    among_copies, among_others = critic(image.repeat(4, 1, 1, 1))[0], critic(torch.cat([image, others]))[0]
+    assert not torch.allclose(among_copies, among_others, atol=1e-4)
+    grown = critic.layers[-1].weight.shape[1] - DCGANDiscriminator(
+        DCGANDiscriminatorConfig(0, 16, 3, channel_base=64, batch_norm=False)
+    ).layers[-1].weight.shape[1]
+    assert grown == 1
+
+
 def test_a_pyramid_collapses_to_the_image_and_its_bands_hold_no_mean():
     images = torch.randn(2, 3, 32, 32)
     pyramid = laplacian_pyramid(images, 2)

@@ -130,9 +130,26 @@ def test_bcr_and_a_crop_discriminator_train_and_resume(shapes, tmp_path):
     assert any(not torch.equal(without[name], first[name]) for name in without if name.startswith("G."))
 
 
+@pytest.mark.parametrize("trick", ["--spectral-norm", "--minibatch-std"])
+def test_what_stabilises_a_dcgan_is_saved_and_resumed(trick, shapes, tmp_path):
+    common = ("train", "--data", shapes, "--preset", "dcgan", *NARROW["dcgan"], *SMALL, trick)
+    run(*common, "--out", tmp_path / "whole", "--kimg", 0.032)
+    run(*common, "--out", tmp_path / "parts", "--kimg", 0.016)
+    run(*common, "--out", tmp_path / "parts", "--kimg", 0.032)
+    first, second = (load_file(tmp_path / name / STATE_FILE) for name in ("whole", "parts"))
+    assert first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+    critic = load_checkpoint(tmp_path / "whole" / "snapshot-000000.032.safetensors").discriminator
+    assert critic.config.spectral_norm == (trick == "--spectral-norm")
+    assert critic.config.minibatch_std == (trick == "--minibatch-std")
+    assert bool(critic(torch.zeros(4, 3, 16, 16)).isfinite().all())
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (("--preset", "stylegan2-small", "--spectral-norm"), "no use for --spectral-norm"),
+        (("--preset", "dcgan", "--objective", "began", "--minibatch-std"), "no use for --minibatch-std"),
+        (("--preset", "dcgan", "--objective", "wgan", "--spectral-norm"), "leave out one of them"),
         (("--preset", "dcgan", "--w-dim", 8), "no w_dim; leave out --w-dim"),
         (("--preset", "dcgan", "--labels"), "leave out --labels"),
         (("--preset", "lapgan", "--augment", "ada"), "no use for --augment"),
@@ -154,7 +171,7 @@ def test_help_lists_presets_objectives_and_knobs_in_groups():
         assert f"\n{heading}" in text
     for knob in ("--n-critic", "--clip", "--gp-weight", "--margin", "--gamma", "--optimizer-d", "--optimizer-g",
                  "--real-label", "--history", "--adaptive-d", "--adaptive-g", "--bcr", "--z-dim", "--w-dim",
-                 "--mapping-layers", "--channel-base"):  # fmt: skip
+                 "--mapping-layers", "--channel-base", "--spectral-norm", "--minibatch-std"):  # fmt: skip
         assert knob in text
 
 
