@@ -92,7 +92,7 @@ def start_studio(
         share=config.share,
         prevent_thread_lock=True,
         quiet=True,
-        theme=_theme(gr),
+        theme=plain_theme(gr),
         head=KEYS,
         css_paths=Path(__file__).with_name("studio.css"),
         footer_links=[],
@@ -110,7 +110,7 @@ def start_studio(
     return page, sessions, public or address
 
 
-def _theme(gr: Any) -> Any:
+def plain_theme(gr: Any) -> Any:
     """Take the system's fonts, so that none is fetched, and greys dark enough to be read."""
     theme = gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
     return theme.set(

@@ -82,9 +82,12 @@ def test_minibatch_std_lets_a_critic_see_that_all_images_are_the_same():
     image, others = torch.randn(1, 3, 16, 16), torch.randn(3, 3, 16, 16)
     among_copies, among_others = critic(image.repeat(4, 1, 1, 1))[0], critic(torch.cat([image, others]))[0]
     assert not torch.allclose(among_copies, among_others, atol=1e-4)
-    grown = critic.layers[-1].weight.shape[1] - DCGANDiscriminator(
-        DCGANDiscriminatorConfig(0, 16, 3, channel_base=64, batch_norm=False)
-    ).layers[-1].weight.shape[1]
+    grown = (
+        critic.layers[-1].weight.shape[1]
+        - DCGANDiscriminator(DCGANDiscriminatorConfig(0, 16, 3, channel_base=64, batch_norm=False))
+        .layers[-1]
+        .weight.shape[1]
+    )
     assert grown == 1
 
 

@@ -47,11 +47,18 @@ def require_chromium():
 @contextmanager
 def studio(folder, *options):
     """Run `invertigo studio` with its temporary files below `folder`; yields its address."""
+    with served(folder, "studio", "--steps", str(STEPS), *options) as address:
+        yield address
+
+
+@contextmanager
+def served(folder, *arguments):
+    """Run a command that serves a page, with its temporary files below `folder`; yields the page's address."""
     watch, outside = folder / "watch", folder / "outside.txt"
     watch.mkdir(parents=True)
     (watch / "sitecustomize.py").write_text(WATCH)
     (folder / "tmp").mkdir()
-    command = [sys.executable, "cli.py", "studio", "--port", "0", "--no-browser", "--steps", str(STEPS), *options]
+    command = [sys.executable, "cli.py", *arguments, "--port", "0", "--no-browser"]
     paths = os.pathsep.join(filter(None, [str(watch), os.environ.get("PYTHONPATH", "")]))
     environment = {**os.environ, "PYTHONPATH": paths, "OUTSIDE": str(outside), "TMPDIR": str(folder / "tmp"),
                    "OMP_NUM_THREADS": "1"}  # fmt: skip
@@ -67,10 +74,10 @@ def studio(folder, *options):
 def _address(process, log):
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and process.poll() is None:
-        if found := re.search(r"the studio is at (http://\S+?)/? ", log.read_text()):
+        if found := re.search(r"at (http://\S+?)/? ", log.read_text()):
             return found[1]
         time.sleep(0.1)
-    raise AssertionError(f"the studio did not start: {log.read_text()}")
+    raise AssertionError(f"the page was not served: {log.read_text()}")
 
 
 @contextmanager
