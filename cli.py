@@ -17,7 +17,7 @@ LINES = {
     "evaluate": "Measure a generator: distances to its data, path lengths.",
     "expression": "Expressions as small files for `edit --expression`.",
     "generate": "Make faces from seeds.",
-    "human-evaluation": "Let people tell real pictures from generated ones.",
+    "human-eval": "Let people tell real pictures from generated ones.",
     "info": "Say what files are: checkpoints, latents, directions, pictures.",
     "interpolate": "Make a video through latents, photos, or seed numbers.",
     "invert": "Find the latent codes of the faces in photos.",

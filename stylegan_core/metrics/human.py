@@ -198,7 +198,7 @@ def read_answers(path: str | Path) -> tuple[dict[str, Any], list[Answer]]:
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}); give a file of answers") from error
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ConfigError(f"{path}: no answers of `human-evaluation` ({error}); give another file") from error
+        raise ConfigError(f"{path}: no answers of `human-eval` ({error}); give another file") from error
     return settings, answers
 
 

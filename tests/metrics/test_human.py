@@ -96,7 +96,7 @@ def test_an_answer_that_cannot_be_written_is_not_counted(tmp_path):
 def test_other_files_are_refused_in_a_sentence(text, tmp_path):
     path = tmp_path / "answers.json"
     path.write_text(text)
-    result = CliRunner().invoke(main, ["human-evaluation", "report", str(path)])
+    result = CliRunner().invoke(main, ["human-eval", "report", str(path)])
     assert result.exit_code == 2 and "give another file" in result.output
 
 
@@ -106,7 +106,7 @@ def test_report_gives_each_rate_and_that_of_all(tmp_path):
         for index in range(3):
             ballot.answer(index, chosen)
     result = CliRunner().invoke(
-        main, ["human-evaluation", "report", str(tmp_path / "ann.json"), str(tmp_path / "ben.json")]
+        main, ["human-eval", "report", str(tmp_path / "ann.json"), str(tmp_path / "ben.json")]
     )
     assert result.exit_code == 0
     ann, ben, everybody, note = result.output.strip().splitlines()

@@ -79,7 +79,7 @@ def test_what_keeps_it_from_starting_is_said_first(folders, tmp_path):
     (tmp_path / "bad" / "a.png").write_bytes(b"no picture")
     with pytest.raises(ImageError):
         Interview(folders[0], str(tmp_path / "bad"), config)
-    result = CliRunner().invoke(main, ["human-evaluation", folders[0], str(tmp_path), "--pairs", "0", "--no-browser"])
+    result = CliRunner().invoke(main, ["human-eval", folders[0], str(tmp_path), "--pairs", "0", "--no-browser"])
     assert result.exit_code == 2 and "--pairs 0" in result.output
 
 
@@ -88,7 +88,7 @@ def test_in_a_browser_each_click_brings_the_next_pair(folders, tmp_path):
     from playwright.sync_api import expect
 
     out = tmp_path / "a.json"
-    command = ("human-evaluation", "run", *folders, "--pairs", "3", "--out", str(out))
+    command = ("human-eval", "run", *folders, "--pairs", "3", "--out", str(out))
     with served(tmp_path / "run", *command) as address, chromium() as browser:
         page = browser.new_page()
         asked = []

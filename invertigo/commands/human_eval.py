@@ -1,4 +1,4 @@
-"""The commands of `human-evaluation`."""
+"""The commands of `human-eval`."""
 
 import click
 
@@ -24,8 +24,8 @@ def run(real: str, generated: str, config: HumanConfig, page: StudioConfig, cons
 
     \b
     Examples:
-      invertigo human-evaluation run faces.zip run/snapshot-000200.safetensors --pairs 100
-      invertigo human-evaluation run photos edited --matched --out smiles-by-anna.json
+      invertigo human-eval run faces.zip run/snapshot-000200.safetensors --pairs 100
+      invertigo human-eval run photos edited --matched --out smiles-by-anna.json
     """
     from editing.studio.human_page import open_human_page
 
@@ -39,8 +39,8 @@ def report(answers: tuple[str, ...], console: Console) -> None:
 
     \b
     Examples:
-      invertigo human-evaluation report answers.json
-      invertigo human-evaluation report smiles-by-anna.json smiles-by-ben.json
+      invertigo human-eval report answers.json
+      invertigo human-eval report smiles-by-anna.json smiles-by-ben.json
     """
     from stylegan_core.metrics.human import read_answers
     from stylegan_core.metrics.human import report as rates
@@ -49,8 +49,8 @@ def report(answers: tuple[str, ...], console: Console) -> None:
         console.say(line)
 
 
-human_evaluation = DefaultToRun(
-    "human-evaluation",
+human_eval = DefaultToRun(
+    "human-eval",
     [run, report],
     "Let people tell real pictures from generated ones.",
 )
