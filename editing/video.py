@@ -52,7 +52,7 @@ def resolve_steady(operations: Sequence[Operation], generator: Generator, open_c
         if not edit.steady:
             raise ConfigError(
                 f"'{edit.label}' is looked for on every picture anew, and would flicker in a film; give a number "
-                "for its strength, and keep no identity"
+                "for its strength, and keep no identity (and no border, but with --transfer, --set and the like)"
             )
     return edits
 

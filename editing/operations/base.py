@@ -66,7 +66,7 @@ class Operation:
         """Read `smile`, `smile:0.8` or `smile:0.8@4-7`: what is edited, then how far and in which layers, where this
         operation has a strength or layers. What the text says goes before what is `given`; raises `ConfigError`."""
         known = options_of(cls)
-        values = {name: value for name, value in given.items() if name in known}
+        values = {name: _part(known[name], value) for name, value in given.items() if name in known}
         if isinstance(text, str) and isinstance(known[cls.key].default, str):
             text, own = _split(text, known, cls.key)
             values |= own
@@ -122,6 +122,11 @@ def _split(text: str, known: Mapping[str, Any], key: str) -> tuple[str, dict[str
         flag = "--" + key.replace("_", "-")
         raise ConfigError(f"{flag} '{text}': '{strength}' is no number; expected NAME or NAME:STRENGTH") from None
     return name, own
+
+
+def _part(item: Any, value: Any) -> Any:
+    """Return the part of a value given to all operations of a command that this one has a use for."""
+    return item.metadata.get("part", lambda whole: whole)(value)
 
 
 def _number(text: str, item: Any) -> Any:

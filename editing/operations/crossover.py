@@ -7,7 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from editing.operations.base import Edit, OpenCode, Operation, Report
-from editing.operations.fields import check_code, files_of, is_latent, layers_option, told_code
+from editing.operations.fields import (
+    check_code,
+    files_of,
+    is_latent,
+    keep_option,
+    keeping,
+    layers_option,
+    told_code,
+    told_kept,
+)
 from stylegan_core.options import option
 
 if TYPE_CHECKING:
@@ -26,6 +35,7 @@ class Crossover(Operation):
         "", "latent, photo, or seed whose layers are taken, as other.npz@4-7; repeat", also=is_latent, metavar="CODE"
     )  # a latent's file, a photo, a seed's number, or a `Latent`
     layers: str = layers_option()
+    keep: str = keep_option()
 
     @property
     def label(self) -> str:
@@ -34,7 +44,7 @@ class Crossover(Operation):
 
     def describe(self) -> str:
         """Say in words what it will do."""
-        return f"take {self.label}"
+        return f"take {self.label}{told_kept(self.keep)}"
 
     def files(self) -> list[Path]:
         """Return the other code's file, if it is one."""
@@ -59,4 +69,4 @@ class Crossover(Operation):
         def apply(ws: Tensor, render: Render) -> tuple[Tensor, Report]:
             return crossover(ws, codes, layers), {"edits": [{"crossover": list(layers)}]}
 
-        return Edit(self.label, apply)
+        return keeping(Edit(self.label, apply), self.keep, adds=False)

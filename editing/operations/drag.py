@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from editing.operations.base import Edit, OpenCode, Operation, Report
-from editing.operations.fields import EXPRESSION
+from editing.operations.fields import EXPRESSION, keep_option, keeping
 from stylegan_core.errors import ConfigError
 from stylegan_core.options import option
 
@@ -51,6 +51,7 @@ class Drag(Operation):
     drag_mask: str = option(
         "", "picture of the photo's size, white where dragging may change the face; empty: all of it"
     )
+    keep: str = keep_option()
 
     @classmethod
     def parse_all(cls, texts: Iterable[Any], **given: Any) -> list[Operation]:
@@ -100,4 +101,4 @@ class Drag(Operation):
                 notes = ["no point that is dragged lies on this face, so it stays as it is"]
             return found.ws, {"edits": [{"drag": points, "appearance": EXPRESSION}], "notes": notes}
 
-        return Edit(self.label, apply, steady=False, repeats=True)
+        return keeping(Edit(self.label, apply, steady=False, repeats=True), self.keep)

@@ -1,13 +1,22 @@
 """Options that several operations have."""
 
+from __future__ import annotations
+
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from editing.config import DEFAULT_SEARCH
-from editing.operations.base import AUTO
+from editing.operations.base import AUTO, Edit, Report
 from stylegan_core.errors import ConfigError
 from stylegan_core.options import option
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from editing.operations.render import Render
+
+BORDER = "border"  # in `keep`: no direction, but the picture's rim
+BORDER_HELP = "border leaves the picture's rim (neck, hair, shoulders) where it is"
 MAX_STRENGTH = 100.0
 EXPRESSION = 0.0  # light and colour that a pasted expression brings beside its motion
 
@@ -28,6 +37,55 @@ def layers_option() -> Any:
     """The layers of the code that an edit moves or takes."""
     text = "layers that the edits move or take: coarse, middle, fine, 4-7, ...; empty: the direction's own, or all"
     return option("", text, check=check_layers)
+
+
+def keep_option() -> Any:
+    """What an edit leaves alone that is no step along a direction: nothing, or the picture's rim."""
+    return option("", f"leave this alone: {BORDER_HELP}", choices=("", BORDER), part=kept_border)
+
+
+def kept_border(keep: str) -> str:
+    """Return what is meant for every edit of all that one command keeps."""
+    return BORDER if BORDER in names_of(keep) else ""
+
+
+def told_kept(keep: str) -> str:
+    """Say what is kept, behind what an operation does; nothing where nothing is."""
+    return f", keeping {keep}" if keep else ""
+
+
+def names_of(text: str) -> list[str]:
+    """Return names that are separated by commas."""
+    return [name for name in (part.strip() for part in text.split(",")) if name]
+
+
+def keeping(edit: Edit, keep: str, attribute: str = "", adds: bool = True) -> Edit:
+    """Return the edit as it is, or one that leaves the picture's rim alone if `keep` names the border.
+
+    `attribute` is the judge of what the edit does, empty where none is known; `adds` tells whether it takes the same
+    step from every code, which a film may repeat."""
+    if BORDER not in names_of(keep):
+        return edit
+
+    def apply(ws: Tensor, render: Render) -> tuple[Tensor, Report]:
+        import torch
+
+        from editing.border import BOUND, hold_border_of
+
+        with torch.no_grad():
+            before = render(ws)
+        moved, report = edit.apply(ws, render)
+        held = hold_border_of(render, moved, before, attribute)
+        border = {"border": {"before": round(held.before, 5), "after": round(held.after, 5)}}
+        notes = report.get("notes", [])
+        if held.after > BOUND:
+            notes = [
+                *notes,
+                f"the rim still changes by {held.after:.4f} of the range (by {held.before:.4f} without keep)",
+            ]
+        return held.ws, {**report, "edits": [{**said, **border} for said in report.get("edits", [])], "notes": notes}
+
+    return Edit(edit.label, apply, steady=False, repeats=adds)
 
 
 def check_layers(text: str) -> None:

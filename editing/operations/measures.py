@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from editing.operations.base import Edit, OpenCode, Operation, Report
-from editing.operations.fields import EXPRESSION, ceiling_option
+from editing.operations.fields import EXPRESSION, ceiling_option, keep_option, keeping, told_kept
 from stylegan_core.errors import ConfigError
 from stylegan_core.options import option
 
@@ -49,6 +49,7 @@ class SetMeasures(Operation):
     key: ClassVar[str] = "set"
     set: str = option("", SET_HELP, check=parse_targets, metavar="NAME=VALUE")
     identity_ceiling: float = ceiling_option()
+    keep: str = keep_option()
 
     @classmethod
     def parse_all(cls, texts: Iterable[Any], **given: Any) -> list[Operation]:
@@ -63,14 +64,14 @@ class SetMeasures(Operation):
 
     def describe(self) -> str:
         """Say in words what it will do."""
-        return f"set {self.label} (identity distance {self.identity_ceiling:g} at most)"
+        return f"set {self.label} (identity distance {self.identity_ceiling:g} at most){told_kept(self.keep)}"
 
     def resolve(self, generator: Generator, open_code: OpenCode) -> Edit:
         """Read the values."""
         targets = parse_targets(self.set)
         if not targets:
             raise ConfigError("--set names nothing; expected NAME=NUMBER, as eyes-open=.30")
-        return setting(targets, self.identity_ceiling, self.label, {"set": targets})
+        return keeping(setting(targets, self.identity_ceiling, self.label, {"set": targets}), self.keep)
 
 
 def shipped_names() -> list[str]:
@@ -90,6 +91,7 @@ class SetExpression(Operation):
         offer=shipped_names,
     )  # fmt: skip
     identity_ceiling: float = ceiling_option()
+    keep: str = keep_option()
 
     @property
     def label(self) -> str:
@@ -105,7 +107,8 @@ class SetExpression(Operation):
         from editing.saved_expressions import find_expression
 
         targets = find_expression(self.expression)
-        return setting(targets, self.identity_ceiling, self.label, {"expression": self.expression, "set": targets})
+        said = {"expression": self.expression, "set": targets}
+        return keeping(setting(targets, self.identity_ceiling, self.label, said), self.keep)
 
 
 def setting(targets: Mapping[str, float], ceiling: float, label: str, said: dict[str, Any]) -> Edit:

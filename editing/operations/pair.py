@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from editing.config import DEFAULT_SEARCH, SearchConfig, check_target
 from editing.operations.base import AUTO, Edit, OpenCode, Operation, Report
-from editing.operations.fields import EXPRESSION, check_code, files_of, is_latent, strength_option, told_strength
+from editing.operations.fields import (
+    EXPRESSION,
+    check_code,
+    files_of,
+    is_latent,
+    keep_option,
+    keeping,
+    strength_option,
+    told_kept,
+    told_strength,
+)
 from stylegan_core.options import group, option
 
 if TYPE_CHECKING:
@@ -31,6 +41,7 @@ class TransferFrom(Operation):
         num=2, metavar="NEUTRAL EXPRESSION", also=is_latent,
     )  # fmt: skip
     strength: float | str = strength_option()
+    keep: str = keep_option()
     search: SearchConfig = group(DEFAULT_SEARCH, beside=("strength", AUTO))
 
     @classmethod
@@ -47,7 +58,9 @@ class TransferFrom(Operation):
     def describe(self) -> str:
         """Say in words what it will do."""
         how_far = self.search.describe() if self.strength == AUTO else f"at {told_strength(self.strength)}"
-        return f"transfer the difference of {' and '.join(map(str, self.transfer_from))} {how_far}"
+        return (
+            f"transfer the difference of {' and '.join(map(str, self.transfer_from))} {how_far}{told_kept(self.keep)}"
+        )
 
     def files(self) -> list[Path]:
         """Return the pair's files or folders."""
@@ -85,4 +98,5 @@ class TransferFrom(Operation):
             }
             return moved, {"edits": [edit], "strength_search": found}
 
-        return Edit(self.label, apply, steady=self.strength != AUTO)
+        edit = Edit(self.label, apply, steady=self.strength != AUTO)
+        return keeping(edit, self.keep, self.search.judge, adds=edit.steady)

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from editing.config import DEFAULT_SEARCH, KEEP_HELP, SearchConfig, check_judge, check_target
 from editing.operations.base import AUTO, Edit, OpenCode, Operation, Report
-from editing.operations.fields import layers_option, strength_option, told_strength
+from editing.operations.fields import (
+    BORDER,
+    BORDER_HELP,
+    keeping,
+    layers_option,
+    names_of,
+    strength_option,
+    told_kept,
+    told_strength,
+)
 from stylegan_core.catalogue import check_direction_name, look_up
 from stylegan_core.errors import ConfigError
 from stylegan_core.models import local_file
@@ -37,7 +46,7 @@ class Transfer(Operation):
     transfer: Any = option("", TRANSFER_HELP, also=is_direction, metavar="NAME")  # a name, a file, or a `Direction`
     strength: float | str = strength_option()
     layers: str = layers_option()
-    keep: str = option("", f"{KEEP_HELP}; identity compensates what changes the person")
+    keep: str = option("", f"{KEEP_HELP}; identity compensates what changes the person; {BORDER_HELP}")
     search: SearchConfig = group(DEFAULT_SEARCH, beside=("strength", AUTO))
 
     @property
@@ -54,7 +63,7 @@ class Transfer(Operation):
         """Say in words what it will do."""
         how_far = self.search.describe() if self.strength == AUTO else f"at {told_strength(self.strength)}"
         where = f" in layers {self.layers}" if self.layers else ""
-        return f"transfer {self.name} {how_far}{where}" + (f", keeping {self.keep}" if self.keep else "")
+        return f"transfer {self.name} {how_far}{where}{told_kept(self.keep)}"
 
     def files(self) -> list[Path]:
         """Return the direction's file, if it is one."""
@@ -63,8 +72,7 @@ class Transfer(Operation):
 
     def check(self, generator: str) -> None:
         """Refuse a direction that there is not, and a target that its judge cannot say."""
-        kept = [name for name in self.kept if name != IDENTITY]
-        for name in ([] if is_direction(self.transfer) else [self.transfer]) + kept:
+        for name in ([] if is_direction(self.transfer) else [self.transfer]) + self.kept_directions:
             check_direction_name(name, generator)
         if self.strength == AUTO:
             known = None if is_direction(self.transfer) else look_up(self.transfer, generator)
@@ -81,9 +89,9 @@ class Transfer(Operation):
         return [f"{self.label} is beyond what looks believable, {low:g} to {high:g}; see docs/strengths.md"]
 
     @property
-    def kept(self) -> list[str]:
-        """What is left alone: names or files of directions, or "identity"."""
-        return [name for name in (part.strip() for part in self.keep.split(",")) if name]
+    def kept_directions(self) -> list[str]:
+        """The names or files of the directions that are left alone."""
+        return [name for name in names_of(self.keep) if name not in (IDENTITY, BORDER)]
 
     def resolve(self, generator: Generator, open_code: OpenCode) -> Edit:
         """Look up the directions, and with strength "auto" the judge."""
@@ -93,7 +101,7 @@ class Transfer(Operation):
         from stylegan_core.directions import find_direction
 
         direction = find_direction(self.transfer, generator)
-        others = [find_direction(name, generator).vector for name in self.kept if name != IDENTITY]
+        others = [find_direction(name, generator).vector for name in self.kept_directions]
         layers = tuple(parse_layers(self.layers, generator.num_ws)) if self.layers else direction.layers
         still = generator.w_avg.new_zeros(1, generator.num_ws, generator.w_dim)
         step = move(still, without(direction.vector, others, self.name).to(still), 1.0, layers)
@@ -102,7 +110,7 @@ class Transfer(Operation):
             raise ConfigError(f"no judge is known for '{self.name}', which auto needs; name one with --judge")
         if self.strength == AUTO:
             check_judge(attribute)
-        keeps_identity = IDENTITY in self.kept and self.strength != 0
+        keeps_identity = IDENTITY in names_of(self.keep) and self.strength != 0
 
         def apply(ws: Tensor, render: Render) -> tuple[Tensor, Report]:
             from editing.identity import keep_identity_of
@@ -118,4 +126,5 @@ class Transfer(Operation):
             edit = {**said, "strength": found["best"]["strength"], "auto": True, **ways}
             return moved, {"edits": [edit], "strength_search": found}
 
-        return Edit(self.label, apply, steady=self.strength != AUTO and not keeps_identity)
+        edit = Edit(self.label, apply, steady=self.strength != AUTO and not keeps_identity)
+        return keeping(edit, self.keep, attribute, adds=edit.steady)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from editing.operations.base import Edit, OpenCode, Operation, Report
+from editing.operations.fields import keep_option, keeping, told_kept
 from stylegan_core.options import option
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ class Truncate(Operation):
     key: ClassVar[str] = "truncate"
     truncate: float = option(1.0, "psi: w' = w_avg + psi * (w - w_avg); 1 changes nothing; repeat")
     cutoff: int = option(-1, "number of layers that truncation pulls, from the first; -1: all", least=-1)
+    keep: str = keep_option()
 
     @property
     def label(self) -> str:
@@ -30,7 +32,8 @@ class Truncate(Operation):
 
     def describe(self) -> str:
         """Say in words what it will do."""
-        return f"truncate to psi {self.truncate:g}" + (f" in {self.cutoff} layers" if self.cutoff >= 0 else "")
+        where = f" in {self.cutoff} layers" if self.cutoff >= 0 else ""
+        return f"truncate to psi {self.truncate:g}{where}{told_kept(self.keep)}"
 
     def resolve(self, generator: Generator, open_code: OpenCode) -> Edit:
         """Take the generator's mean."""
@@ -42,4 +45,4 @@ class Truncate(Operation):
             edited = truncate(ws, generator.w_avg, self.truncate, cutoff)
             return edited, {"edits": [{"truncate": self.truncate, "cutoff": cutoff}]}
 
-        return Edit(self.label, apply)
+        return keeping(Edit(self.label, apply), self.keep, adds=False)
