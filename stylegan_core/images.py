@@ -28,6 +28,7 @@ XMP = (
 )
 WRITTEN = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 QUALITY = 95  # of JPEG and WebP
+PNG_LEVEL = 4  # of zlib: photos come as small as at its usual 6, in 60 % of the time
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,7 @@ def encode_png(
         image.putalpha(Image.fromarray(alpha))
     info = _disclosure(note) if note else None
     content = io.BytesIO()
-    image.save(content, "PNG", pnginfo=info, icc_profile=icc_profile)
+    image.save(content, "PNG", pnginfo=info, icc_profile=icc_profile, compress_level=PNG_LEVEL)
     return content.getvalue()
 
 

@@ -13,11 +13,12 @@ from stylegan_core.training import ema
 from stylegan_core.training.config import TrainConfig
 from stylegan_core.training.dataset import ImageDataset
 from stylegan_core.training.distributed import World
+from stylegan_core.training.game import Batches, Models
 from stylegan_core.training.optimizers import make_optimizer
 from stylegan_core.training.progressive import Growth
 from stylegan_core.training.randomness import Shard
 from stylegan_core.training.settings import decide, objective_of
-from stylegan_core.training.steps import Batches, Models, Stepper, check_finite
+from stylegan_core.training.steps import Stepper, check_finite
 
 CODES_SHARE = 0.05  # by which the fitted distribution of codes follows a batch
 _STREAM = 1 << 46

@@ -29,9 +29,9 @@ from stylegan_core.networks.small_configs import (
 )
 from stylegan_core.training.config import TrainConfig
 from stylegan_core.training.dataset import ImageDataset
+from stylegan_core.training.game import Models
 from stylegan_core.training.grow import grow
 from stylegan_core.training.settings import objective_of
-from stylegan_core.training.steps import Models
 
 ARCHITECTURE = ("z_dim", "w_dim", "mapping_layers", "channel_base", "channel_max", "width", "upsampling")
 DISCRIMINATORS = ("stylegan2", "projected")

@@ -2,63 +2,46 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from stylegan_core.augment import AdaptiveProbability, augment, parse_groups
 from stylegan_core.errors import TrainingError
 from stylegan_core.networks.autoencoder import repelling_regulariser
 from stylegan_core.networks.lapgan import LAPGANGenerator, split
 from stylegan_core.networks.projected import ProjectedDiscriminator
 from stylegan_core.objectives import AdaptiveSchedule, BeganBalance, HistoryBuffer, Objective
-from stylegan_core.penalties import PathLengthPenalty, dragan_penalty, gradient_penalty, path_lengths, r1_penalty
+from stylegan_core.penalties import PathLengthPenalty, path_lengths
 from stylegan_core.training import ema
 from stylegan_core.training.anchor import anchor_of
 from stylegan_core.training.config import TrainConfig
 from stylegan_core.training.crops import CropGame
 from stylegan_core.training.dataset import ImageDataset
 from stylegan_core.training.distributed import World
+from stylegan_core.training.game import Batches, Game, Models
 from stylegan_core.training.optimizers import clip_weights, make_optimizer, only
 from stylegan_core.training.progressive import Growth
 from stylegan_core.training.randomness import Shard, Stream
-from stylegan_core.training.sampling import draw_images
 from stylegan_core.training.settings import decide, describe, objective_of
 from stylegan_core.training.verdicts import Verdicts
 
-Batches = list[tuple[Tensor, Tensor]]  # for each shard: real images [n, C, R, R] in [-1, 1], labels [n, c_dim]
-
-
-@dataclass
-class Models:
-    """The networks of a run."""
-
-    generator: Any
-    discriminator: Any  # None: an autoencoder has none
-    average: Any  # the generator's exponential average, which is what a run is for
-
 
 class Stepper:
-    """Keeps what lives from step to step: optimisers, augmentation, path lengths, history of fakes."""
+    """Keeps what lives from step to step: optimisers, the game, path lengths, history of fakes."""
 
     def __init__(
         self, config: TrainConfig, models: Models, data: ImageDataset, world: World, device: torch.device
     ) -> None:
         self.config, self.models, self.world, self.device = config, models, world, device
-        self.labels = torch.from_numpy(data.labels)  # [num_images, c_dim], for generated images to take theirs from
         self.fixed_objective = objective_of(config)
         self.settings = decide(config, self.fixed_objective, models.generator.config)
         self.balance = BeganBalance(config.gamma) if config.objective == "began" else None
-        self.groups = parse_groups(config.augment_groups)
-        self.adaptive = AdaptiveProbability(config.augment_p, config.ada_target, config.ada_kimg)
+        self.game = Game(config, self.settings, models, torch.from_numpy(data.labels))
         self.path_length = PathLengthPenalty(config.pl_weight)
         self.history = HistoryBuffer(config.history) if config.history else None
         thresholds = [-math.inf if t is None else t for t in (config.adaptive_d, config.adaptive_g)]
         self.schedule = AdaptiveSchedule(*thresholds)
-        buffers = models.generator.named_buffers()
-        self.magnitudes = [buffer for name, buffer in buffers if name.endswith("magnitude_ema")]
         self.anchor = anchor_of(config, models.generator, models.discriminator, data, device)
         self.verdicts = Verdicts()
         self.crops = CropGame(config, models.generator, self.fixed_objective, device) if config.crop_d else None
@@ -119,12 +102,12 @@ class Stepper:
 
     def facts(self) -> dict[str, Any]:
         """What a snapshot says of the state of the training."""
-        return {"augment_p": self.adaptive.p, "settings": describe(self.config, self.settings)}
+        return {"augment_p": self.game.adaptive.p, "settings": describe(self.config, self.settings)}
 
     def numbers(self) -> dict[str, Any]:
         """What else a run needs to go on, as JSON values."""
         return {
-            "adaptive": self.adaptive.state(),
+            "adaptive": self.game.adaptive.state(),
             "path_length": self.path_length.mean,
             "last": self.last,
             "k": 0.0 if self.balance is None else self.balance.k,
@@ -139,7 +122,7 @@ class Stepper:
         """Take up what `numbers` and `memory` gave."""
         if self.history is not None and "history" in tensors:
             self.history.images = tensors["history"].to(self.device)
-        self.adaptive.restore(numbers["adaptive"])
+        self.game.adaptive.restore(numbers["adaptive"])
         self.path_length.mean = float(numbers["path_length"])
         self.last = dict(numbers["last"])
         if self.balance is not None:
@@ -185,11 +168,11 @@ class Stepper:
         with only(self.trained_g, fixed), torch.set_grad_enabled(train):
             for shard, (reals, real_labels) in zip(self.shards, batches, strict=True):
                 stream = Stream(self.config.seed, step, "g", self.config.batch)
-                fakes, labels, ws = self._generate(stream, shard, reals, update_emas=train)
-                output = self._judge(fakes, labels, step, "g", "augment-fake", shard)
+                fakes, labels, ws = self.game.generate(stream, shard, reals, update_emas=train)
+                output = self.game.judge(fakes, labels, step, "g", "augment-fake", shard)
                 if self.objective.pairs:
                     with torch.no_grad():
-                        real = self._judge(reals, real_labels, step, "g", "augment-real", shard)
+                        real = self.game.judge(reals, real_labels, step, "g", "augment-real", shard)
                     output = output - real
                 loss = self.objective.g(output).mean()
                 if self.config.pull_away:
@@ -219,7 +202,7 @@ class Stepper:
         mapping = self.models.generator.mapping
         if isinstance(getattr(mapping, "w_avg", None), Tensor) and not self.config.freeze_mapping:
             mapping.w_avg.copy_(self.world.mean(w_mean).lerp(mapping.w_avg, mapping.w_avg_beta))
-        for magnitude in self.magnitudes:
+        for magnitude in self.game.magnitudes:
             magnitude.copy_(self.world.mean(magnitude))
 
     def _path_length_step(self, step: int) -> float:
@@ -229,7 +212,7 @@ class Stepper:
         total = 0.0
         with only(self.trained_g, self.trained_d):
             for shard in self.shards:
-                fakes, _, ws = self._generate(stream, shard)
+                fakes, _, ws = self.game.generate(stream, shard)
                 probe = torch.randn(num, *fakes.shape[1:], generator=stream.rng("probe"))
                 lengths = path_lengths(fakes, ws, shard.of(probe).to(fakes))
                 loss = self.path_length(lengths).mean() * self.settings.pl_every
@@ -250,15 +233,15 @@ class Stepper:
                 fakes, fake_labels = self._fakes_for_d(stream, shard, reals, index)
                 if self.history is not None:
                     fakes = self.history.exchange(fakes, stream.rng("history"))
-                real = self._judge(reals, labels, step, "d", "augment-real", shard)
-                fake = self._judge(fakes, fake_labels, step, "d", "augment-fake", shard)
+                real = self.game.judge(reals, labels, step, "d", "augment-real", shard)
+                fake = self.game.judge(fakes, fake_labels, step, "d", "augment-fake", shard)
                 loss = self.objective.d(real, fake).mean()
                 if train:
                     if self.settings.penalty:
-                        loss = loss + self._slope_penalty(reals, fakes, labels, stream).mean()
+                        loss = loss + self.game.slope_penalty(reals, fakes, labels, stream).mean()
                     if self.config.bcr:
-                        loss = loss + self._consistency(real, reals, labels, stream, "real", shard)
-                        loss = loss + self._consistency(fake, fakes, fake_labels, stream, "fake", shard)
+                        loss = loss + self.game.consistency(real, reals, labels, stream, "real", shard)
+                        loss = loss + self.game.consistency(fake, fakes, fake_labels, stream, "fake", shard)
                     if self.crops is not None:
                         loss = loss + self.crops.discriminator_loss(reals, fakes, step, stream, shard)
                     (loss / num).backward()
@@ -285,28 +268,19 @@ class Stepper:
         if not with_r1:
             losses.pop("r1")
         if self.settings.augment == "ada":
-            self.adaptive.update(signs * self.config.batch, self.config.batch)
-            losses |= {"augment_p": self.adaptive.p, "r_t": self.adaptive.r_t}
+            self.game.adaptive.update(signs * self.config.batch, self.config.batch)
+            losses |= {"augment_p": self.game.adaptive.p, "r_t": self.game.adaptive.r_t}
         if self.balance is not None:
             energies = [torch.tensor(losses[name]) for name in ("real_logits", "fake_logits")]
             losses |= {"convergence": self.balance.update(*energies), "k": self.balance.k}
         return losses
-
-    def _consistency(
-        self, output: Tensor, images: Tensor, labels: Tensor, stream: Stream, kind: str, shard: Shard
-    ) -> Tensor:
-        """bcr * |D(T(x)) - D(x)|^2 for mirrored, turned and shifted images T(x) (bCR, Zhao et al. 2020)."""
-        shown = self._augmented(images, stream.step, "d", f"augment-{kind}", shard)
-        moved = augment(shown, 1.0, stream.rng(f"bcr-{kind}"), parse_groups("b"), (shard.index, shard.stride))
-        again = self.models.discriminator(moved, labels if labels.shape[1] else None)
-        return self.config.bcr * (again.view_as(output) - output).square().mean()
 
     def _fakes_for_d(self, stream: Stream, shard: Shard, reals: Tensor, index: int) -> tuple[Tensor, Tensor]:
         """Images to show D, with their labels: new ones, or those of G's step."""
         if self.fakes:
             return self.fakes[index]
         with torch.no_grad():
-            fakes, labels, _ = self._generate(stream, shard, reals)
+            fakes, labels, _ = self.game.generate(stream, shard, reals)
         return fakes, labels
 
     def _r1_step(self, batches: Batches, step: int) -> float:
@@ -320,60 +294,15 @@ class Stepper:
         """Add the gradients of R1 at real images, and of R2 at generated ones, to D's; return the penalty's mean."""
         stream, total = Stream(self.config.seed, step, "d-reg", self.config.batch), 0.0
         for shard, (reals, labels) in zip(self.shards, batches, strict=True):
-            penalty = self._r1(reals, labels, step, "augment-real", shard)
+            penalty = self.game.r1(reals, labels, step, "augment-real", shard)
             if self.settings.r2:
                 with torch.no_grad():
-                    fakes, fake_labels, _ = self._generate(stream, shard, reals)
-                penalty = penalty + self._r1(fakes, fake_labels, step, "augment-fake", shard)
+                    fakes, fake_labels, _ = self.game.generate(stream, shard, reals)
+                penalty = penalty + self.game.r1(fakes, fake_labels, step, "augment-fake", shard)
             loss = penalty.mean() * self.settings.r1_every
             (loss / len(self.shards)).backward()
             total += float(penalty.detach().mean()) / len(self.shards)
         return total
-
-    def _r1(self, images: Tensor, labels: Tensor, step: int, name: str, shard: Shard) -> Tensor:
-        discriminator, gamma = self.models.discriminator, self.settings.r1_gamma
-        if isinstance(discriminator, ProjectedDiscriminator):
-            with torch.no_grad():
-                features = discriminator.features(self._augmented(images, step, "d-reg", name, shard))
-            return discriminator.feature_penalty(features, labels, gamma)
-        images = images.detach().requires_grad_()
-        return r1_penalty(self._judge(images, labels, step, "d-reg", name, shard), images, gamma)
-
-    def _generate(
-        self, stream: Stream, shard: Shard, reals: Tensor | None = None, update_emas: bool = False
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Images, labels and ws; of a LAPGAN the games of its levels, on top of the coarse images of `reals`."""
-        if isinstance(self.models.generator, LAPGANGenerator):
-            assert reals is not None
-            z = shard.of(stream.latents(self.models.generator.z_dim)[:, 0]).to(self.device)
-            return self.models.generator.games(z, reals.detach()), reals.new_zeros(len(reals), 0), z[:, None]
-        update = update_emas and bool(self.magnitudes)
-        return draw_images(
-            self.models.generator, self.labels, self.settings.style_mixing, stream, shard, update_emas=update
-        )
-
-    def _augmented(self, images: Tensor, step: int, phase: str, name: str, shard: Shard) -> Tensor:
-        p = {"ada": self.adaptive.p, "fixed": self.config.augment_p, "none": 0.0}[self.settings.augment]
-        if p <= 0:
-            return images
-        rng = Stream(self.config.seed, step, phase, self.config.batch).rng(name)
-        return augment(images, p, rng, self.groups, (shard.index, shard.stride))
-
-    def _judge(self, images: Tensor, labels: Tensor, step: int, phase: str, name: str, shard: Shard) -> Tensor:
-        """D's outputs for augmented images: [n], or [n, K] of a discriminator with K heads."""
-        images = self._augmented(images, step, phase, name, shard)
-        outputs: Tensor = self.models.discriminator(images, labels if labels.shape[1] else None)
-        return outputs.squeeze(1) if outputs.shape[1:] == (1,) else outputs
-
-    def _slope_penalty(self, reals: Tensor, fakes: Tensor, labels: Tensor, stream: Stream) -> Tensor:
-        weight, rng, c = self.settings.gp_weight, stream.rng("penalty"), labels if labels.shape[1] else None
-
-        def critic(images: Tensor) -> Tensor:
-            return self.models.discriminator(images, c).flatten(1).mean(1)
-
-        if self.settings.penalty == "dragan":
-            return dragan_penalty(critic, reals, fakes, weight, rng, self.config.dragan_c)
-        return gradient_penalty(critic, reals, fakes.detach(), weight, rng)
 
     def _apply(self, optimizer: torch.optim.Optimizer, parameters: list[nn.Parameter]) -> None:
         """Average gradients over processes, drop what 16 bit could not hold, and step."""
@@ -397,8 +326,3 @@ def check_finite(losses: Mapping[str, float], cur_nimg: int) -> None:
             f"the loss {bad[0]} is no longer finite at {cur_nimg / 1000:.1f} kimg; the last snapshot is intact: "
             "go on from it with a lower --lr-g and --lr-d, or a higher --r1-gamma, and another --out"
         )
-
-
-def batches_to(batches: Batches, device: torch.device) -> Batches:
-    """Move batches to a device."""
-    return [(images.to(device), labels.to(device)) for images, labels in batches]

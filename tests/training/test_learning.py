@@ -13,6 +13,7 @@ from stylegan_core.networks import configs
 from stylegan_core.networks.build import build_network
 from stylegan_core.objectives import OBJECTIVES
 from stylegan_core.training.config import TrainConfig
+from stylegan_core.training.game import Game
 from stylegan_core.training.loop import train
 from stylegan_core.training.optimizers import clip_weights
 from stylegan_core.training.report import read_log
@@ -152,7 +153,7 @@ def test_ada_takes_signs_about_the_objectives_own_boundary(learner, change, monk
             + 0.0 * self.models.discriminator(images, None).squeeze(1)
         )
 
-    monkeypatch.setattr(Stepper, "_judge", undecided)
+    monkeypatch.setattr(Game, "judge", undecided)
     config = change(learner, objective="least-squares", augment="ada", ada_kimg=0.1, kimg=0.16, r1_every=0)
     monkeypatch.setattr(Stepper, "_apply", lambda self, optimizer, parameters: None)
     train(config)

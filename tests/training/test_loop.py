@@ -111,7 +111,7 @@ def test_two_runs_in_one_folder_are_refused(tiny, tmp_path):
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_state(tiny, change, monkeypatch):
     train(change(tiny, kimg=0.024))
     before = tensors_of(tiny)
-    monkeypatch.setattr("stylegan_core.training.steps.r1_penalty", lambda logits, images, gamma: logits * math.nan)
+    monkeypatch.setattr("stylegan_core.training.game.r1_penalty", lambda logits, images, gamma: logits * math.nan)
     with pytest.raises(TrainingError, match="r1 is no longer finite"):
         train(tiny)
     assert_same(before, tensors_of(tiny))
@@ -260,10 +260,10 @@ def test_an_anchor_keeps_codes_drawing_their_images(tiny, change, tmp_path):
 
 
 def test_fakes_of_the_generators_step_can_be_used_again(tiny, change, monkeypatch):
-    from stylegan_core.training.steps import Stepper
+    from stylegan_core.training.game import Game
 
-    counts, generate = [], Stepper._generate
-    monkeypatch.setattr(Stepper, "_generate", lambda self, *a, **k: counts.append(1) or generate(self, *a, **k))
+    counts, generate = [], Game.generate
+    monkeypatch.setattr(Game, "generate", lambda self, *a, **k: counts.append(1) or generate(self, *a, **k))
     train(change(tiny, kimg=0.016, pl_every=0))
     twice = len(counts)
     train(change(tiny, kimg=0.016, pl_every=0, reuse_fakes=True, out=tiny.out + "2"))
