@@ -8,7 +8,13 @@ from torch import nn
 from stylegan_core.checkpoints.load import load_checkpoint
 from stylegan_core.networks.configs import config_to_dict
 
-ARCHITECTURES = {"stylegan1": "StyleGAN1", "stylegan2": "StyleGAN2", "stylegan3": "StyleGAN3"}
+ARCHITECTURES = {
+    "stylegan1": "StyleGAN1",
+    "stylegan2": "StyleGAN2",
+    "stylegan3": "StyleGAN3",
+    "dcgan": "DCGAN",
+    "lapgan": "LAPGAN",
+}
 
 
 def describe_checkpoint(path: str | Path) -> dict[str, str]:
@@ -24,7 +30,7 @@ def describe_checkpoint(path: str | Path) -> dict[str, str]:
         "resolution": f"{generator.img_resolution} x {generator.img_resolution}, {colours}",
         "dims": f"z {generator.z_dim}, w {generator.w_dim}, labels {generator.c_dim or 'none'}",
         "num_ws": str(generator.num_ws),
-        "mapping layers": str(config["mapping_layers"]),
+        "mapping layers": str(config.get("mapping_layers", "none: W is Z")),
         "noise inputs": str(len(generator.noise) or "none"),
         "w_avg": _w_avg(generator, meta.training),
         "parameters": f"{count(generator):,}",
@@ -48,6 +54,8 @@ def _architecture(config: dict[str, Any]) -> str:
         return f"{name} ({config['architecture']})"
     if config["arch"] == "stylegan3":
         return f"{name}-{'R' if config['use_radial_filters'] else 'T'}"
+    if config["arch"] == "autoencoder":
+        return "variational autoencoder" if config["variational"] else name
     return name
 
 

@@ -14,6 +14,7 @@ from stylegan_core.features.weights import TORCHVISION, cached, obtain, packaged
 
 SHIFT = (-0.030, -0.088, -0.188)  # with SCALE: ImageNet's mean and deviation in [-1, 1], rounded as LPIPS rounds them
 SCALE = (0.458, 0.448, 0.450)
+SMALLEST = 32  # pixels a side of what the backbones can take
 UNCALIBRATED = "squeeze-uncalibrated"
 NAMES = ("auto", *TORCHVISION, UNCALIBRATED)
 
@@ -40,7 +41,11 @@ class PerceptualDistance(nn.Module):
         self.register_buffer("scale", torch.tensor(SCALE)[:, None, None])
 
     def features(self, images: Tensor) -> list[Tensor]:
-        """Encode RGB images [N, 3, H, W] in [-1, 1] as unit-normalised feature maps [N, C, h, w], shallow to deep."""
+        """Encode images [N, 3 or 1, H, W] in [-1, 1] as unit-normalised feature maps [N, C, h, w], shallow to deep.
+
+        Images of fewer than SMALLEST pixels a side, of which the deeper layers would have none left, are enlarged."""
+        if min(images.shape[2:]) < SMALLEST:
+            images = F.interpolate(images, scale_factor=SMALLEST / min(images.shape[2:]), mode="bilinear")
         x = (images - self.shift) / self.scale
         found = []
         for index, layer in enumerate(self.backbone[: self.layers[-1] + 1]):

@@ -89,7 +89,8 @@ def study(
     """Return the wanted of `STUDIED`, and `is` by a classifier where the extractor has no classes."""
     if "linear-probe" in wanted and discriminator is None:
         raise ConfigError(
-            "a linear probe needs the discriminator, and this checkpoint has none; take a snapshot of ours"
+            "a linear probe needs the discriminator, and this checkpoint has none (an autoencoder has none); "
+            "take a snapshot of a GAN trained here"
         )
     result: dict[str, Any] = {"features": extractor.metric}
     own = Study(generator, extractor, wanted, config, judge)

@@ -142,3 +142,10 @@ def test_offline_mode_fetches_nothing(server, monkeypatch):
     monkeypatch.setenv("INVERTIGO_OFFLINE", "1")
     with pytest.raises(WeightsUnavailableError, match="INVERTIGO_OFFLINE"):
         obtain(WeightsFile("http://127.0.0.1:1/c.pth", "", 100))
+
+
+@pytest.mark.parametrize(("channels", "side"), [(1, 8), (3, 16), (3, 20)])
+def test_small_images_have_a_perceptual_distance_too(channels: int, side: int) -> None:
+    distance = load_perceptual("squeeze-uncalibrated")
+    one, other = torch.rand(2, 2, channels, side, side, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    assert bool((distance(one, other) > 0).all()) and bool((distance(one, one) == 0).all())

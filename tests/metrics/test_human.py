@@ -105,9 +105,7 @@ def test_report_gives_each_rate_and_that_of_all(tmp_path):
         ballot = Ballot(PAIRS, tmp_path / f"{name}.json", {"ask": "real", "matched": False})
         for index in range(3):
             ballot.answer(index, chosen)
-    result = CliRunner().invoke(
-        main, ["human-eval", "report", str(tmp_path / "ann.json"), str(tmp_path / "ben.json")]
-    )
+    result = CliRunner().invoke(main, ["human-eval", "report", str(tmp_path / "ann.json"), str(tmp_path / "ben.json")])
     assert result.exit_code == 0
     ann, ben, everybody, note = result.output.strip().splitlines()
     assert "taken for real 1 of 3 times, 33.3%" in ann and "2 of 3 times, 66.7%" in ben

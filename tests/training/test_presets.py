@@ -46,6 +46,13 @@ NARROW = {
     "vae": ("--width", 4, "--z-dim", 8),
     "micro-stylegan": ("--channel-base", 64, "--channel-max", 8, "--z-dim", 8, "--w-dim", 8),
 }
+NAMES = {
+    "dcgan": "DCGAN",
+    "lapgan": "LAPGAN",
+    "autoencoder": "autoencoder",
+    "vae": "variational autoencoder",
+    "micro-stylegan": "StyleGAN1",
+}
 
 
 @pytest.mark.parametrize("preset", list(NARROW))
@@ -65,8 +72,43 @@ def test_a_preset_trains_resumes_and_serves_the_other_commands(preset, shapes, t
     assert images.shape == (2, 3, 16, 16) and not torch.allclose(images[0], images[1])
     run("generate", "--generator", snapshot, "--seeds", "0-1", "--out", tmp_path / "g", "--device", "cpu")
     assert (tmp_path / "g" / "grid.png").is_file()
-    measured = ("--scores", "fd", "--features", "fd-squeezenet", "--samples", 4, "--device", "cpu")
-    assert "fd-squeezenet" in run("evaluate", snapshot, "--data", shapes, *measured)
+    assert NAMES[preset] in run("info", snapshot)
+    scores = "fd,pr,nearest,high-frequency,mode-count,separability,ppl-w-end,ppl-z-full"
+    few = ("--samples", 8, "--paths", 1, "--neighbours", 1, "--features", "fd-squeezenet", "--device", "cpu")
+    measured = run("evaluate", snapshot, "--data", shapes, "--scores", scores, *few)
+    for name in ("fd-squeezenet", "precision", "nearest_share", "high_frequency_ratio", "mode_count", "ppl-z-full"):
+        assert f"{name}: " in measured
+
+
+@pytest.mark.parametrize("preset", list(NARROW))
+def test_images_are_found_in_a_presets_latents_and_crossed(preset, shapes, tmp_path):
+    common = ("train", "--data", shapes, "--preset", preset, *NARROW[preset], *SMALL)
+    run(*common, "--kimg", 0.016, "--out", tmp_path / "r")
+    snapshot = tmp_path / "r" / "snapshot-000000.016.safetensors"
+    drawn = tmp_path / "g"
+    run("generate", "--generator", snapshot, "--seeds", "3", "--psi", 1, "--out", drawn, "--device", "cpu")
+    (picture,) = (path for path in drawn.glob("*.png") if path.stem != "grid")
+    search = ("--method", "project", "--no-align", "--device", "cpu", "--out", tmp_path / "found")
+    run("invert", picture, "--generator", snapshot, *search, "--steps", 40)
+    (code,) = (tmp_path / "found").rglob("latent.npz")
+    with np.load(code) as stored:
+        found = torch.from_numpy(stored["w"]).reshape(1, -1, stored["w"].shape[-1])
+    generator = load_generator(snapshot)
+    target = torch.from_numpy(np.array(Image.open(picture).convert("RGB"))).permute(2, 0, 1) / 127.5 - 1
+    with torch.no_grad():
+        error, before = (
+            (generator.synthesis(ws) - target).square().mean() for ws in (found, generator.w_avg.expand_as(found))
+        )
+    assert error < max(before, 127.5**-2)  # an untrained DCGAN's images differ by less than a grey level
+    run("interpolate", code, 5, "--generator", snapshot, "--frames", 3, "--out", tmp_path / "film", "--device", "cpu")
+    assert {path.suffix for path in (tmp_path / "film").glob("interpolation.*")} & {".gif", ".mp4"}
+
+
+def test_an_autoencoder_has_no_discriminator_to_probe(shapes, tmp_path):
+    run("train", "--data", shapes, "--preset", "vae", *NARROW["vae"], *SMALL, "--kimg", 0.016, "--out", tmp_path / "r")
+    snapshot = tmp_path / "r" / "snapshot-000000.016.safetensors"
+    message = refused("evaluate", snapshot, "--data", shapes, "--scores", "linear-probe", "--features", "fd-squeezenet")
+    assert "an autoencoder has none" in message
 
 
 def test_lapgan_has_a_discriminator_at_every_scale(shapes, tmp_path):
