@@ -34,11 +34,12 @@ from scipy.ndimage import laplace
 from scipy.spatial import cKDTree
 from skimage.color import rgb2lab
 
-from inversion.faces.align import align_face, face_quad
+from inversion.faces.align import align_face, face_quad, whole_image_quad
 from inversion.faces.detect import Face, detect_faces
 from inversion.faces.judges import identity_distance
+from inversion.faces.looks import score_photo
 from stylegan_core.features.perceptual import load_perceptual
-from stylegan_core.images import read_photo, to_tensor, write_png
+from stylegan_core.images import read_photo, to_tensor, to_uint8, write_png
 from stylegan_core.networks.protocol import Alignment
 
 ALIGNMENT = Alignment(0.8, 0.08)
@@ -177,6 +178,21 @@ def print_table(what: str, rows: dict[str, dict[str, float]]) -> None:
             print(f"  (unedited {mean('unedited'):.3f})" if name == "identity" else "")
 
 
+def print_limits(looks: list[tuple[str, list[Look]]]) -> None:
+    """Print what `inversion/faces/looks.py` measures of the edited photos and of the real ones, beside those before."""
+    for what, index in (("edited", 1), ("real", 2)):
+        found = []
+        for _, three in looks:
+            faces = [align_face(look.rgb, face_quad(look.face.landmarks, ALIGNMENT), 384) for look in three]
+            before, after = to_uint8(faces[0])[0], to_uint8(faces[index])[0]
+            found.append(score_photo(before, after, whole_image_quad(384, 384), ALIGNMENT))
+        for name in ("identity_distance", "mouth_sharpness", "foreign_colour"):
+            values = [getattr(scores, name) for scores in found]
+            low, tenth, median, ninetieth, high = np.percentile(values, [0, 10, 50, 90, 100])
+            print(f"  {what:7}{name:18}{low:7.3f} to {high:.3f}, median {median:.3f}", end="")
+            print(f", 80 % within {tenth:.3f} to {ninetieth:.3f}")
+
+
 def contact_sheet(rows: list[tuple[str, list[Look]]], side: int, columns: int = 2) -> NDArray[np.uint8]:
     """Draw photo, edited and real side by side, the part of the photo around the face."""
     strips = []
@@ -217,6 +233,7 @@ def main() -> None:
     parser.add_argument("--ways", default="more,less", help="adding a smile, taking it away, or both")
     parser.add_argument("--side", type=int, default=320, help="pixels of a face in the contact sheets")
     parser.add_argument("--each", action="store_true", help="print every face's row as well")
+    parser.add_argument("--limits", action="store_true", help="print what the product's own scores say as well")
     parser.add_argument("options", nargs="*", help="further options of `edit`, after --")
     args = parser.parse_args()
     mesh = mesh_shape(args.mesh) if args.mesh else None
@@ -235,6 +252,8 @@ def main() -> None:
             if args.each:
                 print(name, {key: round(value, 3) for key, value in rows[name].items()})
         print_table("adding a smile" if way == "more" else "taking a smile away", rows)
+        if args.limits:
+            print_limits(looks)
         write_png(Path(args.work) / f"{way}.png", contact_sheet(looks, args.side))
 
 

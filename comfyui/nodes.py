@@ -11,11 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from editing.config import PASTE_MODES
 from editing.editor import Editor
 from editing.operations.transfer import Transfer
 from editing.render import EditedFace, paste_into_photo
-from inversion.config import METHOD_NAMES, InvertConfig, ProjectionConfig
+from inversion.config import METHOD_NAMES, PASTE_MODES, InvertConfig, ProjectionConfig
 from inversion.invert import AlignedFace, Inverter
 from inversion.latents import Latent
 from stylegan_core.assets import DEFAULT_GENERATOR

@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from editing.operations.pair import TransferFrom as TransferFrom
     from editing.operations.transfer import Transfer as Transfer
     from editing.operations.truncate import Truncate as Truncate
+    from editing.pasted import EditedPhoto as EditedPhoto
+    from editing.pasted import paste_photo as paste_photo
     from editing.photo import edit_photo as edit_photo
     from editing.pipeline import EditPipeline as EditPipeline
     from editing.recipe import load_recipe as load_recipe
     from editing.render import EditedFace as EditedFace
-    from editing.render import EditedPhoto as EditedPhoto
-    from editing.render import paste_photo as paste_photo
 
 __getattr__, __dir__, __all__ = lazy_exports(__name__, __file__)

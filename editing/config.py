@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from inversion.config import PASTE_MODES
 from inversion.faces.attributes import PROBABILITY, UNITS, YEARS
 from stylegan_core.errors import ConfigError
 from stylegan_core.options import Checked, option
 from stylegan_core.spelling import suggestion
 
 RESTORE_HELP = "what brings detail back where pixels are pulled apart: auto, none, or a file of `restorer train`"
-PASTE_MODES = ("auto", "motion", "warp", "delta", "full", "none")
 
 
 def check_regions(text: str) -> None:
@@ -75,7 +75,7 @@ class SearchConfig(Checked):
         f"for auto: the classifier that is asked; empty: the direction's own; one of {', '.join(UNITS)}",
         check=check_judge,
     )
-    max_strength: float = option(4.0, "for auto: strength at most that is tried", above=0)
+    max_strength: float = option(4.0, "for auto: strength at most that is tried, within what stays believable", above=0)
 
     def describe(self) -> str:
         """Say in words what is looked for, and within what."""

@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -14,7 +13,8 @@ from editing.config import EditConfig
 from editing.early import check_operations
 from editing.editor import Editor
 from editing.operations.base import Edit, Operation
-from editing.render import EditedFace, Seal, edit_scores, find_photo, paste_into_photo, write_edit, write_photo
+from editing.pasted import EditedPhoto, mean_scores, paste_photo, told_scores
+from editing.render import EditedFace, Seal, compared_renders, edit_scores, find_photo, write_edit, write_photo
 from editing.strength import search_line
 from inversion.invert import STATE_FILE, Inverter, output_names, read_start, refuse_doubts
 from inversion.latents import Latent, check_generator, load_latent, save_latent
@@ -201,32 +201,54 @@ def open_single(path: str, workshop: Workshop) -> Latent:
     return next(iter(open_subject(path, name, workshop, folder).latents.values()))
 
 
-def write_subject(subject: Subject, edited: dict[int, EditedFace], label: str, workshop: Workshop) -> None:
-    """Write each face into `out/NAME/faceN/`, and the whole photo beside it (of several faces: into `out/NAME/`)."""
+def write_subject(subject: Subject, edited: dict[int, EditedFace], label: str, workshop: Workshop) -> dict[str, float]:
+    """Write each face into `out/NAME/faceN/`, and the whole photo beside it (of several faces: into `out/NAME/`).
+
+    Returns what is measured on the edited photo, as means over its faces; nothing where there is no photo. What does
+    not look believable there is told, or raises `DoubtfulFaceError` before anything is written if strict."""
     folders = {index: workshop.out / subject.name / f"face{index}" for index in edited}
-    paste = workshop.config.paste
-    pasted: dict[int, dict[str, Any]] = {index: {"mode": "none"} for index in edited}
     seal = sealing(workshop.signature, subject.photo, label, workshop.generator)
-    if subject.photo is not None and paste != "none":
+    pasted = _paste(subject, edited, workshop)
+    if pasted is not None:
         folder = folders[next(iter(folders))] if len(folders) == 1 else workshop.out / subject.name
-        pasted = _write_whole_photo(folder / "photo_edited.png", subject.photo, edited, workshop, seal)
-    elif paste != "none":
-        workshop.console.say(
-            f"{subject.name}: only the face is written, since its photo is not known or has moved; name it with --photo"
-        )
-    for index, face in edited.items():
-        report = {
-            **face.latent.report,
-            "edit_options": asdict(workshop.config),
-            "edit_scores": edit_scores(face),
-            "paste": pasted[index],
-        }
-        write_edit(folders[index], face, label, report, seal)
-        workshop.console.say(f"{folders[index] / 'edited.png'}: {label}")
+        write_photo(folder / "photo_edited.png", pasted.photo, pasted.rgb, seal)
+        workshop.console.say(f"{folder / 'photo_edited.png'}: {pasted.describe()}")
+    for number, (index, face) in enumerate(edited.items()):
+        report = {**face.latent.report, "edit_options": asdict(workshop.config)}
+        if pasted is None:
+            report |= {"edit_scores": edit_scores(face), "paste": {"mode": "none"}}
+            pictures = compared_renders(face, label)
+        else:
+            doubts = list(pasted.doubts[number])
+            report |= {"photo_scores": asdict(pasted.scores[number]), "paste": pasted.report(number)}
+            report |= {"warnings": [*warnings_of(face.latent), *doubts]} if doubts else {}
+            pictures = dict(zip(("photo", label), pasted.close_ups(number), strict=True))
+        write_edit(folders[index], face, pictures, report, seal)
+        workshop.console.say(f"{folders[index] / 'edited.png'}: {label}{told_scores(pasted, number)}")
         for note in face.notes:
             workshop.console.say(f"{folders[index] / 'edited.png'}: {note}")
         if "strength_search" in face.latent.report:
             workshop.console.say(f"{folders[index] / 'strength.png'}: {search_line(report['strength_search'])}")
+    return {} if pasted is None else mean_scores(pasted)
+
+
+def _paste(subject: Subject, edited: dict[int, EditedFace], workshop: Workshop) -> EditedPhoto | None:
+    """Paste all faces, and say what does not look believable; None where there is no photo, or is to be none."""
+    config = workshop.config
+    if config.paste == "none":
+        return None
+    if subject.photo is None:
+        workshop.console.say(
+            f"{subject.name}: only the face is written, since its photo is not known or has moved; name it with --photo"
+        )
+        return None
+    pasted = paste_photo(subject.photo, list(edited.values()), config.paste, config.restore)
+    for index, doubts in zip(edited, pasted.doubts, strict=True):
+        if workshop.inverter.config.strict:
+            refuse_doubts(doubts, subject.name, index)
+        for text in doubts:
+            workshop.console.warn(f"{subject.name}: face{index}: {text}")
+    return pasted
 
 
 def sealing(signature: Signature | None, photo: Photo | None, label: str, generator: Generator) -> Seal | None:
@@ -240,30 +262,6 @@ def sealing(signature: Signature | None, photo: Photo | None, label: str, genera
         parent = (data, photo.path.name) if same else (encode_png(photo.rgb), f"{photo.path.stem}.png")
         done = replace(done, parent=parent[0], parent_name=parent[1])
     return lambda png, title: signature.seal(png, title, done)
-
-
-def _write_whole_photo(
-    path: Path, photo: Photo, faces: dict[int, EditedFace], workshop: Workshop, seal: Seal | None
-) -> dict[int, dict[str, Any]]:
-    """Write the photo with all faces; return what the report says of each."""
-    rgb, results = paste_into_photo(photo, list(faces.values()), workshop.config.paste, workshop.config.restore)
-    write_photo(path, photo, rgb, seal)
-    changed, pixels = int((rgb != photo.rgb).any(axis=-1).sum()), rgb.shape[0] * rgb.shape[1]
-    seams = ", ".join(f"{result.seam_ratio:.2f}" for result in results)
-    workshop.console.say(
-        f"{path}: {changed:,} of {pixels:,} pixels changed ({results[-1].mode}; seam gradient {seams} of the photo's)"
-    )
-    whole = {"pixels_changed": changed, "pixels": pixels}
-    return {
-        index: {
-            "mode": result.mode,
-            **whole,
-            "pixels_changed_by_this_face": result.pixels_changed,
-            "seam_gradient_ratio": round(result.seam_ratio, 4),
-            "colour_shift": [round(value, 4) for value in result.colour_shift],
-        }
-        for index, result in zip(faces, results, strict=True)
-    }
 
 
 def _given_name(path: str) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 from editing.editor import Editor
 from editing.operations.base import Operation
 from editing.operations.transfer import Transfer
-from editing.render import EditedPhoto, paste_photo
+from editing.pasted import EditedPhoto, paste_photo
 from inversion.invert import Inverter
 from stylegan_core.errors import ConfigError
 from stylegan_core.images import Photo, read_photo

@@ -167,24 +167,23 @@ class _Chunk:
         with workplace(self.out) as work:
             for face in faces:
                 write_inversion(work / f"face{face.face.index}", face)
-            if self.recipe.edits:
-                self._edit(work, one.photo, faces)
+            edited = self._edit(work, one.photo, faces) if self.recipe.edits else {}
             outputs = move_into_place(work, self.out / one.item.name, one.item.outputs)
         seconds = one.seconds + time.perf_counter() - began
-        metrics = {"faces": len(faces)}
+        metrics = {"faces": len(faces), **edited}
         for name in faces[0].latent.report["scores"]:
             values = [face.latent.report["scores"][name] for face in faces]
             metrics[name] = sum(values) / len(values)
         return Result(one.item.id, "", "", seconds, metrics, outputs, one.photo.sha256)
 
-    def _edit(self, work: Path, photo: Photo, faces: list[InvertedFace]) -> None:
-        """Apply the edits to every face and paste them all into the photo."""
+    def _edit(self, work: Path, photo: Photo, faces: list[InvertedFace]) -> dict[str, float]:
+        """Apply the edits to every face and paste them all into the photo; return what is measured on it."""
         workshop = replace(self.session.workshop, out=work.parent)
         doubts = [text for edit in self.recipe.edits for text in edit.doubts(self.recipe.invert.generator)]
         latents = {face.face.index: warned(face.latent, doubts) for face in faces}
         subject = Subject(work.name, photo, latents)
         label = " + ".join(edit.label for edit in self.session.edits)
-        write_subject(subject, edit_subject(subject, self.session.edits, workshop), label, workshop)
+        return write_subject(subject, edit_subject(subject, self.session.edits, workshop), label, workshop)
 
 
 def kept_inversions(item: Item, photo: Photo, out: Path, inverter: Inverter) -> list[InvertedFace]:

@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from editing.config import PASTE_MODES, RESTORE_HELP, region_option
+from editing.config import RESTORE_HELP, region_option
 from editing.operations.base import Operation
 from editing.operations.registry import OPERATIONS
-from inversion.config import InvertConfig, ProjectionConfig, TuneConfig
+from inversion.config import PASTE_MODES, InvertConfig, ProjectionConfig, TuneConfig
 from inversion.limits import Limits
 from inversion.methods import default_steps
 from stylegan_core.assets import DEFAULT_GENERATOR

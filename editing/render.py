@@ -1,12 +1,14 @@
 """Pictures and files of an edit."""
 
+from __future__ import annotations
+
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +29,11 @@ from stylegan_core.files import read_bytes, write_atomic, write_text
 from stylegan_core.images import Photo, encode_picture, encode_png, labelled_row, read_photo, to_uint8, write_png
 from stylegan_core.networks.protocol import Generator
 
+if TYPE_CHECKING:
+    from editing.pasted import EditedPhoto
+
 Seal = Callable[[bytes, str], bytes]  # a PNG and its file's name -> the same with a signed manifest
+COMPARED = 256  # pixels at least of a face in comparison.png
 NOTE = "Edited by a generative network (Invertigo): not an unaltered photograph."
 
 
@@ -61,11 +67,13 @@ class EditedFace:
         with fitting_threads(self.generator.img_resolution):
             return render_code(self.generator, self.latent, origin=True)
 
-    def paste(self, mode: str = "auto", photo: str | Path = "") -> "EditedPhoto":
+    def paste(self, mode: str = "auto", photo: str | Path = "") -> EditedPhoto:
         """Put the face back into its photo: the one that `photo` names, the one at hand, or where the latent says.
 
         `mode` is auto, warp, delta, full or none (docs/editing.md). Raises `ImageError` where the photo is not to be
         found, or is another."""
+        from editing.pasted import paste_photo  # which imports this module
+
         found = find_photo(self.latent, str(photo)) if photo or self.photo is None else self.photo
         if found is None:
             raise ImageError("the photo of this latent is not known or has moved; name it, as paste(photo='me.jpg')")
@@ -75,28 +83,6 @@ class EditedFace:
         """Write the aligned face as .png, .jpg or .webp, which says that it is edited."""
         content = encode_picture(Path(path).suffix, to_uint8(self.edited)[0], NOTE)
         write_atomic(path, lambda file: file.write(content))
-
-
-@dataclass(frozen=True)
-class EditedPhoto:
-    """A whole photo with edited faces in it."""
-
-    photo: Photo  # as it was
-    rgb: NDArray[np.uint8]  # [H, W, 3]
-    faces: tuple[PasteResult, ...]  # what pasting did, a face
-
-    def save(self, path: str | Path) -> None:
-        """Write it as .png, .jpg or .webp with the photo's colour profile; its metadata says that it is edited."""
-        photo = self.photo
-        content = encode_picture(Path(path).suffix, self.rgb, NOTE, photo.alpha, photo.icc_profile, photo.grayscale)
-        write_atomic(path, lambda file: file.write(content))
-
-
-def paste_photo(photo: Photo, faces: Sequence[EditedFace], mode: str = "auto") -> EditedPhoto:
-    """Paste faces of one photo into it, all at once."""
-    with fitting_threads(max((face.generator.img_resolution for face in faces), default=0)):
-        rgb, results = paste_into_photo(photo, faces, mode)
-    return EditedPhoto(photo, rgb, tuple(results))
 
 
 def find_photo(latent: Latent, given: str = "") -> Photo | None:
@@ -155,22 +141,34 @@ def write_photo(path: Path, photo: Photo, rgb: NDArray[np.uint8], seal: Seal | N
     write_atomic(path, lambda file: file.write(content))
 
 
-def write_edit(folder: Path, face: EditedFace, label: str, report: Any, seal: Seal | None = None) -> None:
-    """Write edited.png (which `seal` signs), comparison.png, latent.npz and report.json of one face into `folder`."""
-    edited, inverted = to_uint8(face.edited)[0], to_uint8(face.inverted)[0]
-    pictures, labels = [inverted], ["inversion"]
-    if face.photo is not None and face.latent.quad is not None:
-        target = to_uint8(align_face(face.photo.rgb, face.latent.quad, face.generator.img_resolution))[0]
-        pictures = [target, inverted, difference_picture(target, inverted)]
-        labels = ["target", "inversion", f"difference x{DIFFERENCE_GAIN}"]
-    content = encode_png(edited, NOTE)
+def write_edit(
+    folder: Path, face: EditedFace, pictures: Mapping[str, NDArray[np.uint8]], report: dict[str, Any],
+    seal: Seal | None = None,
+) -> None:  # fmt: skip
+    """Write edited.png (which `seal` signs), comparison.png, latent.npz and report.json of one face into `folder`.
+
+    `pictures` are what is compared, under their labels; the latent's report takes the warnings of `report`."""
+    content = encode_png(to_uint8(face.edited)[0], NOTE)
     content = seal(content, "edited.png") if seal else content
     write_atomic(folder / "edited.png", lambda file: file.write(content))
-    write_png(folder / "comparison.png", labelled_row([*pictures, edited], [*labels, label]), NOTE)
+    side = max(picture.shape[0] for picture in pictures.values())
+    row = labelled_row(list(pictures.values()), list(pictures), max(COMPARED, side))
+    write_png(folder / "comparison.png", row, NOTE)
     if "strength_search" in face.latent.report:
         write_png(folder / "strength.png", draw_curve(face.latent.report["strength_search"]))
     write_text(folder / "report.json", json.dumps(report, indent=2))
-    save_latent(folder / "latent.npz", face.latent)
+    kept = {**face.latent.report, "warnings": report["warnings"]} if "warnings" in report else face.latent.report
+    save_latent(folder / "latent.npz", replace(face.latent, report=kept))
+
+
+def compared_renders(face: EditedFace, label: str) -> dict[str, NDArray[np.uint8]]:
+    """Return the renders with and without the edit under their labels, after the photo where it is known."""
+    edited, inverted = to_uint8(face.edited)[0], to_uint8(face.inverted)[0]
+    if face.photo is None or face.latent.quad is None:
+        return {"inversion": inverted, label: edited}
+    target = to_uint8(align_face(face.photo.rgb, face.latent.quad, face.generator.img_resolution))[0]
+    difference = difference_picture(target, inverted)
+    return {"target": target, "inversion": inverted, f"difference x{DIFFERENCE_GAIN}": difference, label: edited}
 
 
 def edit_scores(face: EditedFace) -> dict[str, float]:

@@ -1,7 +1,8 @@
 """A dial that means something: the strength at which a judge sees what was asked for, within budgets."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -15,7 +16,7 @@ from inversion.faces.judges import Judge, identity_distance, judge_region
 from stylegan_core.errors import ConfigError
 from stylegan_core.networks.protocol import Alignment
 
-SCAN_STEPS = 16  # strengths tried on the way to the highest
+SCAN_STEPS = 12  # strengths tried on the way to the highest
 BISECTIONS = 14
 PRECISION = 0.2  # of the judge's tolerance: a target is met when it is this close
 
@@ -26,7 +27,7 @@ class Point:
 
     strength: float
     value: float  # the judge's number
-    identity: float  # distance of the recognition descriptors to the unedited render
+    identity: float  # distance of the recognition descriptors to the unedited face
     leak: float  # mean change outside the face region, as a share of the range of values
 
 
@@ -43,18 +44,22 @@ class StrengthSearch:
 Measure = Callable[[float], Point]
 
 
-def find_strength(measure: Measure, judge: Judge, config: SearchConfig) -> StrengthSearch:
+def find_strength(
+    measure: Measure, judge: Judge, config: SearchConfig, ends: tuple[float, float] | None = None
+) -> StrengthSearch:
     """Return the smallest strength at which the judge is at `config.target`, within the budgets.
 
-    The strengths up to `max_strength` are scanned, towards the target from where the face is (so a target below it
-    gives a negative strength), and the first crossing is bisected. Where a budget ends first, or the target is never
-    reached, the result is the point within the budgets that is closest to it, and the reason."""
+    The strengths up to `max_strength`, and within `ends` where they are known, are scanned, towards the target from
+    where the face is (so a target below it gives a negative strength), and the first crossing is bisected. Where a
+    budget ends first, or the target is never reached, the result is the point within the budgets that is closest to
+    it, and the reason."""
     if judge.unit == "probability" and not 0 <= config.target <= 1:
         raise ConfigError(f"--target {config.target:g} is no probability; expected 0 to 1")
     points = [measure(0.0)]
     if abs(points[0].value - config.target) <= judge.tolerance * PRECISION:
         return _result(points, judge, config, "")
     sign = 1.0 if config.target > points[0].value else -1.0
+    farthest = _farthest(sign, config, ends)
 
     def crossed(point: Point) -> bool:
         return (point.value - config.target) * sign >= 0
@@ -63,7 +68,7 @@ def find_strength(measure: Measure, judge: Judge, config: SearchConfig) -> Stren
         return point.identity <= config.identity_ceiling and point.leak <= config.leak
 
     for number in range(1, SCAN_STEPS + 1):
-        point = measure(sign * config.max_strength * number / SCAN_STEPS)
+        point = measure(farthest * number / SCAN_STEPS)
         low = points[-1]
         points.append(point)
         if crossed(point):
@@ -75,8 +80,15 @@ def find_strength(measure: Measure, judge: Judge, config: SearchConfig) -> Stren
         if not within(point):
             _bisect(measure, low, point, lambda item: not within(item), points)
             return _result(points, judge, config, _broken(point, config), within)
-    reason = f"the judge stays short of it up to strength {sign * config.max_strength:g}"
+    bounded = ", where faces stop being believable" if abs(farthest) < config.max_strength else ""
+    reason = f"the judge stays short of it up to strength {farthest:g}{bounded}"
     return _result(points, judge, config, reason, within)
+
+
+def _farthest(sign: float, config: SearchConfig, ends: tuple[float, float] | None) -> float:
+    """Return the strength at which a scan ends."""
+    low, high = ends or (-config.max_strength, config.max_strength)
+    return sign * min(config.max_strength, max(0.0, high if sign > 0 else -low))
 
 
 def _bisect(
@@ -115,12 +127,18 @@ def _broken(point: Point, config: SearchConfig) -> str:
 
 
 def search_step(
-    render: Render, ws: Tensor, step: Tensor, attribute: str, search: SearchConfig
-) -> tuple[Tensor, dict[str, Any]]:
-    """Return ws [1, num_ws, w_dim] after as much of `step` as the judge of `attribute` needs, and `search_report`."""
+    render: Render, ws: Tensor, step: Tensor, attribute: str, search: SearchConfig,
+    said: Mapping[str, Any], ends: tuple[float, float] | None = None,
+) -> tuple[Tensor, dict[str, Any]]:  # fmt: skip
+    """Return ws [1, num_ws, w_dim] after as much of `step` as the judge of `attribute` needs, and `search_report`.
+
+    The judge looks at the face in its photo, where there is one. `said` is what the report will say of the edit, `ends`
+    bound the strengths that are tried."""
     judge = find_judge(attribute)
-    measure = measure_with(render, lambda strength: move(ws, step, strength), judge, render.alignment)
-    found = find_strength(measure, judge, search)
+    measure = measure_with(
+        partial(render.shown, edit=said), lambda strength: move(ws, step, strength), judge, render.alignment
+    )
+    found = find_strength(measure, judge, search, ends)
     return move(ws, step, found.best.strength), search_report(found, search, attribute)
 
 

@@ -13,6 +13,7 @@ STARTS = ("auto", "encoder", "w_avg")
 SPACES = ("w+", "w", "z", "f")
 PRECISIONS = ("float32", "float16", "bfloat16")
 OPTIMIZERS = ("auto", "adam", "lbfgs")
+PASTE_MODES = ("auto", "motion", "warp", "delta", "full", "none")
 FACES = re.compile(r"all|[1-9]\d*|face\d+(\s*,\s*face\d+)*")
 
 
@@ -167,7 +168,7 @@ class VideoConfig(Checked):
     chunk: int = option(8, "neighbouring frames optimised at a time", least=1)
     temporal: float = option(0.5, "weight of the squared change from frame to frame, in units of the std of W", least=0)
     smooth_quads: float = option(1.5, "smoothing of the face's place over time, in frames", least=0)
-    paste: str = option("auto", "how the face goes back: auto, motion, warp, delta, full, or none (the face alone)")
+    paste: str = option("auto", "how the face goes back into each frame; none: the face alone", choices=PASTE_MODES)
     restore: str = option("auto", "what brings detail back where pixels are pulled apart: auto, none, or a file")
 
 

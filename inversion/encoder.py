@@ -183,7 +183,7 @@ def guess_w(generator: Generator, targets: Tensor) -> Tensor:
 
 
 def near_code(generator: Generator, target: Tensor, encoder: str = "") -> Tensor | None:
-    """Return the encoder's code in W [1, num_ws, w_dim] for a face [1, C, R, R]; None where there is no encoder.
+    """Return the encoder's codes in W [N, num_ws, w_dim] for faces [N, C, R, R]; None where there is no encoder.
 
     Edits mean most there: what a search adds to fit the photo lies where directions were not fitted."""
     loaded = find_encoder(generator, encoder)

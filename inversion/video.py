@@ -14,7 +14,7 @@ from torch import Tensor
 from inversion.adam import AdamRows, learning_rate_schedule
 from inversion.codes import search_codes
 from inversion.config import InvertConfig, ProjectionConfig, VideoConfig
-from inversion.encoder import with_encoder
+from inversion.encoder import near_code, with_encoder
 from inversion.faces.align import align_face, face_quad
 from inversion.faces.detect import detect_faces
 from inversion.faces.paste import FaceEdit, paste_faces
@@ -28,6 +28,7 @@ from stylegan_core.console import Console
 from stylegan_core.errors import ConfigError, FaceNotFoundError
 from stylegan_core.films import Film, can_write_mp4, open_film, write_mp4
 from stylegan_core.images import to_uint8, write_png
+from stylegan_core.networks.protocol import Generator
 
 NOTE = "Edited by a generative network (Invertigo): not an unaltered film."
 BETAS = (0.9, 0.99)
@@ -55,10 +56,13 @@ def invert_video(
         targets = targets.mean(dim=1, keepdim=True)
     task = Task(generator, targets, inverter.perceptual, projection, state_file=folder / ".video-state")
     ws = invert_frames(task, config, invert.encoder, console)
+    near = codes_near_w(generator, targets, config, invert.encoder)
     latents = []
     for index, code in enumerate(ws.cpu().split(1)):
+        own = None if near is None else near[index : index + 1]
         report = {"generator": generator.meta.name}
-        latents.append(Latent(code, code, generator=generator.meta.fingerprint, quad=quads[index], report=report))
+        quad = quads[index]
+        latents.append(Latent(code, code, generator=generator.meta.fingerprint, quad=quad, report=report, near=own))
         save_latent(folder / "latents" / f"{index:05d}.npz", latents[index])
     told = write_film(folder, film, paste_film(film, latents, change, config.paste))
     console.say(f"{folder}: {len(quads)} frames{told}")
@@ -96,6 +100,20 @@ def smooth_quads(quads: Sequence[NDArray[np.float64]], sigma: float) -> list[NDA
     """Return the quads [4, 2] smoothed over time by a Gaussian of `sigma` frames (0: as they are)."""
     stacked = np.stack(quads)
     return list(gaussian_filter1d(stacked, sigma, axis=0, mode="nearest") if sigma > 0 else stacked)
+
+
+def codes_near_w(generator: Generator, targets: Tensor, config: VideoConfig, encoder: str) -> Tensor | None:
+    """Return the encoder's codes [T, num_ws, w_dim] of frames [T, C, R, R], smoothed over time as their places are;
+    None without an encoder. The motion of an edit is looked up there, as it is in photos."""
+    found = [near_code(generator, frames, encoder) for frames in targets.split(config.chunk)]
+    codes = [code for code in found if code is not None]
+    if not codes:
+        return None
+    stacked = torch.cat(codes)
+    if config.smooth_quads == 0:
+        return stacked
+    smooth = gaussian_filter1d(stacked.numpy(), config.smooth_quads, axis=0, mode="nearest")
+    return torch.from_numpy(smooth)
 
 
 def invert_frames(task: Task, config: VideoConfig, encoder: str, console: Console) -> Tensor:

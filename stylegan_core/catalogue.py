@@ -50,12 +50,16 @@ class Known:
 
     @property
     def believable(self) -> tuple[float, float]:
-        """The strengths between which faces stay believable: the file's own, else the table's."""
+        """The strengths between which faces stay believable: the file's own, else the table's, else a guess."""
+        return self.known_ends or ANY_BELIEVABLE
+
+    @property
+    def known_ends(self) -> tuple[float, float] | None:
+        """As `believable`, but None where nobody has looked."""
         own = self.report.get("believable")
         if isinstance(own, list) and len(own) == 2 and all(isinstance(value, int | float) for value in own):
             return float(own[0]), float(own[1])
-        seen = self.generator_name in BELIEVABLE_OF
-        return BELIEVABLE.get(self.name, ANY_BELIEVABLE) if seen else ANY_BELIEVABLE
+        return BELIEVABLE.get(self.name, ANY_BELIEVABLE) if self.generator_name in BELIEVABLE_OF else None
 
     @property
     def attribute(self) -> str:
@@ -115,7 +119,12 @@ def read_texts(path: Path) -> dict[str, str]:
 
 def believable(report: Mapping[str, Any], name: str, generator_name: str) -> tuple[float, float]:
     """Return the strengths between which a direction's faces stay believable."""
-    return Known(name, "", generator_name, "", dict(report)).believable
+    return known_ends(report, name, generator_name) or ANY_BELIEVABLE
+
+
+def known_ends(report: Mapping[str, Any], name: str, generator_name: str) -> tuple[float, float] | None:
+    """Return the strengths between which a direction's faces stay believable; None where nobody has looked."""
+    return Known(name, "", generator_name, "", dict(report)).known_ends
 
 
 def list_directions(generator: str) -> list[str]:

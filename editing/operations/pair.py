@@ -86,16 +86,12 @@ class TransferFrom(Operation):
         step = after.ws.to(generator.w_avg.device) - before.ws.to(generator.w_avg.device)
 
         def apply(ws: Tensor, render: Render) -> tuple[Tensor, Report]:
+            said = {"transfer_from": "pair", "appearance": EXPRESSION}
             if not isinstance(self.strength, str):
-                edit = {"transfer_from": "pair", "appearance": EXPRESSION, "strength": self.strength}
-                return move(ws, step, self.strength), {"edits": [edit]}
-            moved, found = search_step(render, ws, step, self.search.judge, self.search)
-            edit = {
-                "transfer_from": "pair",
-                "appearance": EXPRESSION,
-                "strength": found["best"]["strength"],
-                "auto": True,
-            }
+                return move(ws, step, self.strength), {"edits": [{**said, "strength": self.strength}]}
+            said["judge"] = self.search.judge
+            moved, found = search_step(render, ws, step, self.search.judge, self.search, said)
+            edit = {**said, "strength": found["best"]["strength"], "auto": True}
             return moved, {"edits": [edit], "strength_search": found}
 
         edit = Edit(self.label, apply, steady=self.strength != AUTO)

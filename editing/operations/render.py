@@ -1,20 +1,24 @@
 """What an edit may look at while it is applied: renders of this face, and the photo that it goes back into."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from inversion.faces.paste import FaceEdit, PasteResult, paste_faces
+from inversion.faces.align import align_face, whole_image_quad
+from inversion.faces.paste import FaceEdit, PasteResult, choose_mode, paste_faces
 from inversion.faces.restore import find_restorer
 from inversion.latents import Latent
 from inversion.render import render_code, renderer
-from stylegan_core.images import Photo
+from stylegan_core.images import Photo, to_tensor, to_uint8
 from stylegan_core.networks.protocol import Alignment, Generator
+
+SHOWN_SIDE = 256  # pixels of the photo's face in which searches paste: all that the judges look at
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,29 @@ class Render:
         )
         rgb, results = paste_faces(self.photo.rgb, [edit], self.paste)
         return rgb, results[0]
+
+    @torch.no_grad()
+    def shown(self, ws: Tensor, edit: Mapping[str, Any] | None = None) -> Tensor:
+        """Return the face as the edited photo will show it, [1, 3, r, r] in [-1, 1], for ws [1, num_ws, w_dim].
+
+        `edit` is what the report will say of the edit that is looked for. Where the face goes back into no photo, the
+        result is the render."""
+        if self.photo is None or self.latent.quad is None or self.paste == "none":
+            return three_channels(self(ws))
+        report = self.latent.report
+        report = {**report, "edits": [*report.get("edits", []), edit]} if edit else report
+        latent = replace(self.latent, ws=ws.detach().cpu(), report=report)
+        face = face_edit(self.generator, latent, self.inverted, restore=self.restore)
+        rgb, mode = self._small_photo
+        pasted, _ = paste_faces(rgb, [replace(face, quad=whole_image_quad(*rgb.shape[:2]))], mode)
+        return to_tensor(pasted)
+
+    @cached_property
+    def _small_photo(self) -> tuple[NDArray[np.uint8], str]:
+        """The photo's face by itself, and how it is pasted."""
+        assert self.photo is not None and self.latent.quad is not None
+        mode = choose_mode(self.paste, self.photo.rgb, self.latent.quad, self.generator.img_resolution)
+        return to_uint8(align_face(self.photo.rgb, self.latent.quad, SHOWN_SIDE))[0], mode
 
     @property
     def alignment(self) -> Alignment:

@@ -18,7 +18,7 @@ from editing.operations.fields import (
     told_kept,
     told_strength,
 )
-from stylegan_core.catalogue import check_direction_name, look_up
+from stylegan_core.catalogue import check_direction_name, known_ends, look_up
 from stylegan_core.errors import ConfigError
 from stylegan_core.models import local_file
 from stylegan_core.options import group, option
@@ -111,6 +111,7 @@ class Transfer(Operation):
         if self.strength == AUTO:
             check_judge(attribute)
         keeps_identity = IDENTITY in names_of(self.keep) and self.strength != 0
+        ends = known_ends(direction.report, direction.name, direction.generator_name)
 
         def apply(ws: Tensor, render: Render) -> tuple[Tensor, Report]:
             from editing.identity import keep_identity_of
@@ -119,10 +120,11 @@ class Transfer(Operation):
             near = 1.0 if isinstance(self.strength, str) else self.strength  # where identity is looked at
             own = keep_identity_of(render, ws, step, near, layers, direction.attribute) if keeps_identity else step
             said: dict[str, Any] = {"transfer": self.name, "appearance": direction.appearance}
+            said |= {"judge": attribute} if attribute else {}
             ways = {name: value for name, value in (("layers", self.layers), ("keep", self.keep)) if value}
             if not isinstance(self.strength, str):
                 return move(ws, own, near), {"edits": [{**said, "strength": near, **ways}]}
-            moved, found = search_step(render, ws, own, attribute, self.search)
+            moved, found = search_step(render, ws, own, attribute, self.search, said, ends)
             edit = {**said, "strength": found["best"]["strength"], "auto": True, **ways}
             return moved, {"edits": [edit], "strength_search": found}
 

@@ -4,14 +4,13 @@ from typing import Any
 
 import gradio as gr
 
-from editing.config import PASTE_MODES
 from editing.operations.registry import OPERATIONS
 from editing.regions import REGIONS
 from editing.studio.handlers import Handlers
 from editing.studio.offer import other_operations, slider_step, still
 from editing.studio.parts import Parts
 from editing.studio.sessions import Sessions
-from inversion.config import SPACES
+from inversion.config import PASTE_MODES, SPACES
 from inversion.faces.measures import MEASURES
 from inversion.methods import METHOD_NAMES
 from stylegan_core.directions import all_shipped

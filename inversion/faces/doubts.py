@@ -8,7 +8,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from inversion.faces.attributes import EXPRESSIONS
+from inversion.faces.judges import JUDGES
 from inversion.faces.landmarks import EYES, MOUTH, find_landmarks
+from inversion.faces.looks import PhotoScores
+from inversion.faces.measures import MEASURES
 from stylegan_core.networks.protocol import Alignment
 
 SMALL = 60  # pixels of a face's longer side
@@ -19,6 +23,11 @@ POOR_PSNR = 16.0  # dB
 # Shares of the aligned face, from benchmarks/covered.py: about what 5 % of uncovered faces exceed.
 MOUTH_APART, EYES_APART = 0.04, 0.035
 FLAT = 0.13  # std of the luminance in [-1, 1] over mouth or eyes
+# Of an edited photo against the photo before: what real pairs of photos and believable edits stay within, as
+# `benchmarks/photo_realism.py --limits` prints (docs/editing.md).
+SOMEBODY_ELSE = 0.4  # identity distance
+BLURRED, ROUGH = 0.6, 1.8  # sharpness of the mouth
+FOREIGN = 0.95  # Lab distance of the mouth's colours
 TURNS = {90: "lies on its side", 180: "is upside down", 270: "lies on its side"}
 
 
@@ -71,6 +80,48 @@ def doubts_of_inversion(target: Tensor, image: Tensor, scores: Mapping[str, Any]
             "will show another person; try more --steps, or --method tune"
         )
     return found
+
+
+def doubts_of_edit(scores: PhotoScores, towards: Mapping[str, float]) -> list[str]:
+    """Say what an edited photo shows that believable edits do not, or does not show of what was asked for.
+
+    `towards` are judges and the sum of the strengths towards (+) or away from (-) what they see."""
+    found = []
+    if scores.identity_distance > SOMEBODY_ELSE:
+        found.append(
+            f"the edited photo shows another person (identity distance {scores.identity_distance:.2f}, photos of one "
+            f"person stay within {SOMEBODY_ELSE:g}); try a smaller strength, or --keep identity"
+        )
+    sharpness = scores.mouth_sharpness
+    if not BLURRED <= sharpness <= ROUGH:
+        how = "blurred" if sharpness < BLURRED else "rough"
+        found.append(f"the edited mouth is {how} ({sharpness:.2f} of the photo's sharpness); try a smaller strength")
+    if scores.foreign_colour > FOREIGN:
+        found.append(
+            f"the edited mouth has colours that are not this face's (Lab distance {scores.foreign_colour:.2f}, "
+            f"believable up to {FOREIGN:g}); try a smaller strength, or --paste motion"
+        )
+    hidden = [name for name, strength in towards.items() if strength and not _shows(scores, name, strength)]
+    for name in hidden:
+        found.append(
+            f"the edit hardly shows in the photo ({name} {scores.before[name]:.2f} before, {scores.after[name]:.2f} "
+            "after); try a larger strength"
+        )
+    return found
+
+
+def _shows(scores: PhotoScores, judge: str, strength: float) -> bool:
+    """Tell whether a judge sees what it was asked for, or, of an expression, whether the landmarks moved.
+
+    What is at the end of a probability's range already cannot show more of it."""
+    before, after = scores.before[judge], scores.after[judge]
+    tolerance = JUDGES[judge].tolerance
+    if (after - before) * (1 if strength > 0 else -1) >= tolerance:
+        return True
+    if judge not in EXPRESSIONS:
+        return JUDGES[judge].unit == "probability" and (before > 1 - tolerance if strength > 0 else before < tolerance)
+    moved = (name for name, measure in MEASURES.items() if measure.expression)
+    return any(abs(scores.after[name] - scores.before[name]) >= MEASURES[name].tolerance for name in moved)
 
 
 def contrast(face: Tensor, points: Tensor) -> float:

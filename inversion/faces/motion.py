@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from inversion.faces.landmarks import BROWS, EYES, JAW, NOSE
+from inversion.faces.measures import LEFT_EYE, RIGHT_EYE
 
 GRID = 96  # positions a side at which the motion is evaluated
 SMOOTHNESS = 1e-3  # how far the thin plate may pass beside a landmark
@@ -15,6 +16,11 @@ NOSE_TIP = 30  # of the landmarks
 BROW_DEPTH = 0.25  # how far the brows stand before the eyes, where the nose's tip stands 1 before them
 JAW_SHARE = 0.5  # of the jaw's motion: its points slide along the outline
 SEEN = 0.75  # what the landmark network sees of a motion: beside a mesh of the face, on real smiles (docs/editing.md)
+# Columns of the mouth: upper and lower edge inside the lips, upper and lower edge outside.
+LIP_COLUMNS = ((61, 67, 50, 58), (62, 66, 51, 57), (63, 65, 52, 56))
+# Gap of the lips, in eye distances, up to which a mouth is closed and from which on it is open: closed ones read about
+# .035, since the landmarks lie inside the lips.
+CLOSED, OPEN = 0.035, 0.095
 Points = NDArray[np.float64]
 
 
@@ -30,6 +36,23 @@ def expression_motion(before: Points, after: Points) -> Points:
     moved[NOSE] = 0
     moved[JAW] *= JAW_SHARE
     return moved / SEEN
+
+
+def with_closed_lips(points: Points, moved: Points) -> Points:
+    """Return a motion `moved` [68, 2] of a face's landmarks `points` [68, 2] that does not part lips which are closed.
+
+    Nothing is between them that could be shown, so both would only be pulled thick; what moves them apart is taken from
+    the outer edges too. Open lips keep all of the motion, lips that are nearly closed a share."""
+    upper, lower, _, _ = (list(column) for column in zip(*LIP_COLUMNS, strict=True))
+    distance = float(np.linalg.norm(points[RIGHT_EYE].mean(axis=0) - points[LEFT_EYE].mean(axis=0)))
+    gap = float(np.linalg.norm(points[lower] - points[upper], axis=1).mean()) / max(distance, 1e-9)
+    shut = 1 - np.clip((gap - CLOSED) / (OPEN - CLOSED), 0, 1)
+    result = moved.copy()
+    for above, below, outer_above, outer_below in LIP_COLUMNS:
+        half = (moved[below] - moved[above]) / 2 * shut
+        result[[above, outer_above]] += half
+        result[[below, outer_below]] -= half
+    return result
 
 
 def dense_motion(points: Points, moved: Points) -> Tensor:

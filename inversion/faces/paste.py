@@ -10,17 +10,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from inversion.config import PASTE_MODES
 from inversion.faces.align import align_face, quad_side
 from inversion.faces.detect import detect_faces
 from inversion.faces.flow import FLOW_SIDE, box_filter, motion_between, move_pixels, resize
 from inversion.faces.landmarks import find_landmarks
-from inversion.faces.motion import GRID, dense_motion, expression_motion, stretch
+from inversion.faces.motion import GRID, dense_motion, expression_motion, stretch, with_closed_lips
 from inversion.faces.restore import Restorer, restore
 from stylegan_core.errors import ConfigError
 from stylegan_core.images import to_tensor, to_uint8
 from stylegan_core.networks.protocol import Alignment
 
-MODES = ("auto", "motion", "warp", "delta", "full", "none")
 MASK_CENTRE = (0.5, 0.5)  # of the soft ellipse, in units of the aligned face
 MASK_RADII = (0.47, 0.49)
 MASK_FEATHER = 0.35  # share of the radius over which the mask falls to zero
@@ -67,13 +67,18 @@ def choose_mode(mode: str, rgb: NDArray[np.uint8], quad: NDArray[np.float64], im
 
     `motion` where a detector sees a face there; else (cats, drawings) `warp` where it is larger than the generator's
     image, and `full` where it is not."""
-    if mode not in MODES:
-        raise ConfigError(f"--paste '{mode}' is unknown; expected one of {', '.join(MODES)}")
+    if mode not in PASTE_MODES:
+        raise ConfigError(f"--paste '{mode}' is unknown; expected one of {', '.join(PASTE_MODES)}")
     if mode != "auto":
         return mode
-    if detect_faces(to_uint8(align_face(rgb, quad, DETECTION_SIDE))[0]):
+    if shows_face(rgb, quad):
         return "motion"
     return "warp" if quad_side(quad) > img_resolution else "full"
+
+
+def shows_face(rgb: NDArray[np.uint8], quad: NDArray[np.float64]) -> bool:
+    """Tell whether a detector sees a face at `quad` of a photo [H, W, 3]."""
+    return bool(detect_faces(to_uint8(align_face(rgb, quad, DETECTION_SIDE))[0]))
 
 
 def paste_face(
@@ -237,8 +242,7 @@ def _blend_motion(
     edited, inverted = (_at_hand(render) for render in face.near or (face.edited, face.inverted))
     before, after = find_landmarks(torch.cat([inverted, edited]), face.alignment).double().numpy()
     own = find_landmarks(align_face(rgb, face.quad, LANDMARK_SIDE), face.alignment)[0].double().numpy()
-    motion = expression_motion(before, after)
-    offsets = dense_motion(own, motion)
+    offsets = dense_motion(own, with_closed_lips(own, expression_motion(before, after)))
     moved = _moved(rgb[region], position, weight, offsets, face.quad)
     if face.restorer is not None:
         apart = (_resample(stretch(offsets), position, GRID) / PULLED_APART).clamp(0, 1) * weight

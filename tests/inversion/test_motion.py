@@ -8,7 +8,16 @@ from inversion.faces.align import align_face, face_quad
 from inversion.faces.detect import detect_faces
 from inversion.faces.flow import move_pixels
 from inversion.faces.landmarks import LEFT_CORNER, RIGHT_CORNER, find_landmarks
-from inversion.faces.motion import GRID, SEEN, dense_motion, expression_motion, stretch, thin_plate
+from inversion.faces.motion import (
+    GRID,
+    LIP_COLUMNS,
+    SEEN,
+    dense_motion,
+    expression_motion,
+    stretch,
+    thin_plate,
+    with_closed_lips,
+)
 from inversion.faces.paste import FaceEdit, choose_mode, paste_faces
 from inversion.faces.restore import Restorer, find_restorer, load_restorer, restore, save_restorer
 from stylegan_core.assets import asset_path
@@ -51,6 +60,21 @@ def test_a_motion_of_the_whole_head_is_no_expression():
     smile = before.copy()
     smile[48] += [-0.01, -0.02]
     assert_close(expression_motion(before, smile + 0.03)[48], np.array([-0.01, -0.02]) / SEEN)
+
+
+def test_closed_lips_move_together_and_open_ones_as_they_are_moved():
+    where, moved = points(), np.zeros((68, 2))
+    where[36:42], where[42:48] = [0.35, 0.4], [0.65, 0.4]  # .3 apart
+    upper, lower, above, below = (list(column) for column in zip(*LIP_COLUMNS, strict=True))
+    where[upper], where[lower] = [0.5, 0.7], [0.5, 0.7]
+    moved[upper], moved[lower] = [0.01, -0.01], [0.01, 0.03]
+    moved[above], moved[below] = [0.0, -0.02], [0.0, 0.05]
+    together = with_closed_lips(where, moved)
+    assert_close(together[upper + lower], np.tile([0.01, 0.01], (6, 1)))
+    assert_close(together[above + below], np.array([[0.0, 0.0]] * 3 + [[0.0, 0.03]] * 3))
+    assert_close(np.delete(together, upper + lower + above + below, axis=0), np.zeros((56, 2)))
+    where[lower] += [0.0, 0.03]  # a tenth of the eye distance
+    assert_close(with_closed_lips(where, moved), moved)
 
 
 @pytest.fixture(scope="module")

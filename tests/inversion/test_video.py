@@ -10,11 +10,14 @@ from small_generators import Pooled, tiny
 
 import cli
 from inversion.config import ProjectionConfig, VideoConfig
+from inversion.encoder import near_code
 from inversion.latents import load_latent
 from inversion.task import Task
-from inversion.video import invert_frames, smooth_quads, write_film
+from inversion.video import codes_near_w, invert_frames, smooth_quads, write_film
 from stylegan_core.console import Console
+from stylegan_core.errors import ConfigError
 from stylegan_core.films import open_film
+from stylegan_core.generate import generate_ws
 
 QUIET = Console(quiet=True)
 
@@ -80,6 +83,20 @@ def test_quads_are_smoothed_by_a_gaussian_and_left_alone_at_zero():
     np.testing.assert_allclose(np.stack(smooth_quads(still, 2.0)), np.stack(still))
 
 
+def test_codes_near_w_are_the_encoder_s_smoothed_over_time(faces64):
+    ws = generate_ws(faces64, [1, 2, 3])
+    with torch.no_grad():
+        frames = faces64.synthesis(ws).clamp(-1, 1)
+    plain, smooth = (
+        codes_near_w(faces64, frames, VideoConfig(chunk=2, smooth_quads=sigma), "") for sigma in (0.0, 1.5)
+    )
+    each = torch.cat([near_code(faces64, frame, "") for frame in frames.split(1)])
+    torch.testing.assert_close(plain, each, atol=1e-4, rtol=1e-4)
+    expected = gaussian_filter1d(each.numpy(), 1.5, axis=0, mode="nearest")
+    np.testing.assert_allclose(smooth.numpy(), expected, atol=1e-4)
+    assert codes_near_w(tiny(), frames[:, :, :16, :16], VideoConfig(), "") is None
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # imageio-ffmpeg leaves its pipes open
 def test_the_film_gets_its_sound_back_and_says_that_it_is_edited(tmp_path):
     ffmpeg = pytest.importorskip("imageio_ffmpeg")
@@ -109,4 +126,17 @@ def test_the_command_puts_the_edited_face_back_and_leaves_the_rest(tmp_path, ast
         changed = (before != after).any(axis=-1)
         assert 1000 < changed.sum() < 0.5 * changed.size
         assert not changed[-20:].any()
-        assert load_latent(tmp_path / "out" / "latents" / f"{index:05d}.npz").quad is not None
+        latent = load_latent(tmp_path / "out" / "latents" / f"{index:05d}.npz")
+        assert latent.quad is not None
+        assert latent.near is not None
+        assert not torch.equal(latent.near, latent.origin)
+
+
+def test_a_way_of_pasting_that_there_is_not_is_refused_before_anything_is_loaded(tmp_path):
+    result = CliRunner().invoke(
+        cli.main, ["video", str(tmp_path), "--transfer", "smile", "--paste", "glue", "--out", "o"]
+    )
+    assert result.exit_code == 2
+    assert "glue" in result.output
+    with pytest.raises(ConfigError, match="paste"):
+        VideoConfig(paste="glue")

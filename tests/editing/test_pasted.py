@@ -1,0 +1,110 @@
+"""What is said of an edit is measured on the edited photo."""
+
+import json
+
+import numpy as np
+import pytest
+
+from editing.batch import batch_export
+from editing.config import SearchConfig
+from editing.editor import Editor
+from editing.operations.transfer import Transfer
+from editing.pasted import EditedPhoto, paste_photo
+from inversion.batch.runner import run as run_batch
+from inversion.config import InvertConfig
+from inversion.faces.align import align_face
+from inversion.faces.judges import JUDGES, identity_distance
+from inversion.invert import Inverter
+from inversion.latents import load_latent
+from invertigo import EditPipeline, load_recipe
+from stylegan_core.console import Console
+from stylegan_core.images import read_photo
+from tests.test_cli import run
+
+RECIPE = """
+[invert]
+generator = "faces64"
+method = "guess"
+[[edit]]
+transfer = "smile"
+strength = 1.0
+"""
+
+
+@pytest.fixture(scope="module")
+def person(astronaut_file):
+    inverter = Inverter(InvertConfig(generator="faces64", method="guess"))
+    photo = read_photo(astronaut_file)
+    return inverter.generator, inverter.invert(photo)[0].latent, photo
+
+
+def test_auto_asks_the_judge_about_the_photo_and_not_about_the_render(person):
+    generator, latent, photo = person
+    search = SearchConfig(target=20, identity_ceiling=1.0, leak=1.0)
+    editor = Editor(generator, latent, photo=photo)
+    edited = editor.apply(Transfer("age", "auto", search=search))
+    best = edited.latent.report["strength_search"]["best"]
+    pasted = paste_photo(photo, [edited])
+    face = align_face(pasted.rgb, latent.quad, 256)
+    assert best["value"] == pytest.approx(float(JUDGES["age"].score(face, generator.meta.alignment)), abs=2)
+    before = align_face(photo.rgb, latent.quad, 256)
+    assert best["identity"] == pytest.approx(float(identity_distance(face, before, generator.meta.alignment)), abs=0.05)
+    alone = Editor(generator, latent).apply(Transfer("age", "auto", search=search)).latent.report["strength_search"]
+    assert alone["curve"][-1]["value"] != pytest.approx(best["value"], abs=0.5)  # the render is another face
+
+
+def test_auto_stays_where_faces_are_believable(person):
+    generator, latent, _ = person
+    search = SearchConfig(target=0.99, identity_ceiling=9, leak=9, max_strength=4)
+    edited = Editor(generator, latent).apply(Transfer("smile", "auto", search=search))
+    strengths = [point["strength"] for point in edited.latent.report["strength_search"]["curve"]]
+    assert max(map(abs, strengths)) <= 1.5
+
+
+def test_scores_are_those_of_the_whole_photo(person):
+    generator, latent, photo = person
+    edited = Editor(generator, latent, photo=photo).apply(Transfer("smile", 1.0))
+    pasted = paste_photo(photo, [edited])
+    (scores,) = pasted.scores
+    assert scores.after["mouth-width"] > scores.before["mouth-width"] + 0.02
+    same = EditedPhoto(photo, photo.rgb, pasted.faces, pasted.sources)
+    assert same.scores[0].after == same.scores[0].before
+    before, after = pasted.close_ups(0)
+    assert before.shape == after.shape
+    assert (before != after).any()
+
+
+def test_the_command_compares_photos_tells_what_is_wrong_and_strict_writes_nothing(astronaut_file, tmp_path):
+    command = "edit", astronaut_file, "--generator", "faces64", "--method", "guess", "--transfer", "smile"
+    run(*command, "--out", tmp_path / "a")
+    folder = tmp_path / "a" / "astronaut" / "face0"
+    report = json.loads((folder / "report.json").read_text())
+    assert "edit_scores" not in report
+    assert report["photo_scores"]["before"]["happy"] <= 1
+    shown = read_photo(folder / "comparison.png").rgb.astype(float)
+    height, width = shown.shape[:2]
+    assert 1.7 < width / height < 2.0  # two pictures under their labels
+    face = align_face(read_photo(astronaut_file).rgb, load_latent(folder / "latent.npz").quad, 256)
+    cell = shown[height - 256 - 8 : height - 8, 8 : 8 + 256]
+    assert np.corrcoef(cell.ravel(), face[0].permute(1, 2, 0).numpy().ravel())[0, 1] > 0.9
+    warned = run(*command, "--paste", "full", "--out", tmp_path / "b").stderr
+    assert "face0: the edited photo shows another person" in warned
+    assert "another person" in " ".join(
+        load_latent(tmp_path / "b" / "astronaut" / "face0" / "latent.npz").report["warnings"]
+    )
+    refused = run(*command, "--paste", "full", "--strict", "--out", tmp_path / "c", code=1).stderr
+    assert "refused, since --strict is on" in refused
+    assert not list((tmp_path / "c").rglob("*.png"))
+
+
+def test_a_batch_has_the_figures_of_the_edited_photos(astronaut_file, tmp_path):
+    (tmp_path / "recipe.toml").write_text(RECIPE)
+    found = []
+    pipeline = EditPipeline(load_recipe(str(tmp_path / "recipe.toml")))
+    run_batch([str(astronaut_file)], str(tmp_path / "out"), pipeline, callback=lambda _, result: found.append(result),
+              console=Console(quiet=True))  # fmt: skip
+    told = json.loads((tmp_path / "out" / "astronaut" / "face0" / "report.json").read_text())["photo_scores"]
+    assert found[0].metrics["happy_after"] == told["after"]["happy"]
+    assert found[0].metrics["mouth_sharpness"] == told["mouth_sharpness"]
+    batch_export(str(tmp_path / "out"), str(tmp_path / "o.csv"), Console(quiet=True))
+    assert "happy_before" in (tmp_path / "o.csv").read_text().splitlines()[0]
