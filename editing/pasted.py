@@ -15,7 +15,7 @@ from inversion.faces.doubts import doubts_of_edit
 from inversion.faces.judges import JUDGES
 from inversion.faces.looks import PhotoScores, score_photo
 from inversion.faces.measures import MEASURES
-from inversion.faces.paste import PasteResult, shows_face
+from inversion.faces.paste import PasteResult, changed_pixels, shows_face
 from inversion.latents import Latent
 from stylegan_core.devices import fitting_threads
 from stylegan_core.files import write_atomic
@@ -61,9 +61,14 @@ class EditedPhoto:
         before, after = (to_uint8(align_face(rgb, face.latent.quad, side))[0] for rgb in (self.photo.rgb, self.rgb))
         return before, after
 
+    @cached_property
+    def pixels_changed(self) -> int:
+        """How many of the photo's pixels are not what they were."""
+        return int(changed_pixels(self.photo.rgb, self.rgb).sum())
+
     def describe(self) -> str:
         """Say how much pasting changed."""
-        changed, pixels = int((self.rgb != self.photo.rgb).any(axis=-1).sum()), self.rgb.shape[0] * self.rgb.shape[1]
+        changed, pixels = self.pixels_changed, self.rgb.shape[0] * self.rgb.shape[1]
         seams = ", ".join(f"{result.seam_ratio:.2f}" for result in self.faces)
         mode = self.faces[-1].mode
         return f"{changed:,} of {pixels:,} pixels changed ({mode}; seam gradient {seams} of the photo's)"
@@ -73,7 +78,7 @@ class EditedPhoto:
         result = self.faces[index]
         return {
             "mode": result.mode,
-            "pixels_changed": int((self.rgb != self.photo.rgb).any(axis=-1).sum()),
+            "pixels_changed": self.pixels_changed,
             "pixels": self.rgb.shape[0] * self.rgb.shape[1],
             "pixels_changed_by_this_face": result.pixels_changed,
             "seam_gradient_ratio": round(result.seam_ratio, 4),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -78,7 +79,22 @@ def choose_mode(mode: str, rgb: NDArray[np.uint8], quad: NDArray[np.float64], im
 
 def shows_face(rgb: NDArray[np.uint8], quad: NDArray[np.float64]) -> bool:
     """Tell whether a detector sees a face at `quad` of a photo [H, W, 3]."""
-    return bool(detect_faces(to_uint8(align_face(rgb, quad, DETECTION_SIDE))[0]))
+    return bool(detect_faces(to_uint8(align_face(*_shrunken(rgb, quad), DETECTION_SIDE))[0]))
+
+
+def _shrunken(rgb: NDArray[np.uint8], quad: NDArray[np.float64]) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+    """Return the part of a photo around a face, shrunk where it is far finer than what looks at it needs."""
+    times = int(quad_side(quad) // LANDMARK_SIDE)
+    if times < 2:
+        return rgb, quad
+    height, width = rgb.shape[:2]
+    margin = quad_side(quad) / 8
+    left, top = (int(value) for value in np.clip(np.floor(quad.min(axis=0) - margin), 0, [width, height]))
+    right, bottom = (int(value) for value in np.clip(np.ceil(quad.max(axis=0) + margin), 0, [width, height]))
+    if left >= right or top >= bottom:
+        return rgb, quad
+    small = Image.fromarray(rgb[top:bottom, left:right]).reduce(times)
+    return np.asarray(small), (quad - [left, top]) / times
 
 
 def paste_face(
@@ -165,9 +181,16 @@ def _result(rgb: NDArray[np.uint8], result: NDArray[np.uint8], part: _Part | Non
         return PasteResult(result, mask, mode, 0, 0)
     mask[part.region] = part.weight
     touched = part.weight > 0
-    changed = int(((result[part.region] != rgb[part.region]).any(axis=-1) & touched).sum())
+    changed = int((changed_pixels(rgb[part.region], result[part.region]) & touched).sum())
     ratio = seam_ratio(rgb[part.region], result[part.region], part.weight)
     return PasteResult(result, mask, mode, changed, int(touched.sum()), ratio, part.colour_shift)
+
+
+def changed_pixels(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Return where two pictures [h, w, 3] differ, [h, w]."""
+    differs = before != after
+    changed: NDArray[np.bool_] = differs[..., 0] | differs[..., 1] | differs[..., 2]
+    return changed
 
 
 def seam_ratio(before: NDArray[np.uint8], after: NDArray[np.uint8], weight: NDArray[np.float32]) -> float:
@@ -180,7 +203,7 @@ def seam_ratio(before: NDArray[np.uint8], after: NDArray[np.uint8], weight: NDAr
 
 
 def _gradient(image: NDArray[np.uint8]) -> NDArray[np.float32]:
-    values = image.astype(np.float32).mean(axis=-1)
+    values = image.astype(np.float32) @ np.full(3, 1 / 3, np.float32)
     across, down = np.diff(values, axis=1)[:-1], np.diff(values, axis=0)[:, :-1]
     return np.hypot(across, down).astype(np.float32)
 
@@ -241,7 +264,7 @@ def _blend_motion(
     """Move the photo's pixels as the landmarks of the renders move, and add what light and colour the edit brings."""
     edited, inverted = (_at_hand(render) for render in face.near or (face.edited, face.inverted))
     before, after = find_landmarks(torch.cat([inverted, edited]), face.alignment).double().numpy()
-    own = find_landmarks(align_face(rgb, face.quad, LANDMARK_SIDE), face.alignment)[0].double().numpy()
+    own = find_landmarks(align_face(*_shrunken(rgb, face.quad), LANDMARK_SIDE), face.alignment)[0].double().numpy()
     offsets = dense_motion(own, with_closed_lips(own, expression_motion(before, after)))
     moved = _moved(rgb[region], position, weight, offsets, face.quad)
     if face.restorer is not None:

@@ -1,6 +1,9 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from scipy.interpolate import RBFInterpolator
 from torch.testing import assert_close
 
@@ -127,6 +130,19 @@ def test_an_edit_brings_light_and_colour_only_as_far_as_it_may(face):
     columns = slice(*np.percentile(edit.quad[:, 0], [40, 60]).astype(int))
     colour = (difference - light)[:, inner, columns].abs().mean()
     assert 0.01 < colour < 0.1
+
+
+def test_a_large_photo_is_moved_as_a_small_one_is(face):
+    """Detector and landmarks look at a large face shrunk."""
+    photo, edit = face
+    times = 6
+    large = np.asarray(Image.fromarray(photo).resize((512 * times, 512 * times), Image.Resampling.BICUBIC))
+    rgb, (result,) = paste_faces(large, [replace(edit, quad=edit.quad * times)], "auto")
+    assert result.mode == "motion"
+    small = paste_faces(photo, [edit], "auto")[0].astype(float)
+    shrunk = np.asarray(Image.fromarray(rgb).reduce(times)).astype(float)
+    changed = (small != photo).any(axis=-1)
+    assert np.abs(shrunk - small)[changed].mean() < 0.5 * np.abs(small - photo)[changed].mean()
 
 
 def test_what_is_no_face_is_not_pasted_by_landmarks():
