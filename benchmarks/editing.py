@@ -24,7 +24,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from editing.config import SearchConfig
-from editing.discover.named import classifier_judge, named_faces
+from editing.discover.named import fitted_judge, named_faces
 from editing.discover.pairs import read_pairs
 from editing.editor import Editor
 from editing.expression import move
@@ -80,7 +80,7 @@ def own_judge(generator: Any, direction: Direction, data: str) -> Judge | None:
     if direction.attribute:
         return find_judge(direction.attribute)
     if words := direction.report.get("condition"):
-        return classifier_judge(named_faces(generator, data, words, holdout=HELD), generator.w_avg.device)[0]
+        return fitted_judge(named_faces(generator, data, words, holdout=HELD), generator.w_avg.device)[0]
     return None
 
 

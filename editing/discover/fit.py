@@ -12,7 +12,7 @@ from editing.discover.boundary import fit_boundary, fit_margins
 from editing.discover.codes import labelled_codes, photo_codes, sample_codes
 from editing.discover.finish import calibrate, describe, renew, summary
 from editing.discover.ganspace import principal_components
-from editing.discover.named import classifier_judge, named_faces
+from editing.discover.named import fitted_judge, named_faces
 from editing.discover.pairs import fit_pairs
 from editing.discover.refine import refine
 from editing.discover.sefa import modulation_weights, sefa_directions
@@ -87,10 +87,10 @@ def fit_condition(
     generator: Generator = load_generator(invert.generator, pick_device(invert.device))
     faces = named_faces(generator, boundary.data, words, boundary.exclude, boundary.leave_every)
     found = fit_boundary(faces.w, faces.named, boundary)
-    judge, classifier = classifier_judge(faces, generator.w_avg.device)
+    judge, area = fitted_judge(faces, generator.w_avg.device)
     about = {"method": "linear boundary", "condition": words, "named": int(faces.named.sum()), **found.report}
     direction = describe(generator, name, found.step, finish, about)
-    seen = {"classifier_accuracy": classifier.accuracy, "data": Path(boundary.data).name}
+    seen = {"judge_auc": area, "data": Path(boundary.data).name}
     direction = calibrate(generator, direction, judge, faces.w[faces.named == 0], seen)
     save_direction(out, direction)
     console.say(f"{out}: {name} for {generator.meta.name}; {summary(direction)}")

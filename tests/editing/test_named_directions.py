@@ -11,7 +11,7 @@ from PIL import Image
 from torch.testing import assert_close
 
 from cli import main
-from editing.discover.named import classifier_judge, named_faces
+from editing.discover.named import fitted_judge, named_faces
 from editing.judging import effect, find_judge
 from inversion.faces.attributes import SCALES, UNITS
 from inversion.faces.judges import JUDGES
@@ -77,7 +77,7 @@ def test_a_direction_of_a_landmark_measure_moves_it_on_other_faces(tmp_path, fac
     assert np.load(tmp_path / "s.npz")["scores"].shape == (150, len(UNITS))
 
 
-def test_a_condition_becomes_a_direction_and_a_classifier_tells_it(tmp_path, faces64, photos):
+def test_a_condition_becomes_a_direction_and_a_judge_tells_it(tmp_path, faces64, photos):
     words = ["directions", "fit", "--generator", "faces64", "--data", photos, "--name", "dark", "--out"]
     run(*words, tmp_path / "dark.npz", "--condition", "dark picture", "--leave-every", 10)
     direction = load_direction(tmp_path / "dark.npz")
@@ -85,15 +85,15 @@ def test_a_condition_becomes_a_direction_and_a_classifier_tells_it(tmp_path, fac
     ws = generate_ws(faces64, range(300, 308))
     darker = faces64.synthesis(ws + direction.vector).clamp(-1, 1).mean() - faces64.synthesis(ws).clamp(-1, 1).mean()
     assert float(darker) < 0
-    judge, classifier = classifier_judge(named_faces(faces64, str(photos), "DARK"), torch.device("cpu"))
-    assert classifier.accuracy > 0.8
+    judge, area = fitted_judge(named_faces(faces64, str(photos), "DARK"), torch.device("cpu"))
+    assert area > 0.9
     faces = faces64.synthesis(ws).clamp(-1, 1).detach()
     dark = (faces + 1) * 0.4 - 1
     assert float((judge.score(dark, Alignment()) > judge.score(faces, Alignment())).float().mean()) >= 0.75
 
 
 def test_what_names_nothing_is_refused(tmp_path, faces64, photos):
-    with pytest.raises(DatasetError, match="needs many of each"):
+    with pytest.raises(DatasetError, match="10 others are needed"):
         named_faces(faces64, str(photos), "unicorn")
     out = ["--name", "x", "--out", tmp_path / "x.npz", "--generator", "faces64"]
     assert "--condition needs --data" in run("directions", "fit", *out, "--condition", "hat", code=2).stderr
