@@ -3,8 +3,9 @@
     python benchmarks/editing.py --data faces256.zip [--held] [--out docs/images] [--auto smile age] [--group photo.jpg]
 
 With --held the faces are those of the set that nothing was trained on (every tenth without a person). Otherwise they
-are the neutral photos of the last 20 people of the set (no direction was fitted to them), as the encoder's codes, or with --codes project as W+ inversions; directions that lower their starting point (neutral) are measured on
-the smiling photos of the same people. Judges look at renders. Writes a strip a direction and the leak matrix."""
+are the neutral photos of the last 20 people of the set (no direction was fitted to them), as the encoder's codes, or
+with --codes project as W+ inversions; directions that lower their starting point (neutral) are measured on the smiling
+photos of the same people. Judges look at renders. Writes a strip a direction and the leak matrix."""
 
 # ruff: noqa: E402
 import sys

@@ -56,7 +56,7 @@ def named_faces(generator: Generator, data: str, words: str, exclude: str = "", 
         named += [float(any(word in text for word in wanted)) for text in conditions]
     if not MIN_NAMED <= sum(named) <= len(named) - MIN_NAMED:
         raise DatasetError(
-            f"{data}: {sum(named):.0f} of {len(named)} faces name {words}; {MIN_NAMED} and {MIN_NAMED} others are needed"
+            f"{data}: {sum(named):.0f} of {len(named)} faces name {words}; {MIN_NAMED} with and without are needed"
         )
     return NamedFaces(torch.cat(codes), torch.tensor(named), torch.cat(features))
 

@@ -93,9 +93,9 @@ def test_a_condition_becomes_a_direction_and_a_judge_tells_it(tmp_path, faces64,
 
 
 def test_what_names_nothing_is_refused(tmp_path, faces64, photos):
-    with pytest.raises(DatasetError, match="10 others are needed"):
+    with pytest.raises(DatasetError, match="10 with and without are needed"):
         named_faces(faces64, str(photos), "unicorn")
     out = ["--name", "x", "--out", tmp_path / "x.npz", "--generator", "faces64"]
     assert "--condition needs --data" in run("directions", "fit", *out, "--condition", "hat", code=2).stderr
-    with pytest.raises(ConfigError, match="no judge is called 'mouth-opn'.*mouth-open"):
+    with pytest.raises(ConfigError, match=r"no judge is called 'mouth-opn'.*mouth-open"):
         find_judge("mouth-opn")
