@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from editing.render import NOTE, EditedFace, paste_into_photo
 from inversion.faces.align import align_face, quad_side
+from inversion.faces.attributes import UNITS
 from inversion.faces.doubts import doubts_of_edit
-from inversion.faces.judges import JUDGES
 from inversion.faces.looks import PhotoScores, score_photo
 from inversion.faces.measures import MEASURES
 from inversion.faces.paste import PasteResult, changed_pixels, shows_face
@@ -105,7 +105,7 @@ def judged(latent: Latent) -> dict[str, float]:
     edits = latent.report.get("edits", [])
     for edit in edits if isinstance(edits, list) else ():
         judge, strength = (edit.get("judge"), edit.get("strength")) if isinstance(edit, dict) else (None, None)
-        if isinstance(judge, str) and judge in JUDGES and isinstance(strength, int | float):
+        if isinstance(judge, str) and judge in UNITS and isinstance(strength, int | float):
             found[judge] = found.get(judge, 0.0) + float(strength)
     return found
 

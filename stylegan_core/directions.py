@@ -19,7 +19,7 @@ from stylegan_core.models import local_file
 from stylegan_core.networks.protocol import Generator
 from stylegan_core.npz import read_npz
 
-LOOKS = ("age", "gender", "")  # attributes (empty: not known) that are more than an expression
+LOOKS = ("age", "gender", "light", "")  # attributes (empty: not known) that are more than an expression
 
 
 @dataclass(frozen=True)

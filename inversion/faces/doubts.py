@@ -13,6 +13,7 @@ from inversion.faces.judges import JUDGES
 from inversion.faces.landmarks import EYES, MOUTH, find_landmarks
 from inversion.faces.looks import PhotoScores
 from inversion.faces.measures import MEASURES
+from inversion.faces.scales import scale
 from stylegan_core.networks.protocol import Alignment
 
 SMALL = 60  # pixels of a face's longer side
@@ -85,7 +86,7 @@ def doubts_of_inversion(target: Tensor, image: Tensor, scores: Mapping[str, Any]
 def doubts_of_edit(scores: PhotoScores, towards: Mapping[str, float]) -> list[str]:
     """Say what an edited photo shows that believable edits do not, or does not show of what was asked for.
 
-    `towards` are judges and the sum of the strengths towards (+) or away from (-) what they see."""
+    `towards` are judges or scales and the sum of the strengths towards (+) or away from (-) what they see."""
     found = []
     if scores.identity_distance > SOMEBODY_ELSE:
         found.append(
@@ -115,11 +116,12 @@ def _shows(scores: PhotoScores, judge: str, strength: float) -> bool:
 
     What is at the end of a probability's range already cannot show more of it."""
     before, after = scores.before[judge], scores.after[judge]
-    tolerance = JUDGES[judge].tolerance
+    known = JUDGES[judge] if judge in JUDGES else scale(judge)
+    tolerance = known.tolerance
     if (after - before) * (1 if strength > 0 else -1) >= tolerance:
         return True
     if judge not in EXPRESSIONS:
-        return JUDGES[judge].unit == "probability" and (before > 1 - tolerance if strength > 0 else before < tolerance)
+        return known.unit == "probability" and (before > 1 - tolerance if strength > 0 else before < tolerance)
     moved = (name for name, measure in MEASURES.items() if measure.expression)
     return any(abs(scores.after[name] - scores.before[name]) >= MEASURES[name].tolerance for name in moved)
 

@@ -9,9 +9,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from inversion.faces.align import align_face
-from inversion.faces.judges import JUDGES, identity_distance, judge_all
+from inversion.faces.attributes import UNITS
+from inversion.faces.judges import identity_distance, judge_all
 from inversion.faces.landmarks import EYES, LEFT_CORNER, RIGHT_CORNER, find_landmarks
-from inversion.faces.measures import MEASURES, eye_distance, measure_all
+from inversion.faces.measures import eye_distance, measure_all
+from inversion.faces.scales import light_from_left
 from stylegan_core.networks.protocol import Alignment
 
 SIDE = 384  # pixels of the face that is looked at
@@ -25,7 +27,7 @@ DIGITS = 4
 class PhotoScores:
     """A face in a photo before and after an edit."""
 
-    before: dict[str, float]  # what every judge says (`JUDGES`), and what is measured (`MEASURES`)
+    before: dict[str, float]  # every judge's and scale's number, by the names in `UNITS`
     after: dict[str, float]
     identity_distance: (
         float  # of the recognition descriptors; one person's photos are about .25 apart, two people's .67
@@ -41,9 +43,9 @@ def score_photo(
     """Compare the face at `quad` [4, 2] of two photos [H, W, 3] that differ by an edit alone."""
     faces = torch.cat([align_face(rgb, quad, SIDE) for rgb in (before, after)])
     points = find_landmarks(faces, alignment)  # [2, 68, 2]
-    values = torch.cat([judge_all(faces, alignment), measure_all(points)], dim=1).tolist()
-    names = (*JUDGES, *MEASURES)
-    was, now = (dict(zip(names, (round(value, DIGITS) for value in row), strict=True)) for row in values)
+    light = light_from_left(faces, alignment)[:, None]
+    values = torch.cat([judge_all(faces, alignment), measure_all(points), light], dim=1).tolist()
+    was, now = (dict(zip(UNITS, (round(value, DIGITS) for value in row), strict=True)) for row in values)
     mouths = [_mouth(face, place) for face, place in zip(faces, points, strict=True)]
     return PhotoScores(
         was,

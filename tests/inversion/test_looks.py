@@ -6,11 +6,10 @@ from scipy.ndimage import gaussian_filter, laplace
 from skimage.color import rgb2lab
 
 from inversion.faces.align import face_quad
+from inversion.faces.attributes import UNITS
 from inversion.faces.detect import detect_faces
 from inversion.faces.doubts import doubts_of_edit
-from inversion.faces.judges import JUDGES
 from inversion.faces.looks import PhotoScores, foreign_colour, score_photo
-from inversion.faces.measures import MEASURES
 from stylegan_core.images import to_tensor
 from stylegan_core.networks.protocol import Alignment
 
@@ -31,7 +30,7 @@ def test_a_photo_beside_itself_did_not_change(portrait):
     photo, quad, _ = portrait
     scores = score_photo(photo, photo.copy(), quad, FACES)
     assert scores.before == scores.after
-    assert set(scores.before) == {*JUDGES, *MEASURES}
+    assert set(scores.before) == set(UNITS)
     assert (scores.identity_distance, scores.mouth_sharpness) == (0, 1)
     assert doubts_of_edit(scores, {}) == []
 
@@ -67,7 +66,7 @@ def test_foreign_colour_is_the_lab_distance_to_the_nearest_pixel():
 
 
 def still(**after):
-    before = dict.fromkeys([*JUDGES, *MEASURES], 0.3) | {"age": 30.0}
+    before = dict.fromkeys(UNITS, 0.3) | {"age": 30.0}
     return PhotoScores(before, before | after, 0.1, 1.0, 0.4)
 
 
@@ -82,6 +81,8 @@ def test_an_edit_that_shows_nothing_is_named():
     assert not hardly(still(**{"mouth-width": 0.35}), {"happy": 1.0})  # a smile that the judge does not see
     assert not hardly(still(age=36.0), {"age": 1.0})
     assert hardly(still(age=36.0, **{"mouth-width": 0.4}), {"age": -1.0})
+    assert hardly(still(yaw=2.0), {"yaw": 1.0})
+    assert not hardly(still(yaw=9.0), {"yaw": 1.0})
     saturated = replace(still(gender=0.99), before=still().before | {"gender": 0.99})
     assert not hardly(saturated, {"gender": 1.0})
 
