@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from editing.codes import latent_of_code, open_code
+from editing.early import tell_strengths
 from editing.pipeline import EditPipeline
 from editing.recipe import Recipe, load_recipe
 from inversion.batch.inputs import find_inputs
@@ -35,6 +36,7 @@ def batch_files(
     chosen = load_recipe(recipe) if recipe else Recipe()
     for notice in chosen.notices:
         console.say(f"{recipe}: {notice}")
+    tell_strengths(chosen.edits, chosen.invert, console)
     if sign:
         load_signature(*sign)
     if explain:

@@ -26,6 +26,17 @@ def check_operations(operations: Sequence[Operation]) -> None:
         raise ConfigError("only one edit can have the strength auto; give the others numbers, as age:0.5")
 
 
+def tell_strengths(operations: Sequence[Operation], config: InvertConfig, console: Console) -> list[str]:
+    """Warn of strengths beyond which faces are not believable, and return what was said; raises `ConfigError` for
+    them if strict."""
+    doubts = [text for operation in operations for text in operation.doubts(config.generator)]
+    if doubts and config.strict:
+        raise ConfigError(f"{'; '.join(doubts)} (refused, since --strict is on)")
+    for text in doubts:
+        console.warn(text)
+    return doubts
+
+
 def check_setting(config: InvertConfig, photo: str = "") -> None:
     """Refuse a generator or a file that an option names and that is not there; raises `ConfigError`."""
     check_generator_name(config.generator)

@@ -10,7 +10,7 @@ import torch
 
 from editing.codes import open_code
 from editing.config import EditConfig
-from editing.early import check_operations
+from editing.early import check_operations, tell_strengths
 from editing.editor import Editor
 from editing.operations.base import Edit, Operation
 from editing.pasted import EditedPhoto, mean_scores, paste_photo, told_scores
@@ -76,11 +76,7 @@ def change_files(
 
     Latents of one photo that are given together end in one photo. `beside` writes more into a face's folder.
     What cannot work is refused before any input is opened."""
-    strengths = [text for operation in operations for text in operation.doubts(workshop.inverter.config.generator)]
-    if strengths and workshop.inverter.config.strict:
-        raise ConfigError(f"{'; '.join(strengths)} (refused, since --strict is on)")
-    for text in strengths:
-        workshop.console.warn(text)
+    strengths = tell_strengths(operations, workshop.inverter.config, workshop.console)
     edits = [operation.resolve(workshop.generator, workshop.open_code) for operation in operations]
     label = " + ".join(edit.label for edit in edits)
     for paths, name in _together(inputs):

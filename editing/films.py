@@ -13,6 +13,7 @@ from PIL import Image
 
 from editing.codes import latent_of_code
 from editing.config import InterpolateConfig
+from editing.early import tell_strengths
 from editing.edit import Workshop, change_files, open_single
 from editing.editor import Editor
 from editing.interpolate import BLENDS, path_through
@@ -47,6 +48,7 @@ def interpolate_files(
     if not 0.1 <= config.fps <= 120:
         raise ConfigError(f"{config.fps:g} frames a second: expected 0.1 to 120")
     generator = workshop.generator
+    tell_strengths(operations, workshop.inverter.config, workshop.console)
     edits = resolve_steady(operations, generator, workshop.open_code)
     keys = [] if config.path == "z" else [_latent(text, config, workshop) for text in inputs]
     codes = _through_w(generator, keys, config) if keys else _through_z(generator, inputs, config)

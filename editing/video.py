@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from editing.config import EditConfig
+from editing.early import tell_strengths
 from editing.edit import Workshop
 from editing.editor import Editor
 from editing.operations.base import Edit, OpenCode, Operation, Report
@@ -28,12 +29,11 @@ def edit_video(
     projection: ProjectionConfig, console: Console,
 ) -> None:  # fmt: skip
     """Invert the face in a film (a video, or a folder of frames), edit every frame alike, and put it back."""
+    tell_strengths(operations, invert, console)
 
     def find_change(inverter: Inverter) -> Change:
         open_code = Workshop(inverter, EditConfig(), Path(out), console).open_code
         edits = resolve_steady(operations, inverter.generator, open_code)
-        for text in (text for operation in operations for text in operation.doubts(invert.generator)):
-            console.warn(text)
 
         def change(latent: Latent, frame: NDArray[np.uint8]) -> FaceEdit:
             photo = Photo(frame, Path(film), latent.photo_sha256)

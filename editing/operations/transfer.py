@@ -18,7 +18,7 @@ from editing.operations.fields import (
     told_kept,
     told_strength,
 )
-from stylegan_core.catalogue import check_direction_name, known_ends, look_up
+from stylegan_core.catalogue import believable, check_direction_name, known_ends, look_up
 from stylegan_core.errors import ConfigError
 from stylegan_core.models import local_file
 from stylegan_core.options import group, option
@@ -80,10 +80,16 @@ class Transfer(Operation):
 
     def doubts(self, generator: str) -> list[str]:
         """Say that the strength goes beyond where faces stay believable."""
-        known = None if is_direction(self.transfer) else look_up(self.transfer, generator)
-        if known is None or isinstance(self.strength, str):
+        if isinstance(self.strength, str):
             return []
-        low, high = known.believable
+        own = self.transfer
+        known = look_up(own, generator) if isinstance(own, str) else None
+        if is_direction(own):
+            low, high = believable(own.report, own.name, own.generator_name)
+        elif known is not None:
+            low, high = known.believable
+        else:
+            return []
         if low <= self.strength <= high:
             return []
         return [f"{self.label} is beyond what looks believable, {low:g} to {high:g}; see docs/strengths.md"]

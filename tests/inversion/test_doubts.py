@@ -1,6 +1,7 @@
 """Faces on which it will not work are named: small, turned away, covered, several, the wrong way up."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,8 +9,10 @@ from click.testing import CliRunner
 from PIL import Image
 
 import cli
+from editing.operations.transfer import Transfer
 from inversion.faces.detect import detect_faces, detect_faces_any_way_up
 from inversion.faces.doubts import doubts_of_detection, doubts_of_inversion, seen_from_the_side
+from stylegan_core.directions import find_direction
 from stylegan_core.images import to_tensor
 from stylegan_core.networks.protocol import Alignment
 
@@ -117,3 +120,23 @@ def test_two_faces_and_no_word_which_one(astronaut, tmp_path):
     assert text in run("invert", path, "--steps", 0, "--out", tmp_path / "a").stderr
     for faces in ("face0", "all"):
         assert text not in run("invert", path, "--steps", 0, "--faces", faces, "--out", tmp_path / faces).stderr
+
+
+def test_a_strength_beyond_what_is_believable_is_named_by_every_command_and_refused_if_strict(tmp_path, astronaut):
+    Image.fromarray(astronaut).save(tmp_path / "a.png")
+    text = "smile 6 is beyond what looks believable"
+    for strict in ("false", "true"):
+        recipe = f'[invert]\ngenerator = "faces64"\nstrict = {strict}\n[[edit]]\ntransfer = "smile"\nstrength = 6\n'
+        (tmp_path / f"{strict}.toml").write_text(recipe)
+    batch = "batch", tmp_path / "a.png", "--out", tmp_path / "b", "--explain", "--recipe"
+    assert text in run(*batch, tmp_path / "false.toml").stderr
+    assert "--strict" in run(*batch, tmp_path / "true.toml", code=2).stderr
+    edits = "--transfer", "smile:6", "--generator", "faces64", "--out", tmp_path / "c"
+    assert text in run("interpolate", 1, 2, "--frames", 2, *edits).stderr
+    assert "--strict" in run("video", tmp_path, *edits, "--strict", code=2).stderr
+
+
+def test_a_direction_given_as_such_is_bounded_as_its_file_is(faces64):
+    smile = find_direction("smile", faces64)
+    assert Transfer(smile, 6.0).doubts("faces64") == Transfer("smile", 6.0).doubts("faces64") != []
+    assert Transfer(replace(smile, report={"believable": [-1, 8]}), 6.0).doubts("faces64") == []
