@@ -103,8 +103,34 @@ def measure(browser, address: str, process) -> None:
     page.locator(".bipolar:visible input[type=range]").first.focus()
     show("slider to face", timed_moves(page, "#face figure:nth-child(2) img", MOVES))
     show("slider to whole photo", timed_moves(page, "#view .compare img", MOVES // 2))
+    began = time.perf_counter()
+    page.locator("#neutral").click()
+    page.get_by_text(re.compile("^[^0].* pixels changed")).wait_for()
+    print(f"neutral expression put on        {time.perf_counter() - began:7.2f} s")
+    page.get_by_label("Points", exact=True).check()
+    began = time.perf_counter()
+    set_point(page)
+    print(f"one point dragged                {time.perf_counter() - began:7.2f} s")
     print(f"memory of the studio             {resident(process):7.0f} MB")
     page.close()
+
+
+def set_point(page) -> None:
+    """Press where a corner of the astronaut's mouth is, and then where it shall go."""
+    drawing = page.locator("#view svg.placing")
+    drawing.wait_for()
+    box = drawing.bounding_box()
+    number = drawing.locator("circle.to").count()
+    for x, y in ((0.477, 0.277), (0.492, 0.262)):
+        drawing.click(position={"x": x * box["width"], "y": y * box["height"]})
+    page.locator(f"#view circle.to >> nth={number}").wait_for(timeout=600_000)
+
+
+def open_fold(page, name: str) -> None:
+    """Open a fold of the panel and bring it into view."""
+    fold = page.get_by_role("button", name=re.compile(f"^{name}"))
+    fold.click()
+    fold.scroll_into_view_if_needed()
 
 
 def take_pictures(browser, address: str, folder: Path) -> None:
@@ -136,12 +162,44 @@ def take_pictures(browser, address: str, folder: Path) -> None:
     number.fill("-0.9")
     page.keyboard.press("Tab")
     shoot("studio")
-    page.get_by_role("button", name="Strength sweep").click()
+    open_fold(page, "Strength sweep")
     page.locator("#draw").click()
     page.locator(".strip img").first.wait_for()
     page.wait_for_timeout(500)
     page.locator("#sweep").screenshot(path=folder / "studio-sweep.png")
+    open_fold(page, "Strength sweep")
+    open_fold(page, "Looks")
+    for name in ("Mouth", "Eyes", "Head"):
+        open_fold(page, name)
+    page.evaluate("window.scrollTo(0, 0)")
+    page.locator("#keep-a").click()
+    page.get_by_text("kept as A").wait_for()
+    page.locator("#neutral").click()
+    page.get_by_text(re.compile("^[^0].* pixels changed")).wait_for()
+    shoot("studio-dials")
+    page.locator("#keep-b").click()
+    page.get_by_text("kept as B").wait_for()
+    page.locator("#zoom input").check()
+    page.locator("#compare input").check()
+    page.get_by_text(re.compile("^A: .*; B: ")).wait_for()
+    shoot("studio-compare", 860)
+    page.locator("#compare input").uncheck()
+    page.locator("#reset").click()
+    page.get_by_text(re.compile("^0 of ")).wait_for()
+    page.locator("#zoom input").uncheck()
+    for name in ("Mouth", "Eyes", "Head"):
+        open_fold(page, name)
+    page.get_by_label("Points", exact=True).check()
+    set_point(page)
+    page.locator("#zoom input").check()
+    open_fold(page, "Points")
+    page.evaluate("window.scrollTo(0, 0)")
+    shoot("studio-points")
+    page.get_by_label("Points", exact=True).uncheck()
+    page.get_by_role("tab", name="History").click()
+    shoot("studio-gallery")
     page.set_viewport_size(PHONE)
+    page.get_by_role("tab", name="Edit").click()
     page.get_by_role("tab", name="Edit").scroll_into_view_if_needed()
     shoot("studio-phone")
     page.close()

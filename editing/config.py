@@ -118,6 +118,7 @@ class StudioConfig:
     browser: bool = option(True, "open the page in the browser")
     share: bool = option(False, "let gradio.live tunnel a public link here; whoever has it can use this machine")
     max_photo: int = option(50, "megabytes of a photo at most")
+    grace: float = option(60.0, "seconds for which a closed tab's work is kept, so that a reload finds it", least=0)
     max_checkpoint: int = option(1024, "megabytes of a checkpoint at most")
 
 

@@ -10,7 +10,8 @@ from editing.operations.registry import OPERATIONS
 from editing.operations.transfer import Transfer
 from editing.operations.truncate import Truncate
 
-WITH_OWN_CONTROLS = ("transfer", "transfer_from", "crossover", "truncate", "set")  # the other operations get one each
+# The other operations get one each.
+WITH_OWN_CONTROLS = ("transfer", "transfer_from", "crossover", "truncate", "set", "expression")
 ONE_MOVE = 1.5  # seconds: key presses on one control that follow each other so fast are one edit
 
 
@@ -33,6 +34,15 @@ class Dials:
         strengths = {**dict(self.strengths), name: strength}
         return replace(self, strengths=tuple(item for item in strengths.items() if item[1]))
 
+    def words(self, key: str) -> str:
+        """Return the words for an operation that has no controls of its own; empty where it is not asked for."""
+        return str(dict(self.others).get(key, ""))
+
+    def with_other(self, key: str, words: str) -> "Dials":
+        """Return the dials with other words for an operation that has no controls of its own; empty: without it."""
+        others = {**dict(self.others), key: words}
+        return replace(self, others=tuple((name, others[name]) for name in OPERATIONS if others.get(name)))
+
     def operations(self, second: str = "") -> tuple[Operation, ...]:
         """Return the edits in order; `second` is the file of the second photo's code, empty where there is none."""
         found: list[Operation] = [Transfer(name, strength) for name, strength in self.strengths]
@@ -46,6 +56,10 @@ class Dials:
         if self.measures:
             found.append(SetMeasures(",".join(f"{name}={value:g}" for name, value in self.measures)))
         return tuple(found)
+
+    def label(self, second: str = "") -> str:
+        """Say in a line what is edited."""
+        return " + ".join(edit.label for edit in self.operations(second)) or "the inversion"
 
 
 @dataclass
@@ -68,14 +82,20 @@ class History:
     def can_redo(self) -> bool:
         return self.position + 1 < len(self.entries)
 
-    def push(self, dials: Dials) -> None:
-        """Enter new dials after the present ones; what had been undone is forgotten."""
+    def push(self, dials: Dials, apart: bool = False) -> None:
+        """Enter new dials after the present ones; what had been undone is forgotten.
+
+        Fast moves of one control become one entry, unless they stand `apart`."""
         if dials == self.now:
             return
-        goes_on = self.position > 0 and time.monotonic() - self._pushed < ONE_MOVE
+        goes_on = not apart and self.position > 0 and time.monotonic() - self._pushed < ONE_MOVE
         keep = self.position if goes_on and _same_control(self.entries[self.position - 1], self.now, dials) else None
         self.entries = [*self.entries[: keep or self.position + 1], dials]
         self.position, self._pushed = len(self.entries) - 1, time.monotonic()
+
+    def rest(self) -> None:
+        """Let what comes next be an entry of its own, however fast it comes."""
+        self._pushed = 0.0
 
     def go(self, position: int) -> None:
         """Go to an entry, as near as there is one."""

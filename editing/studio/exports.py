@@ -6,9 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
+from editing.reach import measures_of
 from editing.recipe import format_recipe
 from editing.render import NOTE, write_photo
+from editing.saved_expressions import save_expression
+from editing.studio.archive import save_session
 from editing.studio.session import SECOND, Session
+from inversion.faces.measures import MEASURES
 from inversion.latents import save_latent
 from stylegan_core.errors import ConfigError
 from stylegan_core.files import write_text
@@ -58,6 +62,22 @@ def _export_recipe(session: Session) -> Path:
     return path
 
 
+def _export_expression(session: Session) -> Path:
+    """Measure the face that is looked at as it is edited now."""
+    face = session.edited_face()
+    values = measures_of(face.edited, session.generator.meta.alignment)
+    path = session.folder / f"{session.stem()}_expression.json"
+    kept = {name: round(value, 4) for name, value in values.items() if MEASURES[name].expression}
+    save_expression(path, kept, session.stem())
+    return path
+
+
+def _export_session(session: Session) -> Path:
+    path = session.folder / f"{session.stem()}_session.zip"
+    save_session(session, path)
+    return path
+
+
 def _export_second(session: Session) -> Path:
     if session.second is None:
         raise ConfigError("there is no second photo; load one first")
@@ -70,4 +90,6 @@ EXPORTS: dict[str, Callable[[Session], Path]] = {
     "latent": _export_latent,
     "recipe": _export_recipe,
     "second": _export_second,
+    "session": _export_session,
+    "expression": _export_expression,
 }

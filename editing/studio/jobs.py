@@ -10,6 +10,8 @@ from torch import Tensor
 from stylegan_core.errors import ToolkitError
 
 PREVIEW_EVERY = 0.3  # seconds
+ASK_EVERY = 0.1  # seconds between two looks whether it is a job's turn
+Turn = threading.Semaphore
 
 
 class Cancelled(ToolkitError):
@@ -17,12 +19,19 @@ class Cancelled(ToolkitError):
 
 
 class Job:
-    """A piece of work under way."""
+    """A piece of work under way, or waiting for its turn."""
 
-    def __init__(self, total: int, look: Callable[[Tensor], Any], work: Callable[["Job"], Any]) -> None:
-        """`work(job)` gets the callbacks `progress` and `preview`; `look` turns codes into what `picture` holds."""
+    def __init__(
+        self, total: int, look: Callable[[Tensor], Any], work: Callable[["Job"], Any], turn: Turn | None = None
+    ) -> None:
+        """`work(job)` gets the callbacks `progress` and `preview`; `look` turns codes into what `picture` holds.
+
+        Jobs of one `turn` come one after the other."""
         self.total, self.step, self.loss = total, 0, float("nan")
         self.picture: Any = None
+        self.of_second = False  # whether the second photo's code is searched for
+        self.waits = turn is not None  # whether others come first
+        self._turn = turn or Turn()
         self._look, self._seen = look, 0.0
         self._result: Any = None
         self._error: Exception | None = None
@@ -32,8 +41,7 @@ class Job:
 
     def progress(self, step: int, loss: float) -> None:
         """Note how far the work is; raises `Cancelled` once it has been cancelled."""
-        if self._stop.is_set():
-            raise Cancelled("stopped; nothing was changed")
+        self._check()
         self.step, self.loss = step, loss
 
     def preview(self, step: int, ws: Tensor) -> None:
@@ -45,6 +53,11 @@ class Job:
     def cancel(self) -> None:
         """Ask the work to stop at its next step."""
         self._stop.set()
+
+    def stopped(self) -> bool:
+        """Wait for the end; tell whether the work was stopped before it was done."""
+        self._thread.join()
+        return isinstance(self._error, Cancelled)
 
     def wait(self, seconds: float) -> bool:
         """Wait that long at most; tell whether the work goes on."""
@@ -60,6 +73,17 @@ class Job:
 
     def _run(self, work: Callable[["Job"], Any]) -> None:
         try:
-            self._result = work(self)
+            while not self._turn.acquire(timeout=ASK_EVERY):
+                self._check()
+            try:
+                self.waits = False
+                self._check()
+                self._result = work(self)
+            finally:
+                self._turn.release()
         except Exception as error:  # raised again by `result`, in the thread that asks for it
             self._error = error
+
+    def _check(self) -> None:
+        if self._stop.is_set():
+            raise Cancelled("stopped; nothing was changed")

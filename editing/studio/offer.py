@@ -58,8 +58,18 @@ def slider_step(name: str) -> float:
     return 1.0 if MEASURES[name].tolerance >= 1 else 0.01
 
 
-def offered_measures(session: Session) -> dict[str, tuple[float, float, float]]:
-    """Return what can be set on the face that is looked at: by name its own value, and from where to where it can go.
+@dataclass(frozen=True)
+class Span:
+    """From where to where something that is measured on the face can be set."""
+
+    own: float  # its value on the unedited face
+    low: float
+    high: float
+    info: str
+
+
+def offered_measures(session: Session) -> dict[str, Span]:
+    """Return what can be set on the face that is looked at, by name.
 
     Nothing for a generator whose dials nobody fitted, since that takes long."""
     table = known_dials(session.generator)
@@ -69,9 +79,11 @@ def offered_measures(session: Session) -> dict[str, tuple[float, float, float]]:
     found = {}
     for name in table.names:
         step = slider_step(name)
-        value = round(own[name] / step) * step
-        low, high = table.range_of(name)
-        found[name] = (value, min(value, math.floor(low / step) * step), max(value, math.ceil(high / step) * step))
+        value = round(round(own[name] / step) * step, 4)
+        low, high = (round(end, 4) for end in table.range_of(name))
+        info = f"{MEASURES[name].unit}; {table.generator_name} goes from {low:.2f} to {high:.2f}"
+        ends = (math.floor(low / step) * step, math.ceil(high / step) * step)
+        found[name] = Span(value, min(value, round(ends[0], 4)), max(value, round(ends[1], 4)), info)
     return found
 
 

@@ -2,17 +2,20 @@
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from html import escape
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from editing.studio.wording import page_words
+from editing.studio.work import Kept
+
 SHOWN_SIDE = 1200  # pixels of a photo in the page, at most
 SMALL = 128  # pixels: pictures up to here are sent as they are, larger ones as JPEG
 QUALITY = 90
-CLOSE_UP = 0.8  # side of the close-up in units of the aligned face's, which has hair and chin in it
+CLOSE_UP = 0.9  # side of the close-up in units of the aligned face's, which has hair and chin in it
 FACE_SHARE = 0.55  # of the aligned face's width that cheeks take
 
 Picture = NDArray[np.uint8]  # [H, W, 3]
@@ -55,24 +58,24 @@ def photo_with_faces(rgb: Picture, quads: dict[int, NDArray[np.float64]], name: 
     )
 
 
-def before_after(before: Picture, after: Picture, caption: str, at: int = 50) -> str:
+def before_after(
+    before: Picture, after: Picture, caption: str, at: int = 50, over: str = "",
+    names: tuple[str, str] = ("before", "after"),
+) -> str:  # fmt: skip
     """Return two pictures of one size, one over the other, with a handle that uncovers more or less of the second.
 
-    The handle stands `at` so many percent of the width; a button shows the first for as long as it is held."""
+    The handle stands `at` so many percent of the width; a button shows the first for as long as it is held, as a long
+    press on the picture does (studio.js). `over` is laid over both, `names` says what they are."""
     height, width = before.shape[:2]
-    hold, let_go = (
-        "this.previousElementSibling.classList.add('held')",
-        "this.previousElementSibling.classList.remove('held')",
-    )
+    first, second = map(escape, names)
+    hold, alt = ("the photo before", "after the edit") if names[0] == "before" else (first, second)
     return (
         f'<div class="compare" style="--at:{at}%;aspect-ratio:{width}/{height};--ratio:{width / height:.4f}">'
-        f'<img src="{data_uri(after)}" alt="after the edit"><img class="before" src="{data_uri(before)}" alt="before">'
-        '<span class="tag left" aria-hidden="true">before</span><span class="tag" aria-hidden="true">after</span>'
+        f'<img src="{data_uri(after)}" alt="{alt}"><img class="before" src="{data_uri(before)}" alt="{first}">'
+        f'<span class="tag left" aria-hidden="true">{first}</span><span class="tag" aria-hidden="true">{second}</span>'
         f'<input type="range" min="0" max="100" value="{at}" aria-label="How much of the photo is shown unedited" '
-        "oninput=\"this.parentNode.style.setProperty('--at', this.value + '%')\"></div>"
-        f'<button type="button" class="hold" onpointerdown="{hold}" onpointerup="{let_go}" onpointerleave="{let_go}" '
-        f'onkeydown="if (event.key === \' \') {hold}" onkeyup="{let_go}">Hold to see the photo before</button>'
-        f'<p class="caption">{escape(caption)}</p>'
+        f"oninput=\"this.parentNode.style.setProperty('--at', this.value + '%')\">{over}</div>"
+        f'<button type="button" class="hold">Hold to see {hold}</button><p class="caption">{escape(caption)}</p>'
     )
 
 
@@ -109,19 +112,35 @@ def strip(pictures: Sequence[Picture], strengths: Sequence[float], name: str) ->
     return f'<div class="strip">{cells}</div>'
 
 
-def downloads(token: str, links: dict[str, str]) -> str:
+def gallery(kept: Iterable[Kept]) -> str:
+    """Return the edits of a session, the newest first: each comes back when it is pressed, and is dragged or taken by a
+    button as the next photo."""
+    cells = [
+        f'<figure draggable="true" data-kept="{one.number}"><button type="button" data-bring="{one.number}" '
+        f'aria-label="bring back {escape(one.label)}"><img src="{data_uri(one.picture)}" alt="" draggable="false">'
+        f"<figcaption>{escape(one.label)}</figcaption></button>"
+        f'<button type="button" data-use="{one.number}" aria-label="use {escape(one.label)} as the photo">'
+        "Use as photo</button></figure>"
+        for one in kept
+    ]
+    if not cells:
+        return '<p class="none">Edits come here as they are made.</p>'
+    return f'<div class="gallery">{"".join(reversed(cells))}</div>'
+
+
+def downloads(token: str, links: dict[str, str], heading: str = "Download") -> str:
     """Return the links to what can be downloaded: what it is -> how it is called."""
     items = "".join(
         f'<a class="download" href="./download/{token}/{what}" download>{escape(text)}</a>'
         for what, text in links.items()
     )
-    return f'<div class="downloads"><span>Download</span>{items}</div>'
+    return f'<div class="downloads"><span>{escape(heading)}</span>{items}</div>'
 
 
 def sentence(text: str, error: bool = False) -> str:
-    """Return a line of news, which screen readers read out."""
+    """Return a line of news in the page's words, which screen readers read out."""
     kind, role = ("error", "alert") if error else ("news", "status")
-    return f'<p class="{kind}" role="{role}">{escape(text)}</p>' if text else ""
+    return f'<p class="{kind}" role="{role}">{escape(page_words(text))}</p>' if text else ""
 
 
 def close_up(quad: NDArray[np.float64], height: int, width: int) -> tuple[slice, slice]:

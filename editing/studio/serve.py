@@ -17,15 +17,6 @@ from stylegan_core.errors import ConfigError, ToolkitError
 
 QUIET = {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_OFFLINE": "1"}
 MEGABYTE = 1 << 20
-# gradio's sliders tell of their release after the pointer only. The keyboard's is told here, once no key has been
-# pressed for a moment: the face comes first, the whole photo after.
-KEYS = """<script>let release;
-document.addEventListener("keyup", event => {
-  const moves = ["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "Home", "End", "PageUp", "PageDown"];
-  if (event.target.type !== "range" || !moves.includes(event.key)) return;
-  clearTimeout(release);
-  release = setTimeout(() => event.target.dispatchEvent(new PointerEvent("pointerup", {bubbles: true})), 350);
-});</script>"""
 
 
 def open_studio(config: StudioConfig, invert: InvertConfig, projection: ProjectionConfig, console: Console) -> None:
@@ -75,6 +66,7 @@ def start_studio(
     from starlette.routing import Route
 
     from editing.studio.gate import LOOPBACK, Gate
+    from editing.studio.keys import listening
     from editing.studio.page import build_page
     from editing.studio.sessions import Sessions
     from inversion.invert import Inverter
@@ -82,7 +74,7 @@ def start_studio(
 
     inverter = Inverter(invert, projection)
     fit_threads(inverter.generator.img_resolution)
-    sessions = Sessions(inverter, folder / "sessions", config.max_photo * MEGABYTE)
+    sessions = Sessions(inverter, folder / "sessions", config.max_photo * MEGABYTE, config.grace)
     page = build_page(sessions, debug)
     local = config.host in LOOPBACK and not config.share
     _, address, public = page.queue(max_size=64).launch(
@@ -93,7 +85,7 @@ def start_studio(
         prevent_thread_lock=True,
         quiet=True,
         theme=plain_theme(gr),
-        head=KEYS,
+        head=f"<script>{Path(__file__).with_name('studio.js').read_text()}\n{listening()}</script>",
         css_paths=Path(__file__).with_name("studio.css"),
         footer_links=[],
         run_history=False,

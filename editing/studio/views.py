@@ -4,9 +4,12 @@ from html import escape
 from typing import Any
 
 import gradio as gr
+import numpy as np
+from numpy.typing import NDArray
 
 from editing.layers import NAMED, parse_layers
 from editing.studio.dials import Dials
+from editing.studio.expressions import known_expressions
 from editing.studio.offer import offered, offered_measures, still
 from editing.studio.parts import Parts
 from editing.studio.pictures import (
@@ -16,15 +19,18 @@ from editing.studio.pictures import (
     downloads,
     face_pair,
     figure,
+    gallery,
     photo_with_faces,
     sentence,
 )
-from editing.studio.session import Session
+from editing.studio.points import POINTS, listed, overlay
+from editing.studio.session import SLOTS, Session
+from inversion.faces.measures import MEASURES
 from stylegan_core.errors import ConfigError
 from stylegan_core.images import to_uint8
 
 WELCOME = '<p class="hint">Load a photo, use the camera, or take the sample. Then press Invert.</p>'
-LINKS = {"photo": "Edited photo", "face": "Edited face", "latent": "Latent", "recipe": "Recipe"}
+LINKS = {"photo": "Edited photo", "face": "Edited face", "latent": "Latent", "recipe": "Recipe", "session": "Session"}
 SECOND_LINK = {"second": "Second code"}  # which the recipe names
 Updates = dict[Any, Any]
 
@@ -41,7 +47,9 @@ def edit_view(parts: Parts, session: Session) -> Updates:
 
 def result_view(parts: Parts, session: Session) -> Updates:
     """Show the pictures and the history; the controls stay as they are, since somebody may be moving them."""
-    return pictures_view(parts, session) | history_view(parts, session) | {parts.message: ""}
+    shown = pictures_view(parts, session) | history_view(parts, session) | points_view(parts, session)
+    shown |= {parts.gallery: gallery(session.gallery)}
+    return shown | {parts.message: sentence("; ".join(session.notes()))}
 
 
 def faces_view(parts: Parts, session: Session) -> Updates:
@@ -54,32 +62,64 @@ def faces_view(parts: Parts, session: Session) -> Updates:
 def pictures_view(parts: Parts, session: Session) -> Updates:
     """Show the photo before and after, and the face; or the photo with its faces, while none is inverted."""
     hidden = gr.update(visible=False)
+    nothing = {parts.face: "", parts.links: "", parts.tools: hidden, parts.looked_at: hidden}
     if session.photo is None:
-        return {parts.view: WELCOME, parts.face: "", parts.tools: hidden, parts.looked_at: hidden}
+        return {parts.view: WELCOME, **nothing}
     if not session.inverted:
         quads = {face.index: face.quad for face in session.faces}
         view = photo_with_faces(session.photo.rgb, quads, session.photo.path.name)
-        return {parts.view: view, parts.face: "", parts.tools: hidden, parts.looked_at: hidden}
-    index, photo = session.need_face(), session.photo.rgb
-    rgb, results = session.result()
-    part = (
-        close_up(session.inverted[index].face.quad, *rgb.shape[:2])
-        if session.zoom
-        else (slice(0, rgb.shape[0]), slice(0, rgb.shape[1]))
-    )
-    changed = int((rgb != photo).any(axis=-1).sum())
-    words = f"{changed:,} of {rgb.shape[0] * rgb.shape[1]:,} pixels changed ({results[0].mode})"
+        return {parts.view: view, **nothing}
+    index = session.need_face()
     names = [(f"face{number}", number) for number in session.inverted]
     return {
-        parts.view: before_after(
-            photo[part], rgb[part], words, beside_the_face(session.inverted[index].face.quad, part)
-        ),
+        parts.view: _compared(session) if session.compared else _photo_and_edit(session),
         parts.face: face_view(session, session.history.now),
         parts.tools: gr.update(visible=True),
         parts.zoom: session.zoom,
+        parts.placing: session.placing,
+        parts.compare: gr.update(value=session.comparing, interactive=len(session.work.slots) == len(SLOTS)),
         parts.links: downloads(session.token, LINKS | (SECOND_LINK if session.second else {})),
         parts.looked_at: gr.update(choices=names, value=index, visible=len(names) > 1),
     }
+
+
+def _photo_and_edit(session: Session) -> str:
+    """Show the photo before and after the edit, with the points that are dragged."""
+    photo, quad, part = session.need_photo().rgb, _quad(session), _part(session)
+    rgb, results = session.result()
+    changed = int((rgb != photo).any(axis=-1).sum())
+    words = f"{changed:,} of {rgb.shape[0] * rgb.shape[1]:,} pixels changed ({results[0].mode})"
+    points = overlay(session.history.now.words(POINTS), part, session.placing)
+    return before_after(photo[part], rgb[part], words, beside_the_face(quad, part), points)
+
+
+def _compared(session: Session) -> str:
+    """Show the two edits that were kept."""
+    assert session.compared
+    part = _part(session)
+    one, other = (session.result(dials)[0][part] for dials in session.compared)
+    words = "; ".join(f"{slot}: {session.label(dials)}" for slot, dials in zip(SLOTS, session.compared, strict=True))
+    return before_after(one, other, words, 50, names=SLOTS)
+
+
+def _quad(session: Session) -> NDArray[np.float64]:
+    return session.inverted[session.need_face()].face.quad
+
+
+def _part(session: Session) -> tuple[slice, slice]:
+    """Return the part of the photo that is shown."""
+    height, width = session.need_photo().rgb.shape[:2]
+    return close_up(_quad(session), height, width) if session.zoom else (slice(0, height), slice(0, width))
+
+
+def points_view(parts: Parts, session: Session) -> Updates:
+    """List the points that are dragged, and where they ended."""
+    ended = {
+        (tuple(point["from"]), tuple(point["to"])): tuple(point["ended"])
+        for edit in session.reported() for point in edit.get(POINTS, [])
+    }  # fmt: skip
+    words = session.history.now.words(POINTS)
+    return {parts.points: listed(words, ended), parts.others[POINTS]: words}
 
 
 def face_view(session: Session, dials: Dials) -> str:
@@ -90,11 +130,8 @@ def face_view(session: Session, dials: Dials) -> str:
 
 def history_view(parts: Parts, session: Session) -> Updates:
     """List the edits, and tell where one is."""
-    history, second = session.history, "second photo" if session.second else ""
-    labels = [
-        " + ".join(edit.label for edit in dials.operations(second)) or "the inversion" for dials in history.entries
-    ]
-    lines = [(f"{number}: {label}", number) for number, label in enumerate(labels)]
+    history = session.history
+    lines = [(f"{number}: {session.label(dials)}", number) for number, dials in enumerate(history.entries)]
     return {
         parts.history: gr.update(choices=lines, value=history.position),
         parts.undo: gr.update(interactive=history.can_undo),
@@ -118,7 +155,7 @@ def sliders_view(parts: Parts, session: Session) -> Updates:
         for slider, dial in zip(parts.sliders, dials, strict=False)
     }
     updates |= {slider: gr.update(visible=False) for slider in parts.sliders[len(dials) :]}
-    updates |= measures_view(parts, session)
+    updates |= measures_view(parts, session) | expressions_view(parts, session)
     fitting = [(dial.label, dial.name) for dial in dials if not dial.reason]
     updates[parts.swept] = gr.update(choices=fitting, value=fitting[0][1] if fitting else None)
     return updates
@@ -127,12 +164,31 @@ def sliders_view(parts: Parts, session: Session) -> Updates:
 def measures_view(parts: Parts, session: Session) -> Updates:
     """Offer what can be set on the face, where it stands and as far as the generator goes."""
     offer, asked = offered_measures(session), dict(session.history.now.measures)
-    session.own_measures = {name: value for name, (value, _, _) in offer.items()}
+    session.own_measures = {name: item.own for name, item in offer.items()}
     updates: Updates = {slider: gr.update(visible=False) for slider in parts.measures.values()}
-    for name, (value, low, high) in offer.items():
-        shown = asked.get(name, value)
-        updates[parts.measures[name]] = gr.update(minimum=low, maximum=high, value=shown, visible=True)
-    return updates
+    for name, item in offer.items():
+        shown = asked.get(name, item.own)
+        updates[parts.measures[name]] = gr.update(
+            minimum=item.low, maximum=item.high, value=shown, visible=True, info=item.info
+        )
+    for group, fold in parts.groups.items():
+        updates[fold] = gr.update(visible=any(MEASURES[name].group == group for name in offer))
+    return updates | {
+        parts.expression_group: gr.update(visible=bool(offer)),
+        parts.neutral: gr.update(visible=bool(offer)),
+    }
+
+
+def expressions_view(parts: Parts, session: Session) -> Updates:
+    """Offer the expressions that have a name, and to save the present one."""
+    names = list(known_expressions(session))
+    saves = downloads(session.token, {"expression": "Save this expression"}, "") if session.inverted else ""
+    return {
+        parts.expression: gr.update(choices=names, value=None),
+        parts.expression_link: saves,
+        parts.share: gr.update(visible=bool(session.worn)),
+        parts.other_view: session.worn_by,
+    }
 
 
 def controls_view(parts: Parts, session: Session) -> Updates:

@@ -140,8 +140,8 @@ def test_a_new_operation_works_between_codes(command, faces64, tmp_path):
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 def test_a_new_operation_works_in_the_studio(command, astronaut_file, tmp_path):
     gr = pytest.importorskip("gradio")
+    from editing.studio.controls import read_dials
     from editing.studio.dials import Dials
-    from editing.studio.handlers import _dials
     from editing.studio.offer import offered, other_operations
     from editing.studio.offer import still as at_rest
     from editing.studio.page import build_page
@@ -163,9 +163,9 @@ def test_a_new_operation_works_in_the_studio(command, astronaut_file, tmp_path):
     still: list = [0] * len(offered(session))
     still += [[], 0, [], 1.0, "auto", [], *[0.0] * len(MEASURES)]
     others = [0.5 if key == "stretch" else at_rest(key) for key in other_operations()]
-    dials = _dials(session, (*still, *others))
+    dials = read_dials(session, (*still, *others))
     assert dials == Dials(others=(("stretch", 0.5),))
-    assert _dials(session, (*still, *map(at_rest, other_operations()))) == Dials()
+    assert read_dials(session, (*still, *map(at_rest, other_operations()))) == Dials()
     session.settle(dials)
     latent = session.edited_latents()[0]
     assert_close(latent.ws, stretched(latent.origin, inverter.generator))

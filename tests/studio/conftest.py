@@ -14,7 +14,7 @@ def place(tmp_path_factory):
 @pytest.fixture(scope="package")
 def address(place):
     require_chromium()
-    with studio(place) as address:
+    with studio(place, "--grace", "5") as address:
         yield address
 
 

@@ -16,6 +16,7 @@ from editing.pipeline import EditPipeline
 from editing.recipe import load_recipe
 from inversion.batch.items import Item
 from inversion.latents import load_latent
+from stylegan_core.catalogue import believable
 
 
 def run(*words):
@@ -158,6 +159,24 @@ def test_a_closed_tab_leaves_no_file_and_no_download(browser, address, place, as
         time.sleep(0.2)
     assert kept() <= before
     assert get(link)[0] == 404
+
+
+def test_sliders_sleep_until_there_is_a_face_and_end_where_edits_break(tab, astronaut_file):
+    tab.load(astronaut_file)
+    tab.page.get_by_role("tab", name="Edit").click()
+    expect(tab.slider("smile")).to_be_disabled()
+    labels = tab.page.locator(".bipolar:visible label span")
+    expect(labels.first).to_be_visible()  # the tab opens after it was pressed: the labels are there from here on
+    shown = labels.all_inner_texts()
+    order = [shown.index(name) for name in ("smile", "happy", "surprised", "age")]
+    assert order == sorted(order)
+    tab.page.get_by_role("tab", name="Photo").click()
+    tab.invert()
+    expect(tab.slider("smile")).to_be_enabled()
+    low, high = believable({}, "smile", tab.generator)
+    expect(tab.slider("smile")).to_have_attribute("min", f"{low:g}")
+    expect(tab.slider("smile")).to_have_attribute("max", f"{high:g}")
+    expect(tab.page.get_by_text("+ more masculine, - more feminine")).to_be_visible()
 
 
 def test_the_divider_stands_beside_the_face_and_the_photo_before_shows_while_a_button_is_held(tab, astronaut_file):

@@ -20,7 +20,7 @@ from editing.render import paste_into_photo
 from editing.studio import dials as dials_module
 from editing.studio.dials import Dials, History
 from editing.studio.exports import EXPORTS, export
-from editing.studio.jobs import Cancelled, Job
+from editing.studio.jobs import Cancelled, Job, Turn
 from editing.studio.offer import offered
 from editing.studio.session import SearchChoice, Session
 from editing.studio.sessions import MAX_SESSIONS, Sessions
@@ -188,6 +188,19 @@ def test_a_cancelled_search_changes_nothing(inverted):
     assert job.step < 100_000
 
 
+def test_searches_come_one_after_the_other_and_one_that_waits_can_be_cancelled():
+    turn, go_on = Turn(), threading.Event()
+    first = Job(1, lambda ws: None, lambda job: go_on.wait(60), turn)
+    second = Job(1, lambda ws: None, lambda job: "second", turn)
+    third = Job(1, lambda ws: None, lambda job: "third", turn)
+    assert second.wait(0.2) and second.waits
+    third.cancel()
+    assert third.stopped()
+    go_on.set()
+    assert second.result() == "second"
+    assert not first.stopped() and not second.waits
+
+
 def test_a_job_hands_its_error_on():
     def work(job):
         raise ConfigError("no")
@@ -208,6 +221,26 @@ def test_only_so_many_tabs_are_kept_and_what_is_closed_is_deleted(inverter, tmp_
     assert len(list(tmp_path.iterdir())) == MAX_SESSIONS
     sessions.close_all()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_page_that_is_loaded_anew_finds_its_work_and_a_closed_one_is_deleted(inverter, tmp_path):
+    sessions, key = Sessions(inverter, tmp_path, 1000, grace=0.3), "k" * 48
+    first = sessions.again("tab1", key)
+    assert sessions.again("other", "x" * 48) is not first
+    assert sessions.again("tab2", key) is first  # before the server has noticed that the first page is gone
+    sessions.close("tab1")
+    time.sleep(0.6)
+    assert sessions.by_token(first.token) is first
+    sessions.close("tab2")
+    assert sessions.again("tab3", key) is first  # within the grace
+    sessions.close("tab3")
+    deadline = time.monotonic() + 60
+    while first.folder.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not first.folder.exists()
+    assert sessions.again("tab4", key) is not first
+    assert sessions.again("tab5", "short") is not sessions.again("tab6", "short")  # such a key could be guessed
+    sessions.close_all()
 
 
 def test_sessions_can_be_asked_for_from_many_threads(inverter, tmp_path):
