@@ -224,7 +224,7 @@ def _tools() -> dict[str, Any]:
         with gr.Row(elem_classes="tools"):
             zoom = gr.Checkbox(False, label="Close-up", elem_id="zoom", **bare)
             placing = gr.Checkbox(False, label="Points", elem_id="placing", **bare)
-            compare = gr.Checkbox(False, label="Compare A with B", elem_id="compare", **bare)
+            compare = gr.Checkbox(False, label="Compare", elem_id="compare", **bare)
         gr.HTML(told_keys(), elem_id="keys")
     return {
         "tools": tools, "undo": undo, "redo": redo, "zoom": zoom, "placing": placing, "keep_a": keep_a,

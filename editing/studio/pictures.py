@@ -15,7 +15,7 @@ from editing.studio.work import Kept
 SHOWN_SIDE = 1200  # pixels of a photo in the page, at most
 SMALL = 128  # pixels: pictures up to here are sent as they are, larger ones as JPEG
 QUALITY = 90
-CLOSE_UP = 0.9  # side of the close-up in units of the aligned face's, which has hair and chin in it
+CLOSE_UP = 0.96  # side of the close-up in units of the aligned face's, which has hair and chin in it
 FACE_SHARE = 0.55  # of the aligned face's width that cheeks take
 
 Picture = NDArray[np.uint8]  # [H, W, 3]

@@ -23,7 +23,7 @@ from editing.render import NOTE, EditedFace, paste_into_photo
 from editing.studio.dials import Dials, History
 from editing.studio.jobs import Job, Turn
 from editing.studio.pictures import close_up
-from editing.studio.work import Gallery, Pasted, Work
+from editing.studio.work import Gallery, Kept, Pasted, Work
 from inversion.encoder import find_encoder
 from inversion.faces.paste import PasteResult
 from inversion.invert import AlignedFace, InvertedFace, Inverter
@@ -37,7 +37,8 @@ from stylegan_core.images import Photo, decode_photo, encode_png, to_uint8
 from stylegan_core.networks.protocol import Generator
 
 MAX_PIXELS = 60_000_000  # of a photo in the page
-PICTURE = 120  # pixels of a picture in the gallery
+PICTURE = 144  # pixels of a picture in the gallery
+SWEPT = 320  # pixels of a picture of the sweep
 EDITED = "_edited"  # after the name of a photo that was edited
 MAX_STEPS = 32  # of searching edits that are noted
 SLOTS = ("A", "B")
@@ -64,6 +65,7 @@ class Session:
         self.lock = threading.RLock()
         self.work = Work()
         self.gallery = Gallery()
+        self.kept_shown: list[Kept] = []  # what the page shows of it
         self.second: InvertedFace | None = None
         self.own: dict[str, Direction] = {}  # direction files of the user, by path
         self.job: Job | None = None
@@ -237,8 +239,11 @@ class Session:
             return to_uint8(self._edited(self.need_face(), dials, quick=True).edited)[0]
 
     def sweep(self, dials: Dials, name: str, strengths: Sequence[float]) -> list[NDArray[np.uint8]]:
-        """Render that face at several strengths of one direction, the other dials as they are."""
-        return [self.preview(dials.with_strength(name, strength)) for strength in strengths]
+        """Cut that face out of the photo [h, w, 3] after several strengths of one direction, the other dials as they
+        are."""
+        with self.lock:
+            self.need_face()
+            return [self._picture(self.result(dials.with_strength(name, one))[0], SWEPT) for one in strengths]
 
     def settle(self, dials: Dials) -> None:
         """Enter the dials into the history and apply them; raises `ToolkitError`, and is as before, where they do not
@@ -261,11 +266,11 @@ class Session:
         """Say in a line what is edited."""
         return dials.label("second photo" if self.second else "")
 
-    def _picture(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Cut the face that is looked at out of the photo, small."""
+    def _picture(self, rgb: NDArray[np.uint8], side: int = PICTURE) -> NDArray[np.uint8]:
+        """Cut the face that is looked at out of the photo, at most `side` pixels large."""
         part = rgb[close_up(self.inverted[self.need_face()].face.quad, *rgb.shape[:2])]
         image = Image.fromarray(np.ascontiguousarray(part))
-        image.thumbnail((PICTURE, PICTURE))
+        image.thumbnail((side, side), Image.Resampling.LANCZOS)
         return np.asarray(image)
 
     def result(self, dials: Dials | None = None) -> tuple[NDArray[np.uint8], list[PasteResult]]:

@@ -37,7 +37,8 @@ Updates = dict[Any, Any]
 
 def whole_page(parts: Parts, session: Session) -> Updates:
     """Show everything anew: after a photo, an inversion or a generator came."""
-    return generator_view(parts, session) | faces_view(parts, session) | edit_view(parts, session)
+    shown = generator_view(parts, session) | faces_view(parts, session) | edit_view(parts, session)
+    return shown | gallery_view(parts, session, afresh=True)
 
 
 def edit_view(parts: Parts, session: Session) -> Updates:
@@ -48,7 +49,7 @@ def edit_view(parts: Parts, session: Session) -> Updates:
 def result_view(parts: Parts, session: Session) -> Updates:
     """Show the pictures and the history; the controls stay as they are, since somebody may be moving them."""
     shown = pictures_view(parts, session) | history_view(parts, session) | points_view(parts, session)
-    shown |= {parts.gallery: gallery(session.gallery)}
+    shown |= gallery_view(parts, session)
     return shown | {parts.message: sentence("; ".join(session.notes()))}
 
 
@@ -110,6 +111,15 @@ def _part(session: Session) -> tuple[slice, slice]:
     """Return the part of the photo that is shown."""
     height, width = session.need_photo().rgb.shape[:2]
     return close_up(_quad(session), height, width) if session.zoom else (slice(0, height), slice(0, width))
+
+
+def gallery_view(parts: Parts, session: Session, afresh: bool = False) -> Updates:
+    """Show the gallery where it changed, since its pictures are many, or `afresh`."""
+    kept = list(session.gallery)
+    if kept == session.kept_shown and not afresh:
+        return {}
+    session.kept_shown = kept
+    return {parts.gallery: gallery(kept)}
 
 
 def points_view(parts: Parts, session: Session) -> Updates:

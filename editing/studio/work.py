@@ -50,7 +50,7 @@ class Work:
         self.pasted, self.steps = {}, {}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Kept:
     """An edit in the gallery."""
 
