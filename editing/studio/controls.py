@@ -18,10 +18,12 @@ def read_dials(session: Session, values: tuple[Any, ...]) -> Dials:
     measures = tuple(
         (name, float(value)) for name, value in set_to if name in own and abs(value - own[name]) > slider_step(name) / 2
     )
-    *strengths, cross, seed, mix, psi, paste, region = values[:first]
+    *strengths, cross, seed, mix, psi, paste, region, border = values[:first]
     named = zip(offered(session), strengths, strict=False)
     moved = tuple((dial.name, float(value)) for dial, value in named if value and not dial.reason)
     asked = tuple((key, value) for key, value in others if value not in (None, still(key)))
     layers = ",".join(sorted(mix, key=int))
     regions = ",".join(name for name in REGIONS if name in region)
-    return Dials(moved, ",".join(cross), int(seed or 0), layers, float(psi), paste, regions, measures, asked)
+    return Dials(
+        moved, ",".join(cross), int(seed or 0), layers, float(psi), paste, regions, bool(border), measures, asked
+    )

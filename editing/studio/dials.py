@@ -2,13 +2,16 @@
 
 import time
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from editing.operations.base import Operation
 from editing.operations.crossover import Crossover
+from editing.operations.fields import BORDER
 from editing.operations.measures import SetMeasures
 from editing.operations.registry import OPERATIONS
 from editing.operations.transfer import Transfer
 from editing.operations.truncate import Truncate
+from stylegan_core.options import options_of
 
 # The other operations get one each.
 WITH_OWN_CONTROLS = ("transfer", "transfer_from", "crossover", "truncate", "set", "expression")
@@ -26,6 +29,7 @@ class Dials:
     psi: float = 1.0
     paste: str = "auto"
     region: str = ""  # where edits may show; empty: everywhere
+    border: bool = False  # whether the picture's rim (neck, hair, shoulders) stays where it is
     measures: tuple[tuple[str, float], ...] = ()  # what is measured on the face and its value, where it is set
     others: tuple[tuple[str, float | str], ...] = ()  # key of an operation and what its control says, where it is moved
 
@@ -55,11 +59,17 @@ class Dials:
         found += [OPERATIONS[key].parse(str(value)) for key, value in self.others]
         if self.measures:
             found.append(SetMeasures(",".join(f"{name}={value:g}" for name, value in self.measures)))
-        return tuple(found)
+        return tuple(_keeping_border(one) for one in found) if self.border else tuple(found)
 
     def label(self, second: str = "") -> str:
         """Say in a line what is edited."""
         return " + ".join(edit.label for edit in self.operations(second)) or "the inversion"
+
+
+def _keeping_border(operation: Operation) -> Operation:
+    """Let an operation leave the picture's rim alone, if it is one that can."""
+    kept: dict[str, Any] = {"keep": BORDER} if "keep" in options_of(type(operation)) else {}
+    return replace(operation, **kept)
 
 
 @dataclass
@@ -112,5 +122,5 @@ def _moved(one: Dials, other: Dials) -> set[str]:
     """Return the controls in which two dials differ."""
     sliders = [dict((*item.strengths, *item.measures)) for item in (one, other)]
     names = {name for name in {*sliders[0], *sliders[1]} if sliders[0].get(name) != sliders[1].get(name)}
-    rest = ("cross", "seed", "mix", "psi", "paste", "region", "others")
+    rest = ("cross", "seed", "mix", "psi", "paste", "region", "border", "others")
     return {f"strength of {name}" for name in names} | {n for n in rest if getattr(one, n) != getattr(other, n)}

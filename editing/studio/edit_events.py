@@ -76,7 +76,7 @@ class EditEvents(Events):
     def reset(self, session: Session, *values: Any) -> Updates:
         """Take all edits back, as one step of the history; where edits may show stays chosen."""
         dials = read_dials(session, values)
-        return self._settle(session, Dials(paste=dials.paste, region=dials.region), edit_view)
+        return self._settle(session, Dials(paste=dials.paste, region=dials.region, border=dials.border), edit_view)
 
     @told
     def neutral(self, session: Session, *values: Any) -> Updates:

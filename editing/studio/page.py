@@ -101,6 +101,7 @@ def _edit_tab() -> dict[str, Any]:
     num = len({direction.name for direction in all_shipped()}) + OWN_DIRECTIONS
     looked_at = gr.Radio([], label="Face to look at; edits go to all", visible=False)
     region = gr.CheckboxGroup(list(REGIONS), label="Change only (none: the whole face)", elem_id="region")
+    border = gr.Checkbox(False, label="Leave the picture's rim where it is (neck, hair, shoulders)", elem_id="border")
     with gr.Row():
         reset = gr.Button("Reset all", size="sm", min_width=90, elem_id="reset")
         neutral = gr.Button("Neutral expression", size="sm", min_width=140, visible=False, elem_id="neutral")
@@ -125,7 +126,7 @@ def _edit_tab() -> dict[str, Any]:
     return {
         "looked_at": looked_at, "sliders": sliders, "psi": psi, "swept": swept, "sweep": sweep, "strip": strip,
         "paste": paste, "region": region, "measures": measures, "groups": groups, "others": others, "points": points,
-        "reset": reset, "neutral": neutral, **expressions,
+        "border": border, "reset": reset, "neutral": neutral, **expressions,
     }  # fmt: skip
 
 

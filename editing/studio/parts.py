@@ -32,6 +32,7 @@ class Parts:
     strip: Any
     paste: Any
     region: Any
+    border: Any
     measures: dict[str, Any]  # a slider each, by what it sets; hidden where the generator's dials are not fitted
     groups: dict[str, Any]  # the folds around them
     expression_group: Any  # the fold around the expressions; hidden as the sliders are
@@ -69,7 +70,7 @@ class Parts:
 
     def dials(self) -> list[Any]:
         """Return the controls that say what is edited, in the order in which `read_dials` takes their values."""
-        beside = [self.cross, self.mix_seed, self.mix, self.psi, self.paste, self.region]
+        beside = [self.cross, self.mix_seed, self.mix, self.psi, self.paste, self.region, self.border]
         return [*self.sliders, *beside, *self.measures.values(), *self.others.values()]
 
     def everything(self) -> list[Any]:

@@ -37,6 +37,7 @@ def read_record(value: Any, files: Mapping[str, str], second: str) -> Dials:
         psi=_number(value.get("psi", 1.0)),
         paste=_text(value.get("paste", "auto")),
         region=_text(value.get("region", "")),
+        border=value.get("border") is True,
         measures=tuple((name, _number(of)) for name, of in _pairs(value.get("measures", []))),
         others=tuple(
             (name, _text(of) if isinstance(of, str) else _number(of)) for name, of in _pairs(value.get("others", []))

@@ -234,9 +234,9 @@ class Session:
     def preview(self, dials: Dials) -> NDArray[np.uint8]:
         """Render the face that is looked at [R, R, 3] with the dials as they are: this is what a slider waits for.
 
-        What was searched for (points, measures) is not searched again, but repeated."""
+        What was searched for (points, measures) is not searched again, but repeated; the rim is not held."""
         with self.lock:
-            return to_uint8(self._edited(self.need_face(), dials, quick=True).edited)[0]
+            return to_uint8(self._edited(self.need_face(), replace(dials, border=False), quick=True).edited)[0]
 
     def sweep(self, dials: Dials, name: str, strengths: Sequence[float]) -> list[NDArray[np.uint8]]:
         """Cut that face out of the photo [h, w, 3] after several strengths of one direction, the other dials as they

@@ -211,6 +211,7 @@ def controls_view(parts: Parts, session: Session) -> Updates:
         parts.mix: gr.update(choices=[str(n) for n in range(num_ws)], value=dials.mix.split(",") if dials.mix else []),
         parts.psi: dials.psi,
         parts.paste: dials.paste,
+        parts.border: dials.border,
         parts.region: dials.region.split(",") if dials.region else [],
         parts.second_view: _second(session),
         **{control: dict(dials.others).get(key, still(key)) for key, control in parts.others.items()},

@@ -161,7 +161,7 @@ def test_a_new_operation_works_in_the_studio(command, astronaut_file, tmp_path):
     session.load_photo(astronaut_file)
     session.start_inversion([0], SearchChoice("project", "w+", 0, 0)).result()
     still: list = [0] * len(offered(session))
-    still += [[], 0, [], 1.0, "auto", [], *[0.0] * len(MEASURES)]
+    still += [[], 0, [], 1.0, "auto", [], False, *[0.0] * len(MEASURES)]
     others = [0.5 if key == "stretch" else at_rest(key) for key in other_operations()]
     dials = read_dials(session, (*still, *others))
     assert dials == Dials(others=(("stretch", 0.5),))

@@ -95,6 +95,8 @@ def test_dials_stand_in_groups_with_their_ranges_and_expressions_come_and_go(tab
     expect(tab.slider("mouth-open")).to_have_value(own)
     tab.page.locator("#expression-file input[type=file]").set_input_files(str(saved))
     expect(tab.slider("mouth-open")).not_to_have_value(own)
+    tab.page.locator("#reset").click()
+    expect(tab.slider("mouth-open")).to_have_value(own)
     Image.fromarray(astronaut).resize((512, 660)).save(tmp_path / "other.png")  # her brows stand higher
     tab.page.get_by_role("button", name=re.compile("^Eyes")).click()
     low = tab.slider("brows").input_value()

@@ -105,6 +105,9 @@ def test_dials_become_operations_in_a_fixed_order():
     assert dials.operations("second.npz") == (*expected[:2], crossed, *expected[2:])
     assert dials.with_strength("age", 0).strengths == (("smile", 0.5),)
     assert Dials().operations() == ()
+    held = replace(dials, border=True).operations()
+    assert [operation.keep for operation in held] == ["border"] * 4
+    assert [replace(operation, keep="") for operation in held] == list(expected)
 
 
 def test_the_result_is_what_the_library_makes(inverted, astronaut_file):
