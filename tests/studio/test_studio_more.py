@@ -70,7 +70,7 @@ def test_the_sweep_sets_the_slider_and_the_mix_crosses_over(tab, astronaut_file,
     tab.page.get_by_label("coarse").check()
     tab.page.get_by_label("4", exact=True).check()
     tab.page.get_by_role("tab", name="History").click()
-    tab.page.get_by_label(re.compile("layers coarse of second photo . layers 4 of seed 0")).wait_for()
+    tab.page.get_by_role("radio", name=re.compile("layers coarse of second photo . layers 4 of seed 0")).wait_for()
     steps = load_recipe(tab.download("Recipe", tmp_path)).edits
     assert [(s.transfer, s.crossover, s.layers) for s in steps] == [
         ("smile", "", ""), ("", "second.npz", "coarse"), ("", "0", "4")
