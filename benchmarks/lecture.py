@@ -46,17 +46,19 @@ NARROW = ("--channel-base", "256", "--channel-max", "16", "--z-dim", "32", "--w-
 QUICK = {
     "wgan": ("--lr-g", "5e-4", "--lr-d", "5e-4", "--n-critic", "2", "--clip", "0.05"),
     "wgan-gp": ("--n-critic", "2"),
+    "dragan": ("--lr-g", "3e-4", "--lr-d", "3e-4"),
     "ebgan": ("--margin", "0.1"),
-    "began": ("--lr-g", "5e-4", "--lr-d", "5e-4", "--gamma", "0.7"),
+    "began": ("--lr-g", "1e-4", "--gamma", "0.7"),
 }
-PRESETS = {
-    "dcgan": ("--channel-base", "256", "--lr-g", "1e-3", "--lr-d", "1e-3"),
-    "lapgan": ("--width", "8"),
-    "autoencoder": ("--width", "8"),
-    "vae": ("--width", "8"),
-    "micro-stylegan": NARROW,
-    "stylegan1-a": (*NARROW, "--phase-kimg", "0"),
-    "stylegan2-ada": NARROW,
+STEADY = (*NARROW, "--r1-gamma", "1", "--r1-every", "4", "--augment", "none")  # a StyleGAN on few bright pixels
+PRESETS = {  # options, and times --kimg
+    "dcgan": (("--channel-base", "256", "--lr-g", "1e-3", "--lr-d", "1e-3"), 1),
+    "autoencoder": (("--width", "8"), 1),
+    "vae": (("--width", "8", "--kl-weight", "0.02"), 2),
+    "lapgan": (("--width", "16"), 2),
+    "micro-stylegan": (STEADY, 2),
+    "stylegan1-a": ((*STEADY, "--phase-kimg", "0"), 2),
+    "stylegan2-ada": ((*STEADY, "--pl-every", "0"), 2),
 }
 TRICKS = {
     "none": (),
@@ -199,12 +201,15 @@ def sheet(path: Path, cells: dict[str, Pixels], columns: int, side: int) -> None
     write_png(path, np.asarray(canvas), note="Samples are synthetic images by generators in training")
 
 
-def on_the_ring(out: Path, part: str, variants: dict[str, tuple[str, ...]], kimg: float) -> list[Run]:
-    """Train variants on the ring, print their table, write their samples."""
+def on_the_ring(
+    out: Path, part: str, variants: dict[str, tuple[str, ...]], kimg: float, longer: dict[str, float] | None = None
+) -> list[Run]:
+    """Train variants on the ring, some of them `longer`, print their table, write their samples."""
     data = ring_set(out)
     judge, runs = RingJudge(data), []
     for name, options in variants.items():
-        runs.append(train(out, f"{part}-{name}", data, kimg, *RING, *options))
+        times = (longer or {}).get(name, 1.0)
+        runs.append(train(out, f"{part}-{name}", data, times * kimg, *RING, *options))
     counted = [judge.count(run) for run in runs]
     rows = [
         (name, f"{modes} of 8", f"{good:.0%}", f"{run.seconds:.0f}")
@@ -300,7 +305,8 @@ def run_parts() -> None:
         variants = {name: dcgan("--objective", name, *QUICK.get(name, ())) for name in OBJECTIVES}
         on_the_ring(out, "objectives", variants, kimg)
     if "presets" in todo:
-        on_the_ring(out, "presets", {name: ("--preset", name, *extra) for name, extra in PRESETS.items()}, kimg)
+        variants = {name: ("--preset", name, *extra) for name, (extra, _) in PRESETS.items()}
+        on_the_ring(out, "presets", variants, kimg, {name: times for name, (_, times) in PRESETS.items()})
     if "tricks" in todo:
         tricks(out, kimg)
     if "balance" in todo:

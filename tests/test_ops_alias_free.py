@@ -90,6 +90,39 @@ def test_filtered_lrelu_equals_scipy_step_by_step(radial: bool) -> None:
         assert_close(y[0, channel].numpy(), expected)
 
 
+@pytest.mark.parametrize(("up", "padding"), [(2, (11, 10)), (2, (5, 3)), (4, (-2, -5)), (3, (11, 9))])
+def test_upsampling_by_convolution_is_that_by_matrices(up: int, padding: tuple[int, int]) -> None:
+    x = torch.randn(2, 3, 13, 9, requires_grad=True)
+    taps = torch.randn(12)  # not symmetric: its direction matters
+    expected = resample(x, taps, up, 1, padding)
+    actual = alias_free.upsample_by_convolution(x, taps, up, padding)
+    assert_close(actual, expected, atol=1e-4, rtol=1e-4)
+    probe = torch.randn_like(expected)
+    ours, theirs = (torch.autograd.grad((y * probe).sum(), x)[0] for y in (actual, expected))
+    assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
+
+
+def test_padding_that_a_transposed_convolution_does_not_reach_is_left_to_matrices() -> None:
+    up_filter, down_filter = design_lowpass(12, 3.0, 6.0, 32.0), design_lowpass(12, 4.0, 8.0, 32.0, radial=True)
+    assert up_filter is not None and down_filter is not None
+    x = torch.randn(1, 2, 7, 7)
+    square = torch.outer(up_filter, up_filter)
+    near, far = (
+        filtered_lrelu(x, None, up_filter, square, 2, 2, padding, 1.0, 0.2, None) for padding in ((11, 10), (21, 20))
+    )
+    assert far.shape[-1] == near.shape[-1] + 10
+    assert_close(far[:, :, 5:-5, 5:-5], near)
+
+
+def test_the_limits_are_seen_in_any_memory_layout() -> None:
+    x = torch.randn(2, 3, 5, 5) * 10
+    expected = torch.nn.functional.leaky_relu(x, 0.2).clamp(-2, 2)
+    for layout in (torch.contiguous_format, torch.channels_last):
+        given = x.contiguous(memory_format=layout)
+        assert_close(alias_free._ClampedLeakyReLU.apply(given, 0.2, 2.0), expected)
+        assert_close(alias_free._ClampedLeakyReLU.apply(given[:, :, 1:], 0.2, 2.0), expected[:, :, 1:])
+
+
 def test_filtered_lrelu_differentiates_twice() -> None:
     up_filter, down_filter = design_lowpass(4, 1.0, 2.0, 8.0), design_lowpass(4, 1.0, 2.0, 8.0, radial=True)
     assert up_filter is not None and down_filter is not None

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+MOST_TAPS = 12  # of an upsampling filter that a depthwise convolution applies faster than matrix products
 FILTER_FROM = 256  # side in pixels from which a depthwise convolution with the outer product beats a matrix product
 BANDS_FROM, BAND = 512, 256  # side from which the matrix is applied in bands, and outputs in one
 
@@ -85,7 +86,12 @@ def filtered_lrelu(
     one = x.new_ones([1], dtype=torch.float32)
     taps = one if up_filter is None else up_filter
     # lrelu(a x) = a lrelu(x) for a > 0: the gain goes into the filter, which is small and acts once an axis.
-    x = resample(x, taps * (gain if len(taps) == 1 and up == 1 else math.sqrt(gain)), up, 1, padding)
+    scaled = taps * (gain if len(taps) == 1 and up == 1 else math.sqrt(gain))
+    is_radial = down_filter is not None and down_filter.ndim == 2
+    if is_radial and x.device.type == "cpu" and 1 < len(taps) <= MOST_TAPS and _only_crops(taps, up, padding):
+        x = upsample_by_convolution(x, scaled, up, padding)  # channels last, as the radial filter is fastest
+    else:
+        x = resample(x, scaled, up, 1, padding)
     x = _ClampedLeakyReLU.apply(x, slope, clamp)
     if down_filter is not None and down_filter.ndim == 1 and x.shape[-1] >= FILTER_FROM:
         down_filter = torch.outer(down_filter, down_filter)
@@ -101,7 +107,8 @@ class _ClampedLeakyReLU(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, slope: float, clamp: float | None) -> Tensor:
         y = F.leaky_relu(x, slope) if slope != 1 else x.clone()
-        low, high = y.aminmax()
+        dense = y.permute(0, 2, 3, 1) if y.ndim == 4 else y  # aminmax is ten times slower on strided channels
+        low, high = (dense if dense.is_contiguous() else y).aminmax()
         ctx.clamp = clamp if clamp is not None and float(torch.maximum(-low, high)) > clamp else None
         if ctx.clamp is not None:
             y = y.clamp_(-ctx.clamp, ctx.clamp)
@@ -127,6 +134,21 @@ def resample(x: Tensor, taps: Tensor, up: int, down: int, padding: tuple[int, in
     across = resampling_matrix(taps, x.shape[3], up, down, *padding).to(x.dtype)
     along = across if x.shape[2] == x.shape[3] else resampling_matrix(taps, x.shape[2], up, down, *padding).to(x.dtype)
     return _apply(_apply(x, across, axis=3), along, axis=2)
+
+
+def upsample_by_convolution(x: Tensor, taps: Tensor, up: int, padding: tuple[int, int]) -> Tensor:
+    """Upsample both axes as `resample` with down = 1 does, by one transposed depthwise convolution, channels last."""
+    kernel = (torch.outer(taps, taps) * up**2).to(x.dtype).expand(x.shape[1], 1, -1, -1)
+    x = x.contiguous(memory_format=torch.channels_last)
+    y = F.conv_transpose2d(x, kernel, stride=up, groups=x.shape[1])
+    first = taps.shape[0] - 1 - padding[0]
+    height, width = (size * up + sum(padding) - taps.shape[0] + 1 for size in x.shape[2:])
+    return y[:, :, first : first + height, first : first + width]
+
+
+def _only_crops(taps: Tensor, up: int, padding: tuple[int, int]) -> bool:
+    """Whether the transposed convolution reaches all that the padded signal's filter gives."""
+    return padding[0] < taps.shape[0] and padding[1] <= taps.shape[0] - up
 
 
 def _apply(x: Tensor, matrix: Tensor, axis: int) -> Tensor:

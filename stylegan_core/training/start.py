@@ -15,6 +15,7 @@ from stylegan_core.networks.configs import (
     StyleGAN1Config,
     StyleGAN1DiscriminatorConfig,
     StyleGAN2DiscriminatorConfig,
+    StyleGAN3Config,
 )
 from stylegan_core.networks.efficientnet import load_efficientnet
 from stylegan_core.networks.projected import ProjectedDiscriminator
@@ -221,6 +222,11 @@ def _new_discriminator(config: TrainConfig, generator: Any) -> nn.Module | None:
         for name in ("c_dim", "img_resolution", "img_channels", "channel_base", "channel_max", "channels")
         if hasattr(of_generator, name)
     }
+    if isinstance(of_generator, StyleGAN3Config):
+        values["channels"] = None  # the generator's are a layer, not a resolution
+        if of_generator.use_radial_filters:
+            # Config R doubles the feature maps of the generator alone (StyleGAN3, section 3.2).
+            values |= {name: max(values[name] // 2, 1) for name in ("channel_base", "channel_max")}
     if isinstance(of_generator, StyleGAN1Config):
         return build_network(StyleGAN1DiscriminatorConfig(**values, blur_filter=of_generator.blur_filter))
     if config.fp16_res:

@@ -14,8 +14,11 @@ from stylegan_core.checkpoints import load_checkpoint, load_generator
 from stylegan_core.networks.configs import PRESET_LINES, PRESETS
 from stylegan_core.objectives import OBJECTIVES
 from stylegan_core.training.autoencode import kl_divergence
+from stylegan_core.training.config import TrainConfig
+from stylegan_core.training.dataset import ImageDataset
 from stylegan_core.training.report import read_log
 from stylegan_core.training.sample_data import write_sample_data
+from stylegan_core.training.start import build_models
 from stylegan_core.training.state import STATE_FILE
 
 
@@ -234,3 +237,12 @@ def test_sample_data_are_labelled_training_sets(kind, classes, channels, tmp_pat
         with archive.open("00000/img00000000.png") as file:
             assert np.asarray(Image.open(file)).std() > 10
     assert set(labels) == set(range(classes))
+
+
+@pytest.mark.parametrize(("preset", "expected"), [("stylegan3-t", (32, 8)), ("stylegan3-r", (16, 4))])
+def test_config_r_doubles_the_maps_of_the_generator_alone(preset, expected, shapes):
+    config = TrainConfig(data=str(shapes), preset=preset, channel_base=32, channel_max=8, z_dim=8, w_dim=8)
+    models, _ = build_models(config, ImageDataset(shapes), torch.device("cpu"))
+    of_d = models.discriminator.config
+    assert (of_d.channel_base, of_d.channel_max) == expected
+    assert (models.generator.config.channel_base, models.generator.config.channel_max) == (32, 8)
