@@ -34,6 +34,7 @@ from stylegan_core.images import write_png
 from stylegan_core.metrics.evaluate import collect, generated, real_images
 from stylegan_core.metrics.extractors import get_extractor
 from stylegan_core.metrics.frechet import FeatureStatistics, frechet_distance
+from stylegan_core.metrics.frequency import HighFrequencies
 from stylegan_core.objectives import OBJECTIVES
 from stylegan_core.training.dataset import ImageDataset
 
@@ -159,19 +160,27 @@ class RingJudge:
         images, labels = ring.batch(range(len(ring)))
         self.means = (labels.T @ _light(images)) / labels.sum(0)[:, None]  # [8, pixels]
         self.limit = float(torch.quantile(self.errors(images)[0], 0.99))
+        self.sharpness = sharpness(images)
 
     def errors(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Distance of images [N, 1, R, R] to the nearest mode in units of its length, and which it is: [N], [N]."""
         nearest = (torch.cdist(_light(images), self.means) / self.means.norm(dim=1)).min(1)
         return nearest.values, nearest.indices
 
-    def count(self, run: Run, num: int = 1000) -> tuple[int, float]:
-        """Modes found, and the share of good samples."""
+    def count(self, run: Run, num: int = 1000) -> tuple[int, float, float]:
+        """Modes found, the share of good samples, and the samples' high frequencies in units of the data's."""
         generator = load_generator(run.snapshot)
         images = torch.cat(list(generated(generator, num, seed=1, batch=100))).clamp(-1, 1)
         errors, modes = self.errors(images)
         found = torch.bincount(modes[errors <= self.limit], minlength=len(self.means))
-        return int((found >= num / 100).sum()), float(found.sum()) / num
+        return int((found >= num / 100).sum()), float(found.sum()) / num, sharpness(images) / self.sharpness
+
+
+def sharpness(images: Tensor) -> float:
+    """The energy of images [N, 1, R, R] beyond a quarter cycle a pixel."""
+    frequencies = HighFrequencies()
+    frequencies.update(images)
+    return frequencies.mean
 
 
 def _light(images: Tensor) -> Tensor:
@@ -212,10 +221,10 @@ def on_the_ring(
         runs.append(train(out, f"{part}-{name}", data, times * kimg, *RING, *options))
     counted = [judge.count(run) for run in runs]
     rows = [
-        (name, f"{modes} of 8", f"{good:.0%}", f"{run.seconds:.0f}")
-        for name, run, (modes, good) in zip(variants, runs, counted, strict=True)
+        (name, f"{modes} of 8", f"{good:.0%}", f"{sharp:.2f}", f"{run.seconds:.0f}")
+        for name, run, (modes, good, sharp) in zip(variants, runs, counted, strict=True)
     ]
-    table((part, "modes", "good samples", "seconds"), rows)
+    table((part, "modes", "good samples", "high frequencies", "seconds"), rows)
     samples = dict(zip(variants, (run.samples() for run in runs), strict=True))
     sheet(out / f"{part}.png", samples, columns=5, side=192)
     return runs
@@ -230,7 +239,7 @@ def tricks(out: Path, kimg: float, seeds: int = 2) -> None:
             train(out, f"trick-{name}-{seed}", data, kimg, *RING, *dcgan(*options), "--seed", str(seed))
             for seed in range(seeds)
         ]
-        modes, good = zip(*(judge.count(run) for run in runs), strict=True)
+        modes, good, _ = zip(*(judge.count(run) for run in runs), strict=True)
         shares = ", ".join(f"{share:.0%}" for share in good)
         rows.append((name, f"`{' '.join(options)}`", min(modes), f"{np.mean(good):.0%} ({shares})"))
     table(("trick", "option", "fewest modes", "good samples (each seed)"), rows)
