@@ -29,6 +29,7 @@ FLAT = 0.13  # std of the luminance in [-1, 1] over mouth or eyes
 SOMEBODY_ELSE = 0.4  # identity distance
 BLURRED, ROUGH = 0.6, 1.8  # sharpness of the mouth
 FOREIGN = 0.95  # Lab distance of the mouth's colours
+WHOLE_STEP_AWAY, LEFT_OVER = -1.0, 0.5  # a strength after which, and a probability at which, too much is left
 TURNS = {90: "lies on its side", 180: "is upside down", 270: "lies on its side"}
 
 
@@ -108,6 +109,17 @@ def doubts_of_edit(scores: PhotoScores, towards: Mapping[str, float]) -> list[st
             f"the edit hardly shows in the photo ({name} {scores.before[name]:.2f} before, {scores.after[name]:.2f} "
             "after); try a larger strength"
         )
+    for name, strength in towards.items():
+        if (
+            name in EXPRESSIONS
+            and strength <= WHOLE_STEP_AWAY
+            and name not in hidden
+            and scores.after[name] > LEFT_OVER
+        ):
+            found.append(
+                f"the face still looks {name} in the photo ({scores.before[name]:.2f} before, {scores.after[name]:.2f} "
+                "after): an open mouth gets smaller, but lips do not close over teeth; take a photo with closed lips"
+            )
     return found
 
 

@@ -4,7 +4,9 @@ import json
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+import cli
 from editing.batch import batch_export
 from editing.config import SearchConfig
 from editing.editor import Editor
@@ -19,7 +21,13 @@ from inversion.latents import load_latent
 from invertigo import EditPipeline, load_recipe
 from stylegan_core.console import Console
 from stylegan_core.images import read_photo
-from tests.test_cli import run
+
+
+def run(*words, code=0):
+    result = CliRunner().invoke(cli.main, [str(word) for word in words])
+    assert result.exit_code == code, result.output
+    return result
+
 
 RECIPE = """
 [invert]

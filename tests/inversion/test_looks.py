@@ -87,5 +87,12 @@ def test_an_edit_that_shows_nothing_is_named():
     assert not hardly(saturated, {"gender": 1.0})
 
 
+def test_a_smile_that_was_to_go_and_is_still_there_is_named():
+    smiling = replace(still(happy=0.9, **{"mouth-width": 0.2}), before=still().before | {"happy": 1.0})
+    assert any("still looks happy" in text for text in doubts_of_edit(smiling, {"happy": -1.0}))
+    assert not doubts_of_edit(smiling, {"happy": -0.5})
+    assert not doubts_of_edit(replace(smiling, after=smiling.after | {"happy": 0.2}), {"happy": -1.0})
+
+
 def test_another_person_is_named():
     assert any("another person" in text for text in doubts_of_edit(replace(still(), identity_distance=0.5), {}))
