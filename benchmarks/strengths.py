@@ -50,7 +50,7 @@ def draw_photos(folder: Path, out: Path, generator: str, directions: list[str]) 
                 pasted = paste_photo(photo, [face])
                 rows[-1].append(pasted.close_ups(0)[1])
                 print(f"{name} {strength:+.1f} {photo.path.stem}{told_scores(pasted, 0)} {' '.join(pasted.doubts[0])}")
-        sheet = labelled_grid(rows, [f"{strength:+g}" if strength else "0" for strength in STRENGTHS], side=224)
+        sheet = labelled_grid(rows, [f"{strength:+g}" if strength else "0" for strength in STRENGTHS], side=168)
         Image.fromarray(np.asarray(sheet)).save(out / f"strengths-photo-{name}.jpg", quality=88)
 
 

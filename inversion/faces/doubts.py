@@ -29,7 +29,7 @@ FLAT = 0.13  # std of the luminance in [-1, 1] over mouth or eyes
 SOMEBODY_ELSE = 0.4  # identity distance
 BLURRED, ROUGH = 0.6, 1.8  # sharpness of the mouth
 FOREIGN = 0.95  # Lab distance of the mouth's colours
-WHOLE_STEP_AWAY, LEFT_OVER = -1.0, 0.5  # a strength after which, and a probability at which, too much is left
+WHOLE_STEP, LEFT_OVER = 1.0, 0.5  # a strength that should be seen; a probability at which too much is left
 TURNS = {90: "lies on its side", 180: "is upside down", 270: "lies on its side"}
 
 
@@ -103,19 +103,14 @@ def doubts_of_edit(scores: PhotoScores, towards: Mapping[str, float]) -> list[st
             f"the edited mouth has colours that are not this face's (Lab distance {scores.foreign_colour:.2f}, "
             f"believable up to {FOREIGN:g}); try a smaller strength, or --paste motion"
         )
-    hidden = [name for name, strength in towards.items() if strength and not _shows(scores, name, strength)]
+    hidden = [name for name, strength in towards.items() if not _shows(scores, name, strength)]
     for name in hidden:
         found.append(
             f"the edit hardly shows in the photo ({name} {scores.before[name]:.2f} before, {scores.after[name]:.2f} "
             "after); try a larger strength"
         )
     for name, strength in towards.items():
-        if (
-            name in EXPRESSIONS
-            and strength <= WHOLE_STEP_AWAY
-            and name not in hidden
-            and scores.after[name] > LEFT_OVER
-        ):
+        if name in EXPRESSIONS and strength <= -WHOLE_STEP and name not in hidden and scores.after[name] > LEFT_OVER:
             found.append(
                 f"the face still looks {name} in the photo ({scores.before[name]:.2f} before, {scores.after[name]:.2f} "
                 "after): an open mouth gets smaller, but lips do not close over teeth; take a photo with closed lips"
@@ -126,8 +121,10 @@ def doubts_of_edit(scores: PhotoScores, towards: Mapping[str, float]) -> list[st
 def _shows(scores: PhotoScores, judge: str, strength: float) -> bool:
     """Tell whether a judge sees what it was asked for, or, of an expression, whether the landmarks moved.
 
-    What is at the end of a probability's range already cannot show more of it."""
+    Less than a whole step need not be seen; what is at the end of a probability's range cannot show more of it."""
     before, after = scores.before[judge], scores.after[judge]
+    if abs(strength) < WHOLE_STEP:
+        return True
     known = JUDGES[judge] if judge in JUDGES else scale(judge)
     tolerance = known.tolerance
     if (after - before) * (1 if strength > 0 else -1) >= tolerance:
