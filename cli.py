@@ -6,6 +6,7 @@ from invertigo.commands.groups import LazyCommands
 
 LINES = {
     "batch": "Run a recipe over folders of photos.",
+    "channels": "What each channel of style space moves: make the table.",
     "completion": "Print what makes a shell complete commands with the Tab key.",
     "convert": "Write a checkpoint, of any format, in another format.",
     "crossover": "Give one face (a latent or photo) some layers of another.",

@@ -93,7 +93,9 @@ class _Features:
         device, latent = render.generator.w_avg.device, render.latent
         noise = {name: level.to(device) for name, level in latent.noise.items()}
         self.noise = {"noise": noise} if noise else {}
-        self.synthesis = tuned_synthesis(render.generator, latent.delta)  # corrected features are the photo's detail
+        self.synthesis = tuned_synthesis(
+            render.generator, latent.delta, latent.styles
+        )  # corrected features are the photo's detail
         self.name, self.layer = feature_layer(render.generator)
         cell = MIN_CELLS / (self.layer.side - 2 * self.layer.margin)
         self.least = max(cell, 1.5 / GRID)

@@ -42,6 +42,9 @@ class Editor:
         notes: list[str] = []
         for edit in ready:
             ws, said = edit.apply(ws, render)
+            render = render.after(said)
+            said = {key: value for key, value in said.items() if key != "styles"}
             notes += said.pop("notes", [])
             report = {**report, **said, "edits": [*report.get("edits", []), *said.get("edits", [])]}
-        return EditedFace(self.generator, self.latent.edited(ws.cpu(), report), self.photo, tuple(notes), self.region)
+        latent = render.latent.edited(ws.cpu(), report)
+        return EditedFace(self.generator, latent, self.photo, tuple(notes), self.region)

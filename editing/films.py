@@ -32,6 +32,7 @@ from stylegan_core.generate import class_label, generate_ws
 from stylegan_core.images import labelled_row, to_uint8, write_png
 from stylegan_core.networks.protocol import Generator
 from stylegan_core.seeds import latents_from_seeds, parse_seeds
+from stylegan_core.styles import Styles, added
 
 NOTE = "Synthetic images made by a generative network (Invertigo); not a photograph."
 MIN_SIDE = 256  # pixels of a film's frames; smaller generators are enlarged
@@ -160,7 +161,10 @@ def blend_latents(generator: Generator, latents: Sequence[Latent], shares: Seque
     }
     delta = blend_deltas([latent.delta for latent, _ in used], [share for _, share in used])
     correction = blend_corrections(generator, [latent for latent, _ in used], [share for _, share in used], ws)
-    return replace(used[0][0], ws=ws, origin=ws, noise=noise, delta=delta, correction=correction)
+    styles: Styles = {}
+    for latent, share in used:
+        styles = added(styles, latent.styles, share)
+    return replace(used[0][0], ws=ws, origin=ws, noise=noise, delta=delta, correction=correction, styles=dict(styles))
 
 
 def _through_z(generator: Generator, inputs: Sequence[str], config: InterpolateConfig) -> Iterator[Latent]:

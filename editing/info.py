@@ -43,7 +43,7 @@ def describe_latent(path: str | Path) -> dict[str, str]:
         "num_ws": str(num_ws),
         "dims": f"w {w_dim}",
         "noise inputs": str(len(latent.noise) or "none"),
-        "edited": "no" if bool((latent.ws == latent.origin).all()) else "yes",
+        "edited": "yes" if latent.styles or bool((latent.ws != latent.origin).any()) else "no",
         "generator": latent.generator or "unknown (a file of another tool)",
         "photo": latent.photo_sha256 or "unknown",
     }
@@ -51,13 +51,13 @@ def describe_latent(path: str | Path) -> dict[str, str]:
 
 def describe_direction(path: str | Path) -> dict[str, str]:
     """Return the lines of a direction."""
-    from stylegan_core.directions import load_direction
+    from stylegan_core.directions import load_direction, space_of
 
     direction = load_direction(path)
-    _, num_ws, w_dim = direction.vector.shape
+    w_dim = direction.vector.shape[2]
     layers = "all" if direction.layers is None else ", ".join(map(str, direction.layers))
     return {
-        "kind": f"direction in {'W' if num_ws == 1 else 'W+'}",
+        "kind": f"direction in {space_of(direction)}",
         "name": direction.name,
         "dims": f"w {w_dim}",
         "layers": layers,

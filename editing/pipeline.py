@@ -197,7 +197,7 @@ def kept_inversions(item: Item, photo: Photo, out: Path, inverter: Inverter) -> 
             return []
         latent = load_latent(path)
         report = {key: value for key, value in latent.report.items() if key not in ("edits", "strength_search")}
-        latent = replace(latent, ws=latent.origin, report=report)
+        latent = replace(latent.unedited(), report=report)
         assert latent.quad is not None  # as every inversion of ours has it
         face = inverter.cut_out(photo, report["face"]["index"], latent.quad, report["face"]["probability"])
         kept.append(InvertedFace(face, render_code(inverter.generator, latent), latent))

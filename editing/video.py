@@ -61,13 +61,14 @@ def repeat_first(edit: Edit) -> Edit:
     """Return an edit for a film: one whose step is looked for does to every frame what it found for the first."""
     if edit.steady or not edit.repeats:
         return edit
-    found: list[Tensor] = []
+    found: list[tuple[Tensor, Report]] = []
 
     def apply(ws: Tensor, render: Render) -> tuple[Tensor, Report]:
         if found:
-            return ws + found[0], {}
+            step, again = found[0]
+            return ws + step, again
         moved, report = edit.apply(ws, render)
-        found.append(moved - ws)
+        found.append((moved - ws, {key: value for key, value in report.items() if key == "styles"}))
         return moved, report
 
     return Edit(edit.label, apply)

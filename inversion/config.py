@@ -149,7 +149,9 @@ class ScorecardConfig(Checked):
         "methods to compare; METHOD/SPACE for another than w+, METHOD:STEPS for other than its own",
     )
     images: int = option(8, "images at the end of the data, by name, that are scored", least=1)
-    edits: str = option("smile,age,gender", "directions that judge the editability, where the generator has them")
+    edits: str = option(
+        "smile,age,gender", "directions that judge the editability, by name where the generator has them, or files"
+    )
     strength: float = option(1.0, "strength of those directions")
     real: int = option(256, "images before those, which edited ones are compared with by attribute", least=0)
     lec: bool = option(False, "invert every edited render too, for the latent editing consistency (a search an edit)")

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from stylegan_core.errors import ConfigError, LatentError, LatentMismatchError
 from stylegan_core.networks.protocol import Generator
+from stylegan_core.styles import Styles, bias_steps
 
 MAX_TENSORS = 4096
 FEW = 4  # a matrix with fewer rows is kept whole (the image layers')
@@ -62,14 +63,16 @@ def blend_deltas(deltas: Sequence[Delta | None], shares: Sequence[float]) -> Del
     return Delta(parts) if parts else None
 
 
-def tuned_synthesis(generator: Generator, delta: Delta | None) -> Callable[..., Tensor]:
-    """Return the generator's synthesis with `delta` added to its weights; the generator itself stays as it is."""
-    if delta is None:
+def tuned_synthesis(generator: Generator, delta: Delta | None, styles: Styles | None = None) -> Callable[..., Tensor]:
+    """Return the generator's synthesis with `delta` added to its weights and `styles` to the styles of every code; the
+    generator itself stays as it is."""
+    if delta is None and not styles:
         synthesis: Callable[..., Tensor] = generator.synthesis
         return synthesis
     network: Any = generator.synthesis  # a module, as `synthesis_parameters` makes sure
     with torch.no_grad():
-        weights = expand(delta.parts, synthesis_parameters(generator))
+        weights = expand(delta.parts if delta else {}, synthesis_parameters(generator))
+        weights |= {name: weights[name] + step for name, step in bias_steps(generator, styles or {}).items()}
 
     def render(*args: Any, **kwargs: Any) -> Tensor:
         return torch.func.functional_call(network, weights, args, kwargs)

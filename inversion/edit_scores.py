@@ -8,15 +8,19 @@ import torch
 from torch import Tensor
 
 from inversion.faces.align import whole_image_quad
-from inversion.faces.judges import JUDGES, identity_distance
+from inversion.faces.attributes import PROBABILITY
+from inversion.faces.judges import identity_distance
 from inversion.faces.paste import FaceEdit, paste_faces
+from inversion.faces.traits import dependency, judge_of, trait_spread, traits
 from inversion.task import Projection
 from stylegan_core.directions import Direction
+from stylegan_core.errors import ConfigError
 from stylegan_core.images import to_uint8
 from stylegan_core.metrics.evaluate import collect
 from stylegan_core.metrics.extractors import Extractor
 from stylegan_core.metrics.frechet import frechet_distance
 from stylegan_core.networks.protocol import Alignment, Generator
+from stylegan_core.styles import Styles, added
 
 FFHQ = Alignment()
 FEWEST = 2  # images of a kind, of which a Frechet distance can be taken
@@ -33,12 +37,19 @@ class Outcome:
     result: Projection
     seconds: float
     peak_mb: float
+    # The same for codes to whose styles a step is added; None where a method's render knows of none.
+    styled: Callable[[Styles], Callable[[Tensor], Tensor]] | None = None
 
     def edited(self, edit: Direction, strength: float) -> Tensor:
         """Render the inversion after an edit, [1, C, R, R] in [-1, 1]."""
         with torch.no_grad():
             ws = self.result.ws
-            return self.render(ws + strength * edit.vector.to(ws)).clamp(-1, 1)
+            if edit.styles and self.styled is None:
+                raise ConfigError(
+                    f"{edit.name} moves single channels, which goes with no --space f; take another method"
+                )
+            render = self.styled(added({}, edit.styles, strength)) if edit.styles and self.styled else self.render
+            return render(ws + strength * edit.vector.to(ws)).clamp(-1, 1)
 
 
 def edit_effect(outcome: Outcome, edit: Direction, strength: float, generator: Generator) -> dict[str, float]:
@@ -53,9 +64,21 @@ def edit_effect(outcome: Outcome, edit: Direction, strength: float, generator: G
     if before.shape[1] == 3:
         effect["identity"] = float(identity_distance(after, before, alignment))
         if edit.attribute:
-            score = JUDGES[edit.attribute].score
+            score = judge_of(edit.attribute).score
             effect["change"] = float(score(after, alignment) - score(before, alignment))
     return effect
+
+
+@torch.no_grad()
+def attribute_dependency(outcomes: Sequence[Outcome], edit: Direction, strength: float, generator: Generator) -> float:
+    """Return how much an edit changes other traits for each unit of its own (Wu et al. 2021), over inversions."""
+    alignment, rows = generator.meta.alignment, []
+    for outcome in outcomes:
+        before, after = (
+            traits(image, alignment) for image in (outcome.image.clamp(-1, 1), outcome.edited(edit, strength))
+        )
+        rows.append((after - before).cpu() / trait_spread(generator))
+    return dependency(torch.cat(rows), edit.attribute)
 
 
 def pasted_effect(photo: Tensor, before: Tensor, after: Tensor, alignment: Alignment = FFHQ) -> dict[str, float]:
@@ -90,10 +113,10 @@ def attribute_distances(
 
     As StyleFeatureEditor (Bobkov et al. 2024) measures edits: faces without the attribute get it, and are compared with
     the real images [M, 3, R, R] that have it; and the other way round. The judge tells which have it: those above one
-    half, or above the real images' median for years. A distance of too few images is left out."""
-    judge = JUDGES[edit.attribute]
+    half, or above the real images' median for numbers that are none. A distance of too few images is left out."""
+    judge = judge_of(edit.attribute)
     scores = torch.cat([judge.score(part, alignment) for part in real.split(16)])
-    threshold = float(scores.median()) if judge.unit == "years" else 0.5
+    threshold = 0.5 if judge.unit == PROBABILITY else float(scores.median())
     has = [bool(judge.score(outcome.image.clamp(-1, 1), alignment) > threshold) for outcome in outcomes]
     found = {}
     for name, wanted, sign in (("added", True, 1.0), ("removed", False, -1.0)):

@@ -227,7 +227,7 @@ class Inverter:
             and report.get("perceptual") == (self.perceptual.name if self.perceptual else "none")
             and (tuning.get("options") == asdict(self.tune) if self.method == "tune" else not tuning)
         )
-        return replace(latent, ws=latent.origin, report=report) if same else None
+        return replace(latent.unedited(), report=report) if same else None
 
     def _inverted(
         self, row: int, photo: Photo, face: AlignedFace, result: Projection, origin: str, seconds: dict[str, float]

@@ -16,6 +16,7 @@ from stylegan_core.errors import LatentError, LatentMismatchError
 from stylegan_core.files import write_atomic
 from stylegan_core.networks.protocol import Generator
 from stylegan_core.npz import read_npz
+from stylegan_core.styles import check_styles, unpack_styles
 
 MAX_WS, MAX_W_DIM = 128, 16_384
 
@@ -35,10 +36,15 @@ class Latent:
     delta: Delta | None = None  # what tuning added to the generator's weights for this face
     correction: Correction | None = None  # what is added to a layer's features for this face, at `origin`
     near: Tensor | None = None  # [1, num_ws, w_dim]: a code of the same face near W, whose edits mean most
+    styles: dict[str, Tensor] = field(default_factory=dict)  # what edits added to the styles, [C] by layer
 
     def edited(self, ws: Tensor, report: dict[str, Any]) -> "Latent":
         """Return the latent after an edit, which keeps its photo, noise, origin, tuned weights and correction."""
         return replace(self, ws=ws.detach().float(), report={**self.report, **report})
+
+    def unedited(self) -> "Latent":
+        """Return the latent as it was inverted; its report stays."""
+        return replace(self, ws=self.origin, styles={})
 
 
 def save_latent(path: str | Path, latent: Latent) -> None:
@@ -55,6 +61,8 @@ def save_latent(path: str | Path, latent: Latent) -> None:
         arrays["quad"] = latent.quad.astype(np.float64)
     for name, tensor in latent.noise.items():
         arrays[f"noise.{name}"] = tensor.detach().cpu().numpy().astype(np.float32)
+    for name, tensor in latent.styles.items():
+        arrays[f"style.{name}"] = tensor.detach().cpu().numpy().astype(np.float32)
     if latent.delta is not None:
         arrays |= pack_delta(latent.delta)
     if latent.correction is not None:
@@ -87,6 +95,7 @@ def load_latent(path: str | Path) -> Latent:
         delta=unpack_delta(arrays, str(path)),
         correction=unpack_correction(arrays, str(path)),
         near=near,
+        styles=unpack_styles(arrays, str(path)),
     )
 
 
@@ -110,6 +119,8 @@ def check_generator(latent: Latent, generator: Generator, source: str) -> None:
     for name, tensor in latent.noise.items():
         if name not in generator.noise or generator.noise[name].shape != tensor.shape:
             raise LatentMismatchError(f"{source}: its noise input {name} does not fit {meta.name}; invert again")
+    if wrong := check_styles(latent.styles, generator):
+        raise LatentMismatchError(f"{source}: its styles {wrong} do not fit {meta.name}; edit the photo again")
     if latent.delta is not None:
         check_delta(latent.delta, generator, source)
     if latent.correction is not None:

@@ -11,16 +11,18 @@ from inversion.delta import Delta, tuned_synthesis
 from inversion.latents import Latent
 from stylegan_core.errors import ConfigError
 from stylegan_core.networks.protocol import Generator
+from stylegan_core.styles import Styles
 
 
 def face_renderer(
     generator: Generator, origin: Tensor, noise: Mapping[str, Tensor], delta: Delta | None = None,
-    correction: Correction | None = None,
+    correction: Correction | None = None, styles: Styles | None = None,
 ) -> Callable[[Tensor], Tensor]:  # fmt: skip
     """Return what renders ws [N, num_ws, w_dim] as [N, C, R, R] for the face whose inversion is `origin` [1, ...].
 
-    `noise` are its inputs, [H, W] by layer."""
-    render = tuned_synthesis(generator, delta)
+    `noise` are its inputs, [H, W] by layer; `styles` are added to the styles of every code, which goes with no
+    correction."""
+    render = tuned_synthesis(generator, delta, styles)
     if correction is not None:
         return Carried(generator, correction, origin, render, noise)
     return lambda ws: render(ws, noise_mode="const", **({"noise": noise} if noise else {}))
@@ -30,14 +32,14 @@ def renderer(generator: Generator, latent: Latent) -> Callable[[Tensor], Tensor]
     """Return what renders codes [N, num_ws, w_dim] with all that a latent holds beside its code."""
     device = generator.w_avg.device
     noise = {name: level.to(device) for name, level in latent.noise.items()}
-    return face_renderer(generator, latent.origin.to(device), noise, latent.delta, latent.correction)
+    return face_renderer(generator, latent.origin.to(device), noise, latent.delta, latent.correction, latent.styles)
 
 
 def render_code(generator: Generator, latent: Latent, origin: bool = False) -> Tensor:
     """Render a latent, or its origin, as [1, C, R, R] in about [-1, 1], with all that it holds beside its code."""
-    ws = (latent.origin if origin else latent.ws).to(generator.w_avg.device)
+    shown = latent.unedited() if origin else latent
     with torch.no_grad():
-        return renderer(generator, latent)(ws)
+        return renderer(generator, shown)(shown.ws.to(generator.w_avg.device))
 
 
 def blend_corrections(

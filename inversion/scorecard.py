@@ -7,6 +7,7 @@ import resource
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from torch import Tensor
 from inversion.config import SPACES, InvertConfig, ProjectionConfig, ScorecardConfig, TuneConfig
 from inversion.edit_scores import (
     Outcome,
+    attribute_dependency,
     attribute_distances,
     edit_consistency,
     edit_effect,
@@ -33,7 +35,7 @@ from inversion.task import Task
 from stylegan_core.checkpoints.load import load_generator
 from stylegan_core.console import Console
 from stylegan_core.devices import pick_device
-from stylegan_core.directions import Direction, shipped_directions
+from stylegan_core.directions import Direction, find_direction, shipped_directions
 from stylegan_core.errors import ConfigError
 from stylegan_core.features.perceptual import PerceptualDistance, load_perceptual
 from stylegan_core.files import write_text
@@ -57,9 +59,7 @@ def write_scorecard(
     device = pick_device(invert.device)
     generator, perceptual = load_generator(invert.generator, device), load_perceptual(invert.perceptual, device)
     targets, real = read_targets(config, generator)
-    wanted = [name.strip() for name in config.edits.split(",")]
-    shipped = shipped_directions(generator.meta.fingerprint)
-    edits = [edit for name, edit in shipped.items() if name in wanted]
+    edits = chosen_edits(config.edits, generator)
     base = Task(generator, targets, perceptual, projection, tune=tune)
     rows, pictures = [], [[to_uint8(target[None])[0] for target in targets[:SHOWN]]]
     for label, method, space, steps in methods:
@@ -101,6 +101,13 @@ def parse_methods(text: str, usual: str = "w+") -> list[tuple[str, str, str, int
         steps = int(number) if colon else default_steps(name)
         methods.append((part.strip(), name, space or usual, steps))
     return methods
+
+
+def chosen_edits(text: str, generator: Generator) -> list[Direction]:
+    """Return the directions that `text` names: those of the names that ship for this generator, and all in files."""
+    shipped, names = shipped_directions(generator.meta.fingerprint), [name.strip() for name in text.split(",")]
+    files = [name for name in names if name.endswith(".npz")]
+    return [shipped[name] for name in names if name in shipped] + [find_direction(file, generator) for file in files]
 
 
 def read_targets(config: ScorecardConfig, generator: Generator) -> tuple[Tensor, Tensor]:
@@ -149,7 +156,8 @@ def run_method(method: str, task: Task, encoder: str = "") -> Outcome:
         torch.cuda.synchronize()
     seconds = time.perf_counter() - began
     peak = torch.cuda.max_memory_allocated() if on_gpu else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return Outcome(image, render, result, seconds, peak / 2**20)
+    styled = None if correction else partial(face_renderer, generator, result.ws, noise, delta, None)
+    return Outcome(image, render, result, seconds, peak / 2**20, styled)
 
 
 def score_outcomes(
@@ -194,6 +202,8 @@ def score_edits(
             effects.append(effect | pasted_effect(target, *renders, generator.meta.alignment))
         for key in effects[0]:
             scores[f"{edit.name}_{key}"] = float(np.mean([effect[key] for effect in effects]))
+        if edit.attribute and targets.shape[1] == 3:
+            scores[f"{edit.name}_dependency"] = attribute_dependency(outcomes, edit, config.strength, generator)
         if extractor and edit.attribute and targets.shape[1] == 3:
             alignment = generator.meta.alignment
             found = attribute_distances(outcomes, real, edit, config.strength, alignment, extractor)
@@ -207,7 +217,7 @@ def score_consistency(
 ) -> dict[str, float]:  # fmt: skip
     """Return the mean LEC of each edit, the edited renders inverted by the method itself."""
     w_std, scores = w_statistics(task.generator)[1], {}
-    for edit in edits:
+    for edit in (edit for edit in edits if not edit.styles):  # a step in style space is none of a code's
         found = []
         with console.progress(f"{edit.name} again", len(outcomes)) as progress:
             for index, outcome in enumerate(outcomes):

@@ -18,13 +18,14 @@ from stylegan_core.files import write_atomic
 from stylegan_core.models import local_file
 from stylegan_core.networks.protocol import Generator
 from stylegan_core.npz import read_npz
+from stylegan_core.styles import check_styles, unpack_styles
 
 LOOKS = ("age", "gender", "light", "")  # attributes (empty: not known) that are more than an expression
 
 
 @dataclass(frozen=True)
 class Direction:
-    """A step of strength 1 in W or W+."""
+    """A step of strength 1 in W or W+, or in style space: of single channels, with a `vector` of zeros."""
 
     name: str
     vector: Tensor  # [1, num_ws, w_dim] (W+) or [1, 1, w_dim] (W) float32
@@ -33,6 +34,7 @@ class Direction:
     layers: tuple[int, ...] | None = None  # layers it moves; None: all
     unit: str = ""  # what strength 1 means
     report: dict[str, Any] = field(default_factory=dict)  # how it was made
+    styles: dict[str, Tensor] = field(default_factory=dict)  # [C] by layer: a step in style space in place of `vector`
 
     @property
     def attribute(self) -> str:
@@ -56,8 +58,9 @@ def save_direction(path: str | Path, direction: Direction) -> None:
         "unit": direction.unit,
         "report": direction.report,
     }
-    vector = direction.vector.detach().cpu().numpy().astype(np.float32)
-    write_atomic(path, lambda file: np.savez(file, direction=vector, about=json.dumps(about)))
+    arrays = {"direction": direction.vector} | {f"style.{name}": step for name, step in direction.styles.items()}
+    values: dict[str, Any] = {name: step.detach().cpu().numpy().astype(np.float32) for name, step in arrays.items()}
+    write_atomic(path, lambda file: np.savez(file, about=json.dumps(about), **values))
 
 
 def load_direction(path: str | Path) -> Direction:
@@ -80,6 +83,7 @@ def load_direction(path: str | Path) -> Direction:
             layers=layers,
             unit=str(about.get("unit", "")),
             report=dict(about.get("report", {})),
+            styles=unpack_styles(arrays, str(path)),
         )
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise LatentError(f"{path}: its description is damaged ({error}); fit the direction again") from error
@@ -116,6 +120,8 @@ def check_direction(direction: Direction, generator: Generator, source: str) -> 
             f"{source}: a direction of {list(direction.vector.shape)}, but {meta.name} has codes of "
             f"{[1, generator.num_ws, generator.w_dim]}; fit it again"
         )
+    if wrong := check_styles(direction.styles, generator):
+        raise LatentMismatchError(f"{source}: moves {wrong}, which {meta.name} has not; find the channels again")
     if direction.layers is not None and not set(direction.layers) <= set(range(generator.num_ws)):
         raise LatentMismatchError(f"{source}: moves layers beyond the {generator.num_ws} of {meta.name}; fit it again")
 
@@ -139,7 +145,7 @@ def show_direction(name: str, generator_name: str) -> str:
     lines = {
         "name": direction.name,
         "generator": f"{direction.generator_name} ({direction.generator[:12]})",
-        "space": "W" if direction.vector.shape[1] == 1 else f"W+, {direction.vector.shape[1]} layers",
+        "space": space_of(direction),
         "layers": layers,
         "length": f"{float(direction.vector.norm(dim=2).mean()):.3f}",
         "strength 1": direction.unit,
@@ -148,3 +154,11 @@ def show_direction(name: str, generator_name: str) -> str:
     return "\n".join(
         f"{key}: {value if isinstance(value, (str, int)) else json.dumps(value)}" for key, value in lines.items()
     )
+
+
+def space_of(direction: Direction) -> str:
+    """Name the space that a direction goes through."""
+    if direction.styles:
+        num = sum(int((step != 0).sum()) for step in direction.styles.values())
+        return f"style space, {num} channel{'s' if num != 1 else ''}"
+    return "W" if direction.vector.shape[1] == 1 else f"W+, {direction.vector.shape[1]} layers"

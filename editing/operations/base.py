@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 AUTO = "auto"  # the strength that is looked for on renders
 LAYER_RANGE = r"(?:\d+(?:-\d+)?|all|coarse|middle|fine)"
 LAYERS_AFTER = re.compile(rf"(.+)@({LAYER_RANGE}(?:,{LAYER_RANGE})*)")
-# What a latent's report gains: entries are added to its list `edits`, other keys are set; `notes` are to be told.
+# What a latent's report gains: entries are added to its list `edits`, other keys are set; `notes` are to be told,
+# `styles` are a step in style space beside the code's own.
 Report = dict[str, Any]
 OpenCode = Callable[["str | Latent"], "Latent"]  # from a latent's file, a seed's number, a photo, or a folder of them
 

@@ -75,7 +75,7 @@ def keeping(edit: Edit, keep: str, attribute: str = "", adds: bool = True) -> Ed
         with torch.no_grad():
             before = render(ws)
         moved, report = edit.apply(ws, render)
-        held = hold_border_of(render, moved, before, attribute)
+        held = hold_border_of(render.after(report), moved, before, attribute)
         border = {"border": {"before": round(held.before, 5), "after": round(held.after, 5)}}
         notes = report.get("notes", [])
         if held.after > BOUND:

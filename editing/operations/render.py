@@ -10,6 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from editing.operations.base import Report
+from inversion.delta import tuned_synthesis
 from inversion.faces.align import align_face, whole_image_quad
 from inversion.faces.paste import FaceEdit, PasteResult, choose_mode, paste_faces
 from inversion.faces.restore import find_restorer
@@ -17,6 +19,7 @@ from inversion.latents import Latent
 from inversion.render import render_code, renderer
 from stylegan_core.images import Photo, to_tensor, to_uint8
 from stylegan_core.networks.protocol import Alignment, Generator
+from stylegan_core.styles import added
 
 SHOWN_SIDE = 256  # pixels of the photo's face in which searches paste: all that the judges look at
 
@@ -34,6 +37,11 @@ class Render:
     def __call__(self, ws: Tensor) -> Tensor:
         """Render ws [N, num_ws, w_dim] as [N, C, R, R] in about [-1, 1], differentiably in `ws`."""
         return self._synthesis(ws)
+
+    def after(self, report: Report) -> "Render":
+        """Return how codes are rendered once an edit has been applied: with the styles that it moved."""
+        step = report.get("styles")
+        return replace(self, latent=replace(self.latent, styles=added(self.latent.styles, step))) if step else self
 
     def pasted(self, ws: Tensor) -> tuple[NDArray[np.uint8], PasteResult]:
         """Return the whole photo [H, W, 3] with the face as ws [1, num_ws, w_dim] has it, and where it changed.
@@ -95,8 +103,9 @@ def face_edit(
     if latent.near is not None and not torch.equal(latent.near, latent.origin):
         codes = torch.cat([latent.near + (latent.ws - latent.origin), latent.near]).to(generator.w_avg.device)
         with torch.no_grad():
-            pair = three_channels(generator.synthesis(codes, noise_mode="const"))
-        near = (pair[:1], pair[1:])
+            moved = tuned_synthesis(generator, None, latent.styles)(codes[:1], noise_mode="const")
+            still = generator.synthesis(codes[1:], noise_mode="const")
+        near = (three_channels(moved), three_channels(still))
     return FaceEdit(
         latent.quad,
         three_channels(render_code(generator, latent) if edited is None else edited),

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from editing.operations.render import Render
+    from stylegan_core.directions import Direction
     from stylegan_core.networks.protocol import Generator
 
 IDENTITY = "identity"  # in `keep`: no direction, but what is compensated
@@ -107,15 +108,13 @@ class Transfer(Operation):
         from stylegan_core.directions import find_direction
 
         direction = find_direction(self.transfer, generator)
+        if direction.styles:
+            return self._resolve_channels(direction)
         others = [find_direction(name, generator).vector for name in self.kept_directions]
         layers = tuple(parse_layers(self.layers, generator.num_ws)) if self.layers else direction.layers
         still = generator.w_avg.new_zeros(1, generator.num_ws, generator.w_dim)
         step = move(still, without(direction.vector, others, self.name).to(still), 1.0, layers)
-        attribute = self.search.judge or direction.attribute
-        if self.strength == AUTO and not attribute:
-            raise ConfigError(f"no judge is known for '{self.name}', which auto needs; name one with --judge")
-        if self.strength == AUTO:
-            check_judge(attribute)
+        attribute = self._judge(direction.attribute)
         keeps_identity = IDENTITY in names_of(self.keep) and self.strength != 0
         ends = known_ends(direction.report, direction.name, direction.generator_name)
 
@@ -136,3 +135,38 @@ class Transfer(Operation):
 
         edit = Edit(self.label, apply, steady=self.strength != AUTO and not keeps_identity)
         return keeping(edit, self.keep, attribute, adds=edit.steady)
+
+    def _resolve_channels(self, direction: Direction) -> Edit:
+        """Move single channels in style space, by as much for every code."""
+        if self.layers or self.kept_directions or IDENTITY in names_of(self.keep):
+            raise ConfigError(
+                f"{self.name} moves single channels; --layers, and --keep of directions or identity, are for steps in W"
+            )
+        attribute = self._judge(direction.attribute)
+        ends = known_ends(direction.report, direction.name, direction.generator_name)
+
+        def apply(ws: Tensor, render: Render) -> tuple[Tensor, Report]:
+            from editing.channels import check_render, search_channels
+            from stylegan_core.styles import added
+
+            check_render(render, self.name)
+            said: dict[str, Any] = {"transfer": self.name, "appearance": direction.appearance}
+            said |= {"judge": attribute} if attribute else {}
+            if not isinstance(self.strength, str):
+                step = added({}, direction.styles, self.strength)
+                return ws, {"edits": [{**said, "strength": self.strength}], "styles": step}
+            step, found = search_channels(render, ws, direction.styles, attribute, self.search, said, ends)
+            edit = {**said, "strength": found["best"]["strength"], "auto": True}
+            return ws, {"edits": [edit], "strength_search": found, "styles": step}
+
+        edit = Edit(self.label, apply, steady=self.strength != AUTO)
+        return keeping(edit, self.keep, attribute, adds=edit.steady)
+
+    def _judge(self, own: str) -> str:
+        """Return the judge of what it does, empty where none is known; refuse "auto" without one."""
+        attribute = self.search.judge or own
+        if self.strength == AUTO and not attribute:
+            raise ConfigError(f"no judge is known for '{self.name}', which auto needs; name one with --judge")
+        if self.strength == AUTO:
+            check_judge(attribute)
+        return attribute

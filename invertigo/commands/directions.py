@@ -113,8 +113,30 @@ def directions_import(file: str, name: str, out: str, config: ImportConfig, gene
     import_direction(file, name, out, generator, config, console)
 
 
+@command("find")
+@click.option("--moves", required=True, help="trait that moves, as mouth-open; -mouth-open: less of it")
+@click.option("--spares", default="identity,yaw", show_default=True, help="traits that stay, separated by commas")
+@click.option("--channels", default=8, show_default=True, type=click.IntRange(1, 256), help="how many move")
+@click.option("--table", default="", help="file of `channels fit`; empty: where that left it")
+@NAME
+@OUT
+@GENERATOR
+def directions_find(moves: str, spares: str, channels: int, table: str, name: str, out: str, generator: str,
+                    console: Console) -> None:  # fmt: skip
+    """Find the few channels of style space that move one trait and spare others (after `channels fit`).
+
+    \b
+    Examples:
+      invertigo directions find --moves mouth-open --name open --out open.npz
+      invertigo directions find --moves age --spares identity,happy,light --name older --out older.npz
+    """
+    from editing.discover.find_channels import find_direction_of_channels
+
+    find_direction_of_channels(out, name, moves, spares, channels, generator, table, console)
+
+
 directions = Family(
     "directions",
-    [directions_list, directions_show, directions_fit, directions_factor, directions_import],
-    "Directions of editing: list what is shipped, fit, factor or import your own.",
+    [directions_list, directions_show, directions_fit, directions_find, directions_factor, directions_import],
+    "Directions of editing: list what is shipped; fit, find, factor or import your own.",
 )
