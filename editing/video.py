@@ -7,20 +7,20 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from editing.config import EditConfig
+from editing.config import EditConfig, check_regions
 from editing.early import tell_strengths
 from editing.edit import Workshop
 from editing.editor import Editor
 from editing.operations.base import Edit, OpenCode, Operation, Report
-from editing.operations.render import Render, face_edit
+from editing.operations.render import Render, three_channels
+from editing.render import paste_into_photo
 from inversion.config import InvertConfig, ProjectionConfig, VideoConfig
-from inversion.faces.paste import FaceEdit
 from inversion.invert import Inverter
 from inversion.latents import Latent
 from inversion.video import Change, invert_video
 from stylegan_core.console import Console
 from stylegan_core.errors import ConfigError
-from stylegan_core.images import Photo
+from stylegan_core.images import Photo, to_uint8
 from stylegan_core.networks.protocol import Generator
 
 
@@ -29,16 +29,20 @@ def edit_video(
     projection: ProjectionConfig, console: Console,
 ) -> None:  # fmt: skip
     """Invert the face in a film (a video, or a folder of frames), edit every frame alike, and put it back."""
+    check_regions(config.region)
     tell_strengths(operations, invert, console)
 
     def find_change(inverter: Inverter) -> Change:
         open_code = Workshop(inverter, EditConfig(), Path(out), console).open_code
         edits = resolve_steady(operations, inverter.generator, open_code)
 
-        def change(latent: Latent, frame: NDArray[np.uint8]) -> FaceEdit:
+        def change(latent: Latent, frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
             photo = Photo(frame, Path(film), latent.photo_sha256)
-            face = Editor(inverter.generator, latent, film, photo, config.paste, restore=config.restore).apply(*edits)
-            return face_edit(inverter.generator, face.latent, face.inverted, face.edited, config.restore)
+            editor = Editor(inverter.generator, latent, film, photo, config.paste, config.region, config.restore)
+            face = editor.apply(*edits)
+            if config.paste == "none":
+                return to_uint8(three_channels(face.edited))[0]
+            return paste_into_photo(photo, [face], config.paste, config.restore)[0]
 
         return change
 

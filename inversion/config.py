@@ -172,6 +172,7 @@ class VideoConfig(Checked):
     smooth_quads: float = option(1.5, "smoothing of the face's place over time, in frames", least=0)
     paste: str = option("auto", "how the face goes back into each frame; none: the face alone", choices=PASTE_MODES)
     restore: str = option("auto", "what brings detail back where pixels are pulled apart: auto, none, or a file")
+    region: str = option("", "where edits may show, the rest stays bit for bit the frame; as `edit --region` has it")
 
 
 @dataclass(frozen=True)

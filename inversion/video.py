@@ -17,7 +17,6 @@ from inversion.config import InvertConfig, ProjectionConfig, VideoConfig
 from inversion.encoder import near_code, with_encoder
 from inversion.faces.align import align_face, face_quad
 from inversion.faces.detect import detect_faces
-from inversion.faces.paste import FaceEdit, paste_faces
 from inversion.invert import Inverter
 from inversion.latents import Latent, save_latent
 from inversion.objective import InversionObjective, Weights, total
@@ -27,13 +26,13 @@ from inversion.task import Task
 from stylegan_core.console import Console
 from stylegan_core.errors import ConfigError, FaceNotFoundError
 from stylegan_core.films import Film, can_write_mp4, open_film, write_mp4
-from stylegan_core.images import to_uint8, write_png
+from stylegan_core.images import write_png
 from stylegan_core.networks.protocol import Generator
 
 NOTE = "Edited by a generative network (Invertigo): not an unaltered film."
 BETAS = (0.9, 0.99)
-# A frame's latent, and the frame [H, W, 3] -> what is pasted into it.
-Change = Callable[[Latent, NDArray[np.uint8]], FaceEdit]
+# A frame's latent, and the frame [H, W, 3] -> what becomes of it: the frame with the face put back, or the face alone.
+Change = Callable[[Latent, NDArray[np.uint8]], NDArray[np.uint8]]
 
 
 def invert_video(
@@ -64,7 +63,8 @@ def invert_video(
         quad = quads[index]
         latents.append(Latent(code, code, generator=generator.meta.fingerprint, quad=quad, report=report, near=own))
         save_latent(folder / "latents" / f"{index:05d}.npz", latents[index])
-    told = write_film(folder, film, paste_film(film, latents, change, config.paste))
+    frames = (change(latent, frame) for latent, frame in zip(latents, film.frames(), strict=True))
+    told = write_film(folder, film, frames)
     console.say(f"{folder}: {len(quads)} frames{told}")
 
 
@@ -180,13 +180,6 @@ class _Frames:
     def restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
         for name, tensor in self.state()[0].items():
             tensor.copy_(tensors[name])
-
-
-def paste_film(film: Film, latents: Sequence[Latent], change: Change, mode: str) -> Iterator[NDArray[np.uint8]]:
-    """Edit every frame's code by `change` and paste it into the frame, one by one."""
-    for frame, latent in zip(film.frames(), latents, strict=True):
-        face = change(latent, frame)
-        yield to_uint8(face.edited)[0] if mode == "none" else paste_faces(frame, [face], mode)[0]
 
 
 def write_film(folder: Path, film: Film, images: Iterable[NDArray[np.uint8]]) -> str:

@@ -41,8 +41,8 @@ class TransferFrom(Operation):
         num=2, metavar="NEUTRAL EXPRESSION", also=is_latent,
     )  # fmt: skip
     strength: float | str = strength_option()
-    keep: str = keep_option()
     search: SearchConfig = group(DEFAULT_SEARCH, beside=("strength", AUTO))
+    keep: str = keep_option()
 
     @classmethod
     def mistakes(cls, values: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -27,11 +27,13 @@ def video(film: str, words: EditWords, config: VideoConfig, invert: InvertConfig
       invertigo video film.mp4 --transfer smile:0.6
       invertigo video frames --transfer age:1 --frames 100 --out older
     """
+    from editing.config import check_regions
     from editing.early import check_setting, check_stray_words
     from stylegan_core.photo_files import film_problem
 
     operations = words.operations()
     check_setting(invert)
+    check_regions(config.region)
     if reason := film_problem(film):
         raise ConfigError(reason)
     check_stray_words([film], operations, invert.generator)

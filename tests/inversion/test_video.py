@@ -140,3 +140,22 @@ def test_a_way_of_pasting_that_there_is_not_is_refused_before_anything_is_loaded
     assert "glue" in result.output
     with pytest.raises(ConfigError, match="paste"):
         VideoConfig(paste="glue")
+
+
+def test_a_region_confines_the_edit_of_every_frame(tmp_path, astronaut):
+    (tmp_path / "in").mkdir()
+    for index in range(2):
+        Image.fromarray(astronaut[:256, 100 + index : 356 + index]).save(tmp_path / "in" / f"{index}.png")
+    painted = np.zeros((256, 256, 3), np.uint8)
+    painted[:, 128:] = 255
+    Image.fromarray(painted).save(tmp_path / "right.png")
+    words = ["video", str(tmp_path / "in"), "--transfer", "smile:-1", "--steps", "1", "--passes", "1"]
+    words += ["--generator", "faces64", "--paste", "warp", "--out", str(tmp_path / "out")]
+    result = CliRunner().invoke(cli.main, [*words, "--region", str(tmp_path / "right.png")])
+    assert result.exit_code == 0, result.output
+    for index in range(2):
+        before = np.asarray(Image.open(tmp_path / "in" / f"{index}.png"))
+        changed = (before != np.asarray(Image.open(tmp_path / "out" / "frames" / f"{index:05d}.png"))).any(axis=-1)
+        assert changed[:, 128:].any() and not changed[:, :128].any()
+    refused = CliRunner().invoke(cli.main, [*words, "--region", "ears"])
+    assert refused.exit_code == 2 and "--region 'ears' is unknown" in refused.stderr
