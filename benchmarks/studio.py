@@ -103,9 +103,9 @@ def measure(browser, address: str, process) -> None:
     page.locator(".bipolar:visible input[type=range]").first.focus()
     show("slider to face", timed_moves(page, "#face figure:nth-child(2) img", MOVES))
     show("slider to whole photo", timed_moves(page, "#view .compare img", MOVES // 2))
+    change(page, "#reset")
     began = time.perf_counter()
-    page.locator("#neutral").click()
-    page.get_by_text(re.compile("^[^0].* pixels changed")).wait_for()
+    change(page, "#neutral")
     print(f"neutral expression put on        {time.perf_counter() - began:7.2f} s")
     page.get_by_label("Points", exact=True).check()
     began = time.perf_counter()
@@ -124,6 +124,15 @@ def set_point(page) -> None:
     for x, y in ((0.477, 0.277), (0.492, 0.262)):
         drawing.click(position={"x": x * box["width"], "y": y * box["height"]})
     page.locator(f"#view circle.to >> nth={number}").wait_for(timeout=600_000)
+
+
+def change(page, button: str) -> None:
+    """Press a button that edits, and wait until the photo is another one."""
+    caption = page.locator("#view .caption").inner_text()
+    page.locator(button).click()
+    page.wait_for_function(
+        "b => document.querySelector('#view .caption')?.innerText !== b", arg=caption, timeout=600_000
+    )
 
 
 def open_fold(page, name: str) -> None:
@@ -174,8 +183,7 @@ def take_pictures(browser, address: str, folder: Path) -> None:
     page.evaluate("window.scrollTo(0, 0)")
     page.locator("#keep-a").click()
     page.get_by_text("kept as A").wait_for()
-    page.locator("#neutral").click()
-    page.get_by_text(re.compile("^[^0].* pixels changed")).wait_for()
+    change(page, "#neutral")
     shoot("studio-dials")
     page.locator("#keep-b").click()
     page.get_by_text("kept as B").wait_for()
@@ -184,8 +192,7 @@ def take_pictures(browser, address: str, folder: Path) -> None:
     page.get_by_text(re.compile("^A: .*; B: ")).wait_for()
     shoot("studio-compare", 860)
     page.locator("#compare input").uncheck()
-    page.locator("#reset").click()
-    page.get_by_text(re.compile("^0 of ")).wait_for()
+    change(page, "#reset")
     page.locator("#zoom input").uncheck()
     for name in ("Mouth", "Eyes", "Head"):
         open_fold(page, name)
@@ -200,7 +207,8 @@ def take_pictures(browser, address: str, folder: Path) -> None:
     shoot("studio-gallery")
     page.set_viewport_size(PHONE)
     page.get_by_role("tab", name="Edit").click()
-    page.get_by_role("tab", name="Edit").scroll_into_view_if_needed()
+    page.locator("#region").scroll_into_view_if_needed()
+    page.mouse.wheel(0, 120)
     shoot("studio-phone")
     page.close()
 

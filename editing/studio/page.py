@@ -245,7 +245,8 @@ def _slow(parts: Parts) -> dict[str, Any]:
 def _connect_photos(page: gr.Blocks, parts: Parts, events: PhotoEvents) -> None:
     """Say what happens when files come; searches start at once, since each waits for its turn by itself."""
     everything, slow = parts.everything(), _slow(parts)
-    search = {**slow, "concurrency_limit": None, "concurrency_id": "searches"}
+    # Also while an earlier search ends: gradio would drop the press.
+    search = {**slow, "concurrency_limit": None, "concurrency_id": "searches", "trigger_mode": "multiple"}
     how = [parts.method, parts.space, parts.steps, parts.seed]
     page.load(events.open, [parts.key], everything, js="() => invertigo.key()", **QUICK)
     page.unload(events.close)

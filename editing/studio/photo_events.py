@@ -98,6 +98,8 @@ class PhotoEvents(Events):
             else:
                 view = search_view(targets, targets if found is None else found, job.step, job.total, job.loss)
                 yield {parts.view: view, parts.face: "", parts.message: ""}
+        if job.stopped() and session.job is not None:
+            return  # a later search is shown
         if job.stopped():  # whatever was shown on the way goes, also where it arrives after the answer of `cancel`
             yield edit_view(parts, session) | {parts.message: sentence(STOPPED)}
             return
