@@ -6,10 +6,10 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from editing.config import PASTE_MODES
 from editing.regions import REGIONS
 from editing.studio.dials import Dials, History
 from editing.studio.offer import other_operations
+from inversion.config import PASTE_MODES
 from stylegan_core.directions import all_shipped
 from stylegan_core.errors import ConfigError
 
