@@ -28,7 +28,7 @@ LINES = {
     "restorer": "The network that sharpens a pasted face: train one.",
     "sample": "Write a sample photo, NASA's portrait of Eileen Collins.",
     "sample-data": "Write a labelled training set that needs no download.",
-    "scorecard": "Compare methods of inversion on aligned images.",
+    "scorecard": "Compare methods of inversion on faces.",
     "studio": "Open a local page to invert and edit photos with sliders.",
     "train": "Train a generator on a folder or zip of square images.",
     "truncate": "Pull latents or photos towards the mean face.",

@@ -59,13 +59,13 @@ def make(name: str) -> tuple[Any, Callable[..., Tensor]]:
 
 def search_step(name: str) -> Callable[[], Any]:
     """Return a function that takes one step of the W+ search."""
-    from inversion.objective import InversionObjective, Weights
+    from inversion.objective import InversionObjective, LossWeights
     from stylegan_core.features.perceptual import UNCALIBRATED, load_perceptual
 
     generator, render = make(name)
     perceptual = load_perceptual(UNCALIBRATED, torch.device("cpu"))
     w_std = torch.ones(generator.w_dim)
-    objective = InversionObjective(render, Weights(50.0, 1.0, 0.0, 0.1, 0.0), perceptual, w_std)
+    objective = InversionObjective(render, LossWeights(50.0, 1.0, 0.0, 0.1, 0.0), perceptual, w_std)
     size = generator.img_resolution
     target = objective.target(torch.rand(1, 3, size, size) * 2 - 1)
     ws = generator.mapping(torch.randn(1, generator.z_dim)).detach()

@@ -10,7 +10,7 @@ from inversion.latents import Latent, check_generator, load_latent
 from stylegan_core.errors import ConfigError
 from stylegan_core.generate import generate_ws
 from stylegan_core.networks.protocol import Generator
-from stylegan_core.seeds import parse_seeds
+from stylegan_core.seed_numbers import parse_seeds
 
 
 def latent_of_code(generator: Generator, ws: torch.Tensor, report: dict[str, Any]) -> Latent:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from editing.region_names import check_regions
 from inversion.config import PASTE_MODES
 from inversion.faces.attributes import PROBABILITY, UNITS, YEARS
 from stylegan_core.errors import ConfigError
@@ -10,14 +11,6 @@ from stylegan_core.options import Checked, option
 from stylegan_core.spelling import suggestion
 
 RESTORE_HELP = "what brings detail back where pixels are pulled apart: auto, none, or a file of `restorer train`"
-
-
-def check_regions(text: str) -> None:
-    """Refuse what are no regions of a face; raises `ConfigError`."""
-    if text:
-        from editing.regions import check_regions as check  # which loads torch
-
-        check(text)
 
 
 def region_option() -> Any:

@@ -16,7 +16,8 @@ from editing.operations.base import Edit, Operation
 from editing.pasted import EditedPhoto, mean_scores, paste_photo, told_scores
 from editing.render import EditedFace, Seal, compared_renders, edit_scores, find_photo, write_edit, write_photo
 from editing.strength import search_line
-from inversion.invert import STATE_FILE, Inverter, output_names, read_start, refuse_doubts
+from inversion.invert import Inverter, read_start, refuse_doubts
+from inversion.invert_files import STATE_FILE, output_names
 from inversion.latents import Latent, check_generator, load_latent, save_latent
 from stylegan_core.console import Console
 from stylegan_core.credentials import Done, Signature

@@ -31,7 +31,8 @@ from stylegan_core.films import write_mp4
 from stylegan_core.generate import class_label, generate_ws
 from stylegan_core.images import labelled_row, to_uint8, write_png
 from stylegan_core.networks.protocol import Generator
-from stylegan_core.seeds import latents_from_seeds, parse_seeds
+from stylegan_core.seed_numbers import parse_seeds
+from stylegan_core.seeds import latents_from_seeds
 from stylegan_core.styles import Styles, added
 
 NOTE = "Synthetic images made by a generative network (Invertigo); not a photograph."

@@ -17,7 +17,8 @@ from editing.regions import mask_files
 from inversion.batch.guards import file_sha256, move_into_place, stops_the_run, time_limit, workplace
 from inversion.batch.items import Item, Result
 from inversion.config import STARTS
-from inversion.invert import AlignedFace, InvertedFace, Inverter, read_start, refuse_doubts, write_inversion
+from inversion.invert import AlignedFace, InvertedFace, Inverter, read_start, refuse_doubts
+from inversion.invert_files import write_inversion
 from inversion.latents import Latent, load_latent
 from inversion.render import render_code
 from stylegan_core.assets import asset_path

@@ -11,6 +11,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from editing.judging import as_face
+from editing.region_names import REGIONS as REGIONS
+from editing.region_names import parse_regions
 from inversion.faces.align import align_face
 from inversion.faces.landmarks import BROWS, JAW, MOUTH, NOSE, find_landmarks
 from inversion.faces.measures import LEFT_BROW, LEFT_EYE, RIGHT_BROW, RIGHT_EYE
@@ -31,23 +33,6 @@ PARTS: dict[str, tuple[tuple[slice, ...], float]] = {
     "nose": ((NOSE,), 0.08),
     "mouth": ((MOUTH,), 0.16),
 }
-REGIONS = (*PARTS, "skin", "face", "hair")
-
-
-def parse_regions(text: str) -> tuple[str, ...]:
-    """Read `eyes,mouth` or `mask.png` as names of regions and files; raises `ConfigError`."""
-    parts = tuple(part for part in (part.strip() for part in text.split(",")) if part)
-    for part in parts:
-        if part not in REGIONS and not Path(part).suffix:
-            raise ConfigError(f"--region '{part}' is unknown; expected {', '.join(REGIONS)}, or a mask's file")
-    return parts
-
-
-def check_regions(text: str) -> None:
-    """Refuse what are no regions, and masks that are not there; raises `ConfigError`."""
-    for part in parse_regions(text):
-        if part not in REGIONS and not Path(part).is_file():
-            raise ConfigError(f"--region {part}: there is no such file; give a picture, white where edits may show")
 
 
 def face_region(names: Sequence[str], renders: Sequence[Tensor], alignment: Alignment) -> Mask:

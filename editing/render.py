@@ -20,7 +20,7 @@ from editing.regions import aligned_mask, confine, photo_mask
 from inversion.faces.align import align_face
 from inversion.faces.judges import identity_distance
 from inversion.faces.paste import PasteResult, paste_faces
-from inversion.invert import DIFFERENCE_GAIN, difference_picture
+from inversion.invert_files import DIFFERENCE_GAIN, difference_picture
 from inversion.latents import Latent, save_latent
 from inversion.render import render_code
 from stylegan_core.devices import fitting_threads

@@ -6,7 +6,7 @@ from pathlib import Path
 from editing.reach import measures_of
 from inversion.faces.align import align_face, face_quad
 from inversion.faces.detect import choose_faces, detect_faces
-from inversion.faces.measures import MEASURES, check_value
+from inversion.faces.measure_table import MEASURES, check_value
 from stylegan_core.assets import asset_path
 from stylegan_core.errors import ConfigError
 from stylegan_core.files import read_bytes, write_text

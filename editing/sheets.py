@@ -19,7 +19,7 @@ from stylegan_core.errors import ConfigError
 from stylegan_core.generate import generate_ws, render
 from stylegan_core.images import labelled_grid, to_uint8, write_png
 from stylegan_core.networks.protocol import Generator
-from stylegan_core.seeds import parse_seeds
+from stylegan_core.seed_numbers import parse_seeds
 
 NOTE = "Synthetic image made by a generative network (Invertigo); not a photograph."
 MAX_CELL = 256  # pixels a side of a picture in a grid

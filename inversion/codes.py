@@ -10,7 +10,7 @@ from inversion.config import ProjectionConfig
 from inversion.coordinates import Coordinates
 from inversion.keeper import Keeper
 from inversion.losses import standardise_noise
-from inversion.objective import InversionObjective, Weights, total
+from inversion.objective import InversionObjective, LossWeights, total
 from inversion.quasi_newton import QuasiNewton
 from inversion.state import State, pack_streams, run_search, unpack_streams
 from inversion.statistics import w_statistics
@@ -61,7 +61,7 @@ class CodesOfTargets:
         alignment = generator.meta.alignment if config.lambda_identity else Alignment()
         self.config = config
         self.objective = InversionObjective(
-            generator.synthesis, Weights.of(config), task.perceptual, w_std, alignment, task.identity
+            generator.synthesis, LossWeights.of(config), task.perceptual, w_std, alignment, task.identity
         )
         self.target = self.objective.target(task.targets, task.masks)
         self.noise = _starting_noise(generator, num, task.start_noise) if config.optimise_noise else {}

@@ -143,7 +143,7 @@ class RestorerConfig(Checked):
 class ScorecardConfig(Checked):
     """What a scorecard compares, and on which images."""
 
-    data: str = option("", "folder or zip of aligned images")
+    data: str = option("", "folder or zip of aligned faces, or of photos, of which the largest face is taken")
     methods: str = option(
         "project,hybrid,hybrid/f,tune,reference",
         "methods to compare; METHOD/SPACE for another than w+, METHOD:STEPS for other than its own",

@@ -31,6 +31,8 @@ from stylegan_core.errors import ConfigError
 from stylegan_core.features.perceptual import UNCALIBRATED, load_perceptual
 from stylegan_core.networks.crops import render_with_crops
 from stylegan_core.networks.patch import PatchDiscriminator
+from stylegan_core.networks.protocol import Generator
+from stylegan_core.ops.resample import resized
 from stylegan_core.seeds import generator_for
 from stylegan_core.training import ema
 from stylegan_core.training.dataset import ImageDataset, left_out, names_in, parse_weights
@@ -112,8 +114,7 @@ class Faces:
             data = ImageDataset(path)
             if data.native < resolution // 2 or data.channels != 3:
                 raise ConfigError(f"{path}: colour images of {resolution // 2} pixels or more are needed")
-            side = resolution if data.native >= resolution else resolution // 2
-            data = ImageDataset(path, side)
+            data.resolution = resolution if data.native >= resolution else resolution // 2
             rows = data.attributes()
             for index, name in enumerate(data.files.names):
                 row = rows.get(name, {})
@@ -144,14 +145,9 @@ class Faces:
             image = image.flip(3) if mirror else image
             if image.shape[-1] == self.resolution:
                 large.append(image)
-            images.append(shrunk(image, self.resolution // 2))
+            images.append(resized(image, self.resolution // 2))
         none = torch.zeros(0, 3, self.resolution, self.resolution)
         return Picked(torch.cat(images), torch.cat(large) if large else none, chosen, searched, lone)
-
-
-def shrunk(images: Tensor, side: int) -> Tensor:
-    """Return images [N, C, R, R] at `side` pixels by averaging; those of that size as they are."""
-    return images if images.shape[-1] == side else F.interpolate(images, size=(side, side), mode="area")
 
 
 def corners(num: int, side: int, stream: torch.Generator) -> list[tuple[int, int]]:
@@ -281,7 +277,7 @@ class _Cotraining:
         parts = []
         for which, index in self.faces.entries:
             image = self.faces.sets[which].batch([index])[0].to(self.device)
-            parts.append(self.encoder_average.guess_w(shrunk(image, self.faces.resolution // 2)))
+            parts.append(self.encoder_average.guess_w(resized(image, self.faces.resolution // 2)))
         return torch.cat(parts)
 
     def finished(self) -> bool:
@@ -315,7 +311,7 @@ class _Cotraining:
             optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
 
 
-def _started_encoder(start: Any, generator: Any, path: str) -> Encoder:
+def _started_encoder(start: Any, generator: Generator, path: str) -> Encoder:
     """Return the encoder of the generator that training starts from (a new one where it has none), for more layers."""
     known = find_encoder(start, path)
     old = known.network if known and known.network else start_encoder(start, EncoderConfig())

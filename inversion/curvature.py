@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from inversion.config import ProjectionConfig
-from inversion.objective import InversionObjective, Weights
+from inversion.objective import InversionObjective, LossWeights
 from inversion.state import State, pack_streams, unpack_streams
 from inversion.statistics import class_labels, sample_z, w_statistics
 from stylegan_core.features.perceptual import PerceptualDistance
@@ -32,7 +32,7 @@ class Probing:
         self, generator: Generator, perceptual: PerceptualDistance | None, config: ProjectionConfig, seed: int = 0
     ) -> None:
         self.generator = generator
-        self.objective = InversionObjective(generator.synthesis, Weights.of(config), perceptual)
+        self.objective = InversionObjective(generator.synthesis, LossWeights.of(config), perceptual)
         self.stream, self.w_std = generator_for(seed, PROBE_STREAM), w_statistics(generator)[1]
         self.rows = torch.zeros(0, generator.num_ws * generator.w_dim)  # rows^T rows is the sum over all probes
         self.num = 0

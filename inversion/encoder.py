@@ -22,6 +22,7 @@ from stylegan_core.errors import CheckpointError, ConfigError, LatentMismatchErr
 from stylegan_core.features.perceptual import UNCALIBRATED, PerceptualDistance, load_perceptual
 from stylegan_core.models import local_file
 from stylegan_core.networks.protocol import Generator
+from stylegan_core.ops.resample import resized
 
 FORMAT = "invertigo-encoder-2"  # 1 had another network
 MAX_NUMBER = 1 << 16  # of any size in a file's header
@@ -106,13 +107,6 @@ class Encoder(nn.Module):
 @lru_cache(maxsize=1)
 def _backbone(device: torch.device) -> PerceptualDistance:
     return load_perceptual(UNCALIBRATED, device)
-
-
-def resized(images: Tensor, side: int) -> Tensor:
-    """Return images [N, C, R, R] at `side` pixels, antialiased."""
-    if images.shape[-1] == side:
-        return images
-    return F.interpolate(images, size=(side, side), mode="bilinear", antialias=True, align_corners=False)
 
 
 def choose_method(name: str, generator: Generator, encoder: str = "") -> str:

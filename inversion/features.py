@@ -16,7 +16,7 @@ from inversion.carry import Motion, motion_of
 from inversion.correction import Correction, choose_layer, low_rank, rank_of
 from inversion.draws import EditDraws
 from inversion.losses import masked
-from inversion.objective import InversionObjective, Target, Weights, total
+from inversion.objective import InversionObjective, LossWeights, Target, total
 from inversion.state import State, pack_streams, unpack_streams
 from inversion.statistics import random_ws
 from inversion.task import Task
@@ -56,7 +56,7 @@ class Correcting:
         self.unit = channel_std(generator, self.name, config.seed).to(ws)
         self.values = ws.new_zeros(len(ws), self.layer.channels, self.layer.side, self.layer.side)
         self.adam = AdamRows(self.values, BETAS)
-        weights = Weights(mse=config.f_mse, perceptual=config.lambda_percept, identity=config.lambda_identity)
+        weights = LossWeights(mse=config.f_mse, perceptual=config.lambda_percept, identity=config.lambda_identity)
         alignment = generator.meta.alignment
         self.objective = InversionObjective(
             generator.synthesis, weights, task.perceptual, alignment=alignment, person=task.identity

@@ -22,7 +22,7 @@ Noise = Mapping[str, Tensor]  # noise inputs [N, 1, H, W] by layer
 
 
 @dataclass(frozen=True)
-class Weights:
+class LossWeights:
     """The weights of the terms; a term of weight 0 is not computed."""
 
     mse: float = 0.0
@@ -32,7 +32,7 @@ class Weights:
     noise: float = 0.0
 
     @classmethod
-    def of(cls, config: ProjectionConfig) -> "Weights":
+    def of(cls, config: ProjectionConfig) -> "LossWeights":
         """Return the weights of `project`; the spread of W+ is no question in another space."""
         wplus = config.lambda_wplus if config.space in ("w+", "f") else 0.0
         return cls(config.lambda_mse, config.lambda_percept, config.lambda_identity, wplus, config.lambda_noise)
@@ -62,7 +62,7 @@ class InversionObjective:
     """The weighted terms of codes, [N] each; their sum is the loss."""
 
     render: Callable[..., Tensor]  # (ws, noise_mode=, noise=) -> images [N, C, R, R]
-    weights: Weights
+    weights: LossWeights
     perceptual: PerceptualDistance | None = None  # None leaves the perceptual term out
     w_std: Tensor | None = None  # [w_dim], for the spread of W+
     alignment: Alignment = Alignment()

@@ -11,6 +11,8 @@ from stylegan_core.checkpoints.native import Description, save_generator
 from stylegan_core.errors import ConfigError, OutputError
 from stylegan_core.files import write_atomic, write_text
 from stylegan_core.models import local_file
+from stylegan_core.networks.build import GeneratorNetwork
+from stylegan_core.networks.protocol import Generator
 
 CONFIG = "config.json"
 GENERATOR = "generator.safetensors"
@@ -54,13 +56,17 @@ def load_pretrained(
         raise ConfigError(f"{folder / CONFIG}: {error}; it was written by another version") from None
 
 
-def save_pretrained(folder: str | Path, generator: Any, invert: InvertConfig, projection: ProjectionConfig) -> None:
+def save_pretrained(
+    folder: str | Path, generator: Generator, invert: InvertConfig, projection: ProjectionConfig
+) -> None:
     """Write `generator`, the encoder that `invert` names or that came with it, and the options into `folder`.
 
     The folder is read by `load_pretrained`, and can be uploaded to the hub as it is."""
     folder = Path(folder)
     if folder.is_file():
         raise OutputError(f"{folder} is a file; give a folder")
+    if not isinstance(generator, GeneratorNetwork):
+        raise OutputError(f"a {type(generator).__name__} cannot be written to {folder}; load a checkpoint's generator")
     named = invert.encoder or generator.meta.encoder
     source = local_file(named) if named else None
     meta = generator.meta

@@ -10,7 +10,7 @@ from torch import Tensor
 from inversion.adam import EPSILON, learning_rate_schedule
 from inversion.codes import check_targets
 from inversion.losses import standardise_noise
-from inversion.objective import InversionObjective, Weights, total
+from inversion.objective import InversionObjective, LossWeights, total
 from inversion.state import State, pack_optimizer, pack_streams, run_search, unpack_optimizer, unpack_streams
 from inversion.statistics import sample_w
 from inversion.task import Projection, Task
@@ -48,7 +48,7 @@ class _Baseline:
     """Adam on the codes of N targets, independent of each other."""
 
     lr = LR
-    weights = Weights(perceptual=1.0, noise=LAMBDA_NOISE)
+    weights = LossWeights(perceptual=1.0, noise=LAMBDA_NOISE)
 
     def __init__(self, task: Task) -> None:
         check_targets(task.generator, task.targets)
@@ -135,7 +135,7 @@ class _Reference(_Baseline):
 
 class _Image2StyleGAN(_Baseline):
     lr = I2S_LR
-    weights = Weights(mse=1.0, perceptual=1.0)
+    weights = LossWeights(mse=1.0, perceptual=1.0)
 
     def _start(self) -> tuple[Tensor, dict[str, Tensor]]:
         generator = self.task.generator

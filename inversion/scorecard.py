@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from inversion.config import SPACES, InvertConfig, ProjectionConfig, ScorecardConfig, TuneConfig
+from inversion.config import InvertConfig, ProjectionConfig, ScorecardConfig, TuneConfig
 from inversion.edit_scores import (
     Outcome,
     attribute_dependency,
@@ -27,8 +27,10 @@ from inversion.edit_scores import (
 from inversion.encoder import need_encoder, with_encoder
 from inversion.faces.judges import identity_distance
 from inversion.losses import perceptual_features
-from inversion.methods import METHODS, default_steps
+from inversion.methods import METHODS
 from inversion.render import face_renderer
+from inversion.scorecard_images import ScoredImages, read_images
+from inversion.scorecard_methods import check_scorecard, parse_methods
 from inversion.scores import ms_ssim, num_scales, psnr, ssim
 from inversion.statistics import w_statistics
 from inversion.task import Task
@@ -36,7 +38,6 @@ from stylegan_core.checkpoints.load import load_generator
 from stylegan_core.console import Console
 from stylegan_core.devices import pick_device
 from stylegan_core.directions import Direction, find_direction, shipped_directions
-from stylegan_core.errors import ConfigError
 from stylegan_core.features.perceptual import PerceptualDistance, load_perceptual
 from stylegan_core.files import write_text
 from stylegan_core.images import labelled_grid, to_uint8, write_png
@@ -44,21 +45,21 @@ from stylegan_core.metrics.evaluate import collect
 from stylegan_core.metrics.extractors import get_extractor
 from stylegan_core.metrics.frechet import frechet_distance
 from stylegan_core.networks.protocol import Generator
-from stylegan_core.training.dataset import ImageDataset
 
 SHOWN = 6  # images in the picture
-EXTRAS = ("encoder", "w_avg")  # rows without a search: the encoder's guess, and the mean face
 
 
 def write_scorecard(
     out: str, config: ScorecardConfig, invert: InvertConfig, tune: TuneConfig, console: Console,
     projection: ProjectionConfig = ProjectionConfig(),
 ) -> None:  # fmt: skip
-    """Score methods on aligned images; write scorecard.csv, .md, .json and .png into `out`."""
+    """Score methods on aligned images, or on photos; write scorecard.csv, .md, .json and .png into `out`."""
+    check_scorecard(config)
     methods = parse_methods(config.methods, projection.space)
     device = pick_device(invert.device)
     generator, perceptual = load_generator(invert.generator, device), load_perceptual(invert.perceptual, device)
-    targets, real = read_targets(config, generator)
+    images = read_images(config, generator, console)
+    targets, real = images.targets, images.real
     edits = chosen_edits(config.edits, generator)
     base = Task(generator, targets, perceptual, projection, tune=tune)
     rows, pictures = [], [[to_uint8(target[None])[0] for target in targets[:SHOWN]]]
@@ -78,7 +79,7 @@ def write_scorecard(
             rows[-1] |= score_consistency(outcomes, method, task, edits, config.strength, invert.encoder, console)
         pictures.append([to_uint8(outcome.image)[0] for outcome in outcomes[:SHOWN]])
         console.say(f"{label}: {rows[-1]['psnr']:.2f} dB in {rows[-1]['seconds']:.2f} s")
-    folder, protocol = Path(out), protocol_of(config, generator, perceptual, projection, targets, edits)
+    folder, protocol = Path(out), protocol_of(config, generator, perceptual, projection, images, edits)
     write_text(folder / "scorecard.csv", to_csv(rows))
     write_text(folder / "scorecard.md", to_markdown(rows, protocol))
     write_text(folder / "scorecard.json", json.dumps({"protocol": protocol, "rows": rows}, indent=2))
@@ -86,44 +87,11 @@ def write_scorecard(
     write_png(folder / "scorecard.png", labelled_grid(pictures, columns, ["target", *(label for label, *_ in methods)]))
 
 
-def parse_methods(text: str, usual: str = "w+") -> list[tuple[str, str, str, int]]:
-    """Read `project:300,hybrid/f,...` as (label, method, space, steps); raises `ConfigError`."""
-    methods = []
-    for part in text.split(","):
-        rest, colon, number = part.strip().partition(":")
-        name, slash, space = rest.partition("/")
-        if name not in METHODS and name not in EXTRAS:
-            raise ConfigError(f"--methods '{name}' is unknown; expected some of {', '.join((*METHODS, *EXTRAS))}")
-        if colon and not number.isdigit():
-            raise ConfigError(f"--methods '{part.strip()}': '{number}' is no number of steps; write it as project:300")
-        if slash and space not in SPACES:
-            raise ConfigError(f"--methods '{part.strip()}': '{space}' is no space; expected {', '.join(SPACES)}")
-        steps = int(number) if colon else default_steps(name)
-        methods.append((part.strip(), name, space or usual, steps))
-    return methods
-
-
 def chosen_edits(text: str, generator: Generator) -> list[Direction]:
     """Return the directions that `text` names: those of the names that ship for this generator, and all in files."""
     shipped, names = shipped_directions(generator.meta.fingerprint), [name.strip() for name in text.split(",")]
     files = [name for name in names if name.endswith(".npz")]
     return [shipped[name] for name in names if name in shipped] + [find_direction(file, generator) for file in files]
-
-
-def read_targets(config: ScorecardConfig, generator: Generator) -> tuple[Tensor, Tensor]:
-    """Read the last `config.images` images, and `config.real` of those before them, [N, C, R, R] in [-1, 1] each."""
-    if not config.data:
-        raise ConfigError("a scorecard needs images; give --data FOLDER or a zip of aligned faces")
-    data = ImageDataset(config.data, generator.img_resolution)
-    if not 1 <= config.images <= data.num_images:
-        raise ConfigError(f"--images {config.images}: the data holds {data.num_images}; ask for 1 to that many")
-    first = data.num_images - config.images
-    targets: Tensor = data.batch(range(first, data.num_images))[0].to(generator.w_avg.device)
-    real = [data.batch([index])[0] for index in range(max(0, first - config.real), first)]
-    others = torch.cat(real).to(targets) if real else targets[:0]
-    if generator.img_channels == 1:
-        return targets.mean(dim=1, keepdim=True), others
-    return targets.expand(-1, generator.img_channels, -1, -1), others
 
 
 def steps_beyond_code(history: Mapping[str, Sequence[float]]) -> int:
@@ -231,13 +199,15 @@ def score_consistency(
 
 def protocol_of(
     config: ScorecardConfig, generator: Generator, perceptual: PerceptualDistance, projection: ProjectionConfig,
-    targets: Tensor, edits: Sequence[Direction],
+    images: ScoredImages, edits: Sequence[Direction],
 ) -> dict[str, Any]:  # fmt: skip
     """Say how the numbers came about."""
+    targets, cut_out = images.targets, images.cut_out
     return {
         "generator": f"{generator.meta.name} ({generator.meta.fingerprint[:12]})",
         "data": f"the last {len(targets)} images of {Path(config.data).name}, by name",
-        "resolution": f"{generator.img_resolution} px, shrunk with a box filter",
+        "alignment": "the largest face, cut out of each photo" if cut_out else "as the images are",
+        "resolution": f"{generator.img_resolution} px" + ("" if cut_out else ", shrunk with a box filter"),
         "perceptual": perceptual.name,
         "ms_ssim_scales": num_scales(generator.img_resolution),
         "frechet_distance": f"of {len(targets)} inversions to their targets; of few images good only to compare rows",

@@ -15,8 +15,8 @@ from torch.nn import functional as F
 from inversion.adam import learning_rate_schedule
 from inversion.config import EncoderConfig, ProjectionConfig
 from inversion.curvature import PROBES_A_STEP, Probing, conditioned
-from inversion.encoder import Encoder, EncoderShape, find_encoder, resized, save_encoder
-from inversion.objective import InversionObjective, Weights, total
+from inversion.encoder import Encoder, EncoderShape, find_encoder, save_encoder
+from inversion.objective import InversionObjective, LossWeights, total
 from inversion.scores import psnr
 from inversion.state import State, pack_optimizer, pack_streams, run_steps, unpack_optimizer, unpack_streams
 from inversion.statistics import random_ws, sample_w, w_statistics
@@ -26,6 +26,7 @@ from stylegan_core.devices import pick_device
 from stylegan_core.errors import ConfigError
 from stylegan_core.features.perceptual import PerceptualDistance, load_perceptual
 from stylegan_core.networks.protocol import Generator
+from stylegan_core.ops.resample import resized
 from stylegan_core.seeds import generator_for
 from stylegan_core.training.dataset import ImageDataset
 
@@ -53,7 +54,7 @@ def train_encoder(
     curvature = curvature_of(generator, perceptual, config, states[0], console)
     if config.network:
         config = replace(config, steps=0)
-    search = _Training(generator, perceptual, start_encoder(generator, config), curvature, data, config)
+    search = _EncoderTraining(generator, perceptual, start_encoder(generator, config), curvature, data, config)
     with console.progress("encoder", config.steps) as progress:
         run_steps(search, config.steps, progress, states[1], _signature(generator, perceptual, asdict(config)))
     network, scores = search.trained(), search.scores()
@@ -168,7 +169,7 @@ def varied(images: Tensor, stream: torch.Generator) -> Tensor:
     return (moved * gain.to(images) + between(-LIGHT, LIGHT, 1, 1, 1).to(images)).clamp(-1, 1)
 
 
-class _Training:
+class _EncoderTraining:
     """Adam on the encoder's network.
 
     While it is trained, its last layer is in the coordinates in which the loss is round (inversion/curvature.py):
@@ -185,7 +186,7 @@ class _Training:
     ) -> None:
         self.generator, self.perceptual, self.network = generator, perceptual, network
         self.curvature, self.data, self.config = curvature, data, config
-        weights = replace(Weights.of(ProjectionConfig()), wplus=config.spread)
+        weights = replace(LossWeights.of(ProjectionConfig()), wplus=config.spread)
         self.objective = InversionObjective(generator.synthesis, weights, perceptual, network.w_std)
         self.parameters = list(network.parameters())
         self.optimizer = torch.optim.Adam(self.parameters or [torch.zeros(1)], lr=config.lr, betas=BETAS)

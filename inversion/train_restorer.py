@@ -13,7 +13,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from inversion.adam import learning_rate_schedule
 from inversion.config import RestorerConfig
-from inversion.encoder import guess_codes, resized
+from inversion.encoder import guess_codes
 from inversion.faces.blend import set_in
 from inversion.faces.restore import Restorer, load_restorer, save_restorer
 from inversion.state import State, pack_streams, run_steps, unpack_streams
@@ -22,6 +22,8 @@ from stylegan_core.console import Console
 from stylegan_core.errors import ConfigError
 from stylegan_core.features.perceptual import load_perceptual
 from stylegan_core.images import labelled_grid, to_uint8, write_png
+from stylegan_core.networks.protocol import Generator
+from stylegan_core.ops.resample import resized
 from stylegan_core.seeds import generator_for
 from stylegan_core.training.dataset import ImageDataset
 from stylegan_core.training.ema import update
@@ -50,7 +52,7 @@ def train_restorer(out: str, generator_name: str, config: RestorerConfig, consol
         )
     generator = load_generator(generator_name)
     state, about = Path(out).with_name(f".{Path(out).name}.state"), asdict(config)
-    search = _Training(generator, data, config)
+    search = _RestorerTraining(generator, data, config)
     signature = {**about, "generator": generator.meta.fingerprint, "torch": torch.__version__}
     with console.progress("restorer", config.steps) as progress:
         digest = hashlib.sha256(json.dumps(signature, sort_keys=True).encode()).hexdigest()
@@ -62,10 +64,10 @@ def train_restorer(out: str, generator_name: str, config: RestorerConfig, consol
     console.say(f"{out}: " + ", ".join(f"{name} {value:.4f}" for name, value in scores.items()))
 
 
-class _Training:
+class _RestorerTraining:
     """Adam on the restorer and its critic: L1 in the mask, the perceptual distance, and a hinge on patches."""
 
-    def __init__(self, generator: Any, data: ImageDataset, config: RestorerConfig) -> None:
+    def __init__(self, generator: Generator, data: ImageDataset, config: RestorerConfig) -> None:
         self.config, self.examples = config, Examples(generator, data, config)
         self.perceptual = load_perceptual("squeeze-uncalibrated")
         torch_state = torch.get_rng_state()
@@ -167,7 +169,7 @@ class _Training:
 class Examples:
     """Crops of sharp faces, a part of which is what a paste would make of it."""
 
-    def __init__(self, generator: Any, data: ImageDataset, config: RestorerConfig) -> None:
+    def __init__(self, generator: Generator, data: ImageDataset, config: RestorerConfig) -> None:
         self.generator, self.data, self.crop, self.holdout = generator, data, config.crop, config.holdout
         self.renders: dict[int, Tensor] = {}  # uint8 [C, R, R] by image
 

@@ -15,7 +15,7 @@ from inversion.codes import search_codes
 from inversion.delta import Delta, expand, is_whole, matrix_shape, rank_for, synthesis_parameters
 from inversion.draws import EditDraws
 from inversion.losses import masked
-from inversion.objective import InversionObjective, Target, Weights, total
+from inversion.objective import InversionObjective, LossWeights, Target, total
 from inversion.scores import psnr
 from inversion.state import State, pack_optimizer, pack_streams, run_search, unpack_optimizer, unpack_streams
 from inversion.statistics import random_ws
@@ -78,7 +78,7 @@ class _Tuning:
         self.optimizer = torch.optim.Adam(self.flat, lr=task.tune.tune_lr, betas=BETAS, eps=EPSILON)
         self.draws = EditDraws(task.generator, self.pivot)
         self.history: dict[str, list[float]] = {}
-        weights = Weights(mse=task.tune.tune_mse, perceptual=self.config.lambda_percept)
+        weights = LossWeights(mse=task.tune.tune_mse, perceptual=self.config.lambda_percept)
         self.objective = InversionObjective(task.generator.synthesis, weights, task.perceptual)
         self.target = self.objective.target(task.targets, task.masks)
         with torch.no_grad():

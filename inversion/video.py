@@ -19,7 +19,7 @@ from inversion.faces.align import align_face, face_quad
 from inversion.faces.detect import detect_faces
 from inversion.invert import Inverter
 from inversion.latents import Latent, save_latent
-from inversion.objective import InversionObjective, Weights, total
+from inversion.objective import InversionObjective, LossWeights, total
 from inversion.state import State, run_steps, task_signature
 from inversion.statistics import w_statistics
 from inversion.task import Task
@@ -146,7 +146,7 @@ class _Frames:
         self.num_chunks = -(-len(task.targets) // config.chunk)
         self.steps = torch.zeros(len(task.targets), *pivot.shape[1:]).to(pivot)  # in units of the std of W
         self.adam = AdamRows(self.steps, BETAS)
-        weights = replace(Weights.of(task.config), identity=0.0, noise=0.0)
+        weights = replace(LossWeights.of(task.config), identity=0.0, noise=0.0)
         self.objective = InversionObjective(task.generator.synthesis, weights, task.perceptual, self.w_std)
 
     def codes(self) -> Tensor:

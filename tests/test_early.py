@@ -112,7 +112,10 @@ def test_heic_is_read_where_its_extra_is_and_names_it_where_it_is_not(photo, tmp
     [
         ["edit", "gone.jpg", "--transfer", "smile"], ["edit", "gone.npz", "--transfer", "smil"], ["invert", "."],
         ["invert", "x.mp4"], ["smile"], ["batch", ".", "--recipe", "gone.toml"], ["video", "gone.mp4"],
-        ["directions", "show", "smil"],
+        ["directions", "show", "smil"], ["edit", "a.jpg", "--region", "noze"], ["edit", "a.jpg", "--set", "smyle=1"],
+        ["scorecard", "--methods", "projekt"], ["scorecard", "--data", "gone.zip"], ["generate", "--seeds", "5-"],
+        ["mix", "--row", "gone.npz", "--column", "1"], ["train", "--data", ".", "--preset", "stylegan5"],
+        ["train", "--data", "gone.zip"],
     ],
     ids=" ".join,
 )  # fmt: skip

@@ -11,7 +11,8 @@ from torch.testing import assert_close
 from stylegan_core.errors import ConfigError, ImageError, OutputError
 from stylegan_core.files import write_atomic
 from stylegan_core.images import read_photo, to_tensor, to_uint8, write_png
-from stylegan_core.seeds import generator_for, latents_from_seeds, parse_seeds
+from stylegan_core.seed_numbers import parse_seeds
+from stylegan_core.seeds import generator_for, latents_from_seeds
 
 RGB = np.random.RandomState(0).randint(0, 256, (20, 30, 3)).astype(np.uint8)
 

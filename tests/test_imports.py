@@ -53,6 +53,17 @@ def test_a_command_imports_no_other_command():
     assert result.stdout.splitlines()[-1] == str(wanted)
 
 
+def test_two_classes_never_share_a_name():
+    places: dict[str, list[str]] = {}
+    for package in MAY_IMPORT:
+        for path in (ROOT / package).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.ClassDef):
+                    places.setdefault(node.name, []).append(str(path.relative_to(ROOT)))
+    assert len(places) > 200
+    assert {name: paths for name, paths in places.items() if len(paths) > 1} == {}
+
+
 def test_no_plain_pickle_or_unsafe_torch_load_anywhere():
     for package in MAY_IMPORT:
         for path in (ROOT / package).rglob("*.py"):

@@ -9,7 +9,7 @@ from PIL import Image
 import cli
 from inversion.encoders.backbone import BackboneShape
 from inversion.encoders.files import KINDS
-from inversion.objective import InversionObjective, Weights
+from inversion.objective import InversionObjective, LossWeights
 from stylegan_core.errors import CheckpointError, ran_out_of_memory, sentence_of
 from stylegan_core.features.perceptual import UNCALIBRATED, load_perceptual
 from stylegan_core.networks.build import build_network
@@ -72,7 +72,7 @@ def test_generators_objective_and_gradient_mix_no_devices(config):
     perceptual = load_perceptual(UNCALIBRATED, torch.device("cpu")).to("meta")
     ws = generator.mapping(torch.empty(2, 16, device="meta"), truncation_psi=0.7).detach().requires_grad_(True)
     objective = InversionObjective(
-        generator.synthesis, Weights(1, 1, 0, 1, 0), perceptual, torch.empty(16, device="meta")
+        generator.synthesis, LossWeights(1, 1, 0, 1, 0), perceptual, torch.empty(16, device="meta")
     )
     target = objective.target(torch.empty(2, 3, 64, 64, device="meta"))
     images = torch.nn.functional.interpolate(generator.synthesis(ws), size=64)

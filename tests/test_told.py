@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from PIL import Image
 
 import cli
 from editing.operations.fields import told_code
-from inversion.invert import STATE_FILE, told_steps
+from inversion.invert_files import STATE_FILE, told_steps
 from inversion.latents import load_latent
 from stylegan_core import console as console_module
 from stylegan_core.console import Console
@@ -81,6 +82,36 @@ def test_an_edit_finds_the_inversion_of_an_earlier_edit_again(photo, tmp_path):
     fresh = load_latent(tmp_path / "new" / "me" / "face0" / "latent.npz")
     np.testing.assert_allclose(again.ws, fresh.ws, atol=1e-5)
     assert "earlier run" not in run(*words, "--transfer", "smile:1", "--seed", 5).output  # another search
+
+
+def test_an_edit_goes_on_where_it_was_interrupted(photo, tmp_path, monkeypatch):
+    words = ["edit", photo, "--method", "project", "--steps", 8, "--generator", "faces64", "--transfer", "smile"]
+    run(*words, "--out", tmp_path / "whole")
+    taken: list[int] = []
+
+    @contextmanager
+    def watched(self, label, total):
+        def update(step, loss):
+            taken.append(step)
+            if step == 5 and len(taken) == 5:
+                raise KeyboardInterrupt
+
+        yield update
+
+    monkeypatch.setattr(Console, "progress", watched)
+    assert "interrupted; what was finished is kept" in run(*words, "--out", tmp_path / "parts", code=130).stderr
+    run(*words, "--out", tmp_path / "parts")
+    assert taken == [1, 2, 3, 4, 5, 6, 7, 8]
+    whole, parts = (load_latent(tmp_path / name / "me" / "face0" / "latent.npz") for name in ("whole", "parts"))
+    np.testing.assert_allclose(parts.ws, whole.ws, atol=1e-4)
+    assert not list((tmp_path / "parts").rglob(STATE_FILE))
+
+
+def test_a_latent_of_another_shipped_generator_brings_it_along(photo, tmp_path):
+    run("invert", photo, "--method", "guess", "--generator", "faces64", "--out", tmp_path / "o")
+    latent = tmp_path / "o" / "me" / "face0" / "latent.npz"
+    run("edit", latent, "--transfer", "smile", "--out", tmp_path / "e")
+    assert load_latent(tmp_path / "e" / "me" / "face0" / "latent.npz").generator == load_latent(latent).generator
 
 
 @pytest.mark.slow

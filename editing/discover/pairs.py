@@ -25,7 +25,7 @@ MAX_ZIP_MEMBER = 64 << 20
 
 
 @dataclass(frozen=True)
-class Pair:
+class PhotoPair:
     """One person's two photos."""
 
     person: str
@@ -86,7 +86,7 @@ def _code_with(inverter: Inverter, config: PairsConfig) -> Callable[[Photo], Ten
     return code
 
 
-def read_pairs(path: Path, poses: str = "neutral,smiling") -> list[Pair]:
+def read_pairs(path: Path, poses: str = "neutral,smiling") -> list[PhotoPair]:
     """Read pairs, sorted by person, from a CSV with columns `neutral` and `expression` (paths beside it), or from a
     folder or zip with an attributes.csv of `file`, `person` and `pose`; raises `DatasetError`."""
     wanted = [pose.strip() for pose in poses.split(",")]
@@ -95,7 +95,9 @@ def read_pairs(path: Path, poses: str = "neutral,smiling") -> list[Pair]:
     if path.suffix.lower() == ".csv":
         rows = _rows(path.read_text(), path, {"neutral", "expression"})
         return [
-            Pair(Path(row["neutral"]).stem, *(read_photo(path.parent / row[key]) for key in ("neutral", "expression")))
+            PhotoPair(
+                Path(row["neutral"]).stem, *(read_photo(path.parent / row[key]) for key in ("neutral", "expression"))
+            )
             for row in rows
         ]
     if path.is_dir():
@@ -121,7 +123,7 @@ def _rows(text: str, path: Path, columns: set[str]) -> list[dict[str, str]]:
 
 def _by_person(
     rows: Sequence[dict[str, str]], poses: Sequence[str], path: Path, read: Callable[[str], Photo]
-) -> list[Pair]:
+) -> list[PhotoPair]:
     people: dict[str, dict[str, str]] = {}
     for row in rows:
         if row["person"] and row["pose"] in poses:
@@ -129,7 +131,7 @@ def _by_person(
     pairs = [(person, files) for person, files in sorted(people.items()) if len(files) == 2]
     if not pairs:
         raise DatasetError(f"{path}: no person in it has both poses {' and '.join(poses)}; check --poses")
-    return [Pair(person, read(files[poses[0]]), read(files[poses[1]])) for person, files in pairs]
+    return [PhotoPair(person, read(files[poses[0]]), read(files[poses[1]])) for person, files in pairs]
 
 
 def _photo_in_zip(archive: zipfile.ZipFile, path: Path, name: str) -> Photo:

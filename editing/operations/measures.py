@@ -26,7 +26,7 @@ SET_HELP = (
 
 def parse_targets(text: str) -> dict[str, float]:
     """Read `eyes-open=.30, yaw=8` as values by measure; raises `ConfigError`."""
-    from inversion.faces.measures import check_value
+    from inversion.faces.measure_table import check_value
 
     targets: dict[str, float] = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
@@ -114,7 +114,7 @@ class SetExpression(Operation):
 def setting(targets: Mapping[str, float], ceiling: float, label: str, said: dict[str, Any]) -> Edit:
     """Return the edit that sets measures; what it cannot reach it says in a note."""
     from editing.reach import reach
-    from inversion.faces.measures import told_value
+    from inversion.faces.measure_table import told_value
 
     def apply(ws: Tensor, render: Render) -> tuple[Tensor, Report]:
         found = reach(render, ws, targets, ceiling)

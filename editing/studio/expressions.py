@@ -9,7 +9,7 @@ from editing.studio.dials import Dials
 from editing.studio.offer import offered_measures, slider_step
 from editing.studio.pictures import figure
 from editing.studio.session import Session
-from inversion.faces.measures import MEASURES, told_value
+from inversion.faces.measure_table import MEASURES, told_value
 from stylegan_core.errors import ConfigError
 
 NEUTRAL = "neutral"  # the shipped expression

@@ -2,16 +2,16 @@
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from inversion.encoders.files import EncoderFile, load_encoder_file
 from stylegan_core.checkpoints.assemble import synthesis_fingerprint
 from stylegan_core.errors import CheckpointError, LatentMismatchError
-from stylegan_core.networks.protocol import Alignment
+from stylegan_core.networks.protocol import Alignment, Generator
+from stylegan_core.ops.resample import resized
 
 SIDE = 256  # pixels of the encoders' input
 ALIGNMENT = Alignment()  # the FFHQ crop, on which they were trained
@@ -25,7 +25,7 @@ class FieldGuess:
 
     Raises `LatentMismatchError` where the encoder was trained with another decoder, size of code, or crop."""
 
-    def __init__(self, generator: Any, path: Path) -> None:
+    def __init__(self, generator: Generator, path: Path) -> None:
         if not path.is_file():
             raise CheckpointError(f"{path}: no such file; check the path of the encoder")
         self.generator = generator
@@ -38,12 +38,12 @@ class FieldGuess:
         return guess(self.encoder, self.generator, targets)
 
 
-def guess(encoder: EncoderFile, generator: Any, targets: Tensor) -> Tensor:
+def guess(encoder: EncoderFile, generator: Generator, targets: Tensor) -> Tensor:
     """Return codes [N, num_ws, w_dim] of targets [N, C, R, R] in [-1, 1].
 
     An iterative encoder sees the render of the codes so far beside the target, the mean face first, and adds to them,
     `rounds` times (Alaluf et al. 2021, section 4.1)."""
-    images = resized(targets.expand(-1, 3, -1, -1))
+    images = resized(targets.expand(-1, 3, -1, -1), SIDE)
     mean = (generator.w_avg[None] if encoder.latent_avg is None else encoder.latent_avg).to(images)
     average = mean.expand(len(images), generator.num_ws, -1)  # [N, num_ws, w_dim]
     start = average if encoder.from_average or encoder.iterative else torch.zeros_like(average)
@@ -57,7 +57,7 @@ def guess(encoder: EncoderFile, generator: Any, targets: Tensor) -> Tensor:
     return ws
 
 
-def check_encoder(encoder: EncoderFile, generator: Any) -> None:
+def check_encoder(encoder: EncoderFile, generator: Generator) -> None:
     """Refuse a generator that is not the encoder's; raises `LatentMismatchError` that names both."""
     meta = generator.meta
     own = encoder.network.state_dict()
@@ -84,22 +84,16 @@ def check_encoder(encoder: EncoderFile, generator: Any) -> None:
         )
 
 
-def resized(images: Tensor) -> Tensor:
-    """Return images [N, 3, R, R] at the encoders' 256 px, antialiased."""
-    if images.shape[-1] == SIDE:
-        return images
-    return F.interpolate(images, size=(SIDE, SIDE), mode="bilinear", antialias=True, align_corners=False)
-
-
-def _render(generator: Any, ws: Tensor) -> Tensor:
+def _render(generator: Generator, ws: Tensor) -> Tensor:
     images: Tensor = generator.synthesis(ws, noise_mode="const")
     return F.adaptive_avg_pool2d(images.expand(-1, 3, -1, -1), SIDE)
 
 
-def _synthesis(generator: Any) -> str:
+def _synthesis(generator: Generator) -> str:
     """Return the fingerprint of a generator's synthesis weights, computed once for each generator."""
     key = generator.meta.fingerprint
     if key not in _fingerprints:
+        assert isinstance(generator, nn.Module)
         _fingerprints[key] = synthesis_fingerprint(generator.state_dict())
     return _fingerprints[key]
 

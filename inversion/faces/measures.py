@@ -2,13 +2,12 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from inversion.faces.landmarks import EYES, LEFT_CORNER, RIGHT_CORNER
-from stylegan_core.errors import ConfigError
+from inversion.faces.measure_table import MEASURES as MEASURES
 
 LEFT_EYE, RIGHT_EYE = slice(36, 42), slice(42, 48)  # as seen in the picture
 LEFT_BROW, RIGHT_BROW = slice(17, 22), slice(22, 27)
@@ -22,18 +21,6 @@ RIGID = {
     27: (0, 1, 20), 28: (0, 13, 26), 29: (0, 25, 33), 30: (0, 36, 40), 31: (-12, 45, 23), 33: (0, 48, 28),
     35: (12, 45, 23),
 }  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Measure:
-    """One number of a face."""
-
-    of: Callable[[Tensor], Tensor]  # landmarks [N, 68, 2] -> [N], differentiable
-    unit: str
-    tolerance: float  # a difference that does not count
-    plausible: tuple[float, float]  # values beyond these are no face's
-    group: str  # of dials that belong together: eyes, mouth, head
-    expression: bool = True  # whether it belongs to an expression; else to the head's pose
 
 
 def eyes_open(points: Tensor) -> Tensor:
@@ -83,21 +70,21 @@ def roll(points: Tensor) -> Tensor:
     return pose(points)[:, 2]
 
 
-MEASURES: dict[str, Measure] = {
-    "eyes-open": Measure(eyes_open, "height of the eyes over their width", 0.03, (0.0, 0.7), "eyes"),
-    "brows": Measure(brows, "height over the eyes, in eye distances", 0.03, (0.0, 0.8), "eyes"),
-    "mouth-open": Measure(mouth_open, "gap of the lips, in eye distances", 0.03, (0.0, 1.0), "mouth"),
-    "mouth-width": Measure(mouth_width, "in eye distances", 0.03, (0.3, 1.6), "mouth"),
-    "mouth-corners": Measure(mouth_corners, "height over the lips, in eye distances", 0.03, (-0.4, 0.4), "mouth"),
-    "yaw": Measure(yaw, "degrees, to the right of the picture", 3.0, (-60.0, 60.0), "head", expression=False),
-    "pitch": Measure(pitch, "degrees, upwards", 3.0, (-45.0, 45.0), "head", expression=False),
-    "roll": Measure(roll, "degrees, clockwise", 3.0, (-45.0, 45.0), "head", expression=False),
-}  # fmt: skip
+OF: dict[str, Callable[[Tensor], Tensor]] = {  # landmarks [N, 68, 2] -> [N], differentiable
+    "eyes-open": eyes_open,
+    "brows": brows,
+    "mouth-open": mouth_open,
+    "mouth-width": mouth_width,
+    "mouth-corners": mouth_corners,
+    "yaw": yaw,
+    "pitch": pitch,
+    "roll": roll,
+}
 
 
 def measure_all(points: Tensor) -> Tensor:
     """Return every measure [N, len(MEASURES)] of landmarks [N, 68, 2], columns in the order of `MEASURES`."""
-    return torch.stack([measure.of(points) for measure in MEASURES.values()], dim=1)
+    return torch.stack([OF[name](points) for name in MEASURES], dim=1)
 
 
 def eye_distance(points: Tensor) -> Tensor:
@@ -130,17 +117,3 @@ def _down(points: Tensor) -> Tensor:
     across = points[:, RIGHT_EYE].mean(dim=1) - points[:, LEFT_EYE].mean(dim=1)
     across = across / across.norm(dim=-1, keepdim=True).clamp_min(1e-9)
     return torch.stack([-across[:, 1], across[:, 0]], dim=-1)
-
-
-def check_value(name: str, value: float) -> None:
-    """Refuse a measure that there is not, or a value that no face has; raises `ConfigError`."""
-    if name not in MEASURES:
-        raise ConfigError(f"nothing that is measured is called '{name}'; there are {', '.join(MEASURES)}")
-    low, high = MEASURES[name].plausible
-    if not low <= value <= high:  # also what is no number
-        raise ConfigError(f"{name}={value:g} is no face's; expected {low:g} to {high:g} ({MEASURES[name].unit})")
-
-
-def told_value(name: str, value: float) -> str:
-    """Return a value with as many digits as mean something."""
-    return f"{value:.1f} degrees" if MEASURES[name].tolerance >= 1 else f"{value:.3f}"

@@ -8,7 +8,7 @@ from torch import Tensor
 from inversion.faces.attributes import DEGREES, DISTANCES, LIGHT, RATIO, SCALES
 from inversion.faces.judges import Judge, judge_region
 from inversion.faces.landmarks import find_landmarks, trace_landmarks
-from inversion.faces.measures import MEASURES, measure_all
+from inversion.faces.measures import MEASURES, OF, measure_all
 from stylegan_core.networks.protocol import Alignment
 
 CLEAR = {DEGREES: 10.0, DISTANCES: 0.1, RATIO: 0.1}  # a difference that anybody sees
@@ -42,6 +42,6 @@ def scale(name: str) -> Judge:
     measure = MEASURES[name]
 
     def score(faces: Tensor, alignment: Alignment) -> Tensor:
-        return measure.of(trace_landmarks(faces, alignment))
+        return OF[name](trace_landmarks(faces, alignment))
 
     return Judge(score, SCALES[name], measure.tolerance, CLEAR[SCALES[name]])

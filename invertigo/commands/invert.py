@@ -33,6 +33,6 @@ def invert(photos: tuple[str, ...], out: str, invert: InvertConfig, projection: 
     check_setting(invert)
     if not (photos := tuple(usable(photos, console))):
         return
-    from inversion.invert import invert_files
+    from inversion.invert_files import invert_files
 
     invert_files(photos, out, invert, method_steps(invert, projection), console, tune)

@@ -5,6 +5,7 @@ import click
 from invertigo.commands.declare import command
 from invertigo.commands.shared_options import DEVICE, GENERATOR, out_option
 from stylegan_core.console import Console
+from stylegan_core.errors import ConfigError
 
 
 @command("mix")
@@ -23,6 +24,12 @@ def mix(rows: tuple[str, ...], columns: tuple[str, ...], layers: str, out: str, 
       invertigo mix --row 1 --row 2 --column 3 --column 4
       invertigo mix --row a.npz --column 7 --layers coarse
     """
+    from editing.early import check_generator_name, code_problem
+
+    check_generator_name(generator)
+    for text in (*rows, *columns):
+        if reason := code_problem(text):
+            raise ConfigError(reason)
     from editing.sheets import mix_files
 
     mix_files(rows, columns, layers, out, generator, device, console)

@@ -13,13 +13,18 @@ from stylegan_core.options import options_from
 @options_from(TuneConfig, "tune")
 @out_option("scorecard")
 def scorecard(config: ScorecardConfig, invert: InvertConfig, tune: TuneConfig, out: str, console: Console) -> None:
-    """Compare methods of inversion on aligned images: a table (CSV, Markdown, JSON) and a picture in OUT.
+    """Compare methods of inversion on faces: a table (CSV, Markdown, JSON) and a picture in OUT.
 
     \b
     Examples:
       invertigo scorecard --data faces.zip --images 4
       invertigo scorecard --data faces.zip --methods project:300,hybrid --out compared
     """
+    from editing.early import check_setting
+    from inversion.scorecard_methods import check_scorecard
+
+    check_scorecard(config)
+    check_setting(invert)
     from inversion.scorecard import write_scorecard
 
     write_scorecard(out, config, invert, tune, console)

@@ -18,6 +18,9 @@ def train(config: TrainConfig, console: Console) -> None:
       invertigo train --data faces.zip --out run
       invertigo train --data faces.zip --out run --resolution 64 --kimg 1000
     """
+    from stylegan_core.training.checks import check_config
+
+    check_config(config)
     from stylegan_core.training.loop import train as run
 
     for line in run(config).lines:

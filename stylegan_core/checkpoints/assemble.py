@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from stylegan_core.errors import CheckpointError
-from stylegan_core.networks.build import build_network
+from stylegan_core.networks.build import GeneratorNetwork, build_network
 from stylegan_core.networks.protocol import CheckpointMeta
 
 
@@ -17,7 +17,7 @@ from stylegan_core.networks.protocol import CheckpointMeta
 class Checkpoint:
     """What a file held."""
 
-    generator: Any  # in eval mode, without gradients: see networks.protocol.Generator
+    generator: GeneratorNetwork  # in eval mode, without gradients: see networks.protocol.Generator
     discriminator: nn.Module | None
     config: Any  # the generator's
     meta: CheckpointMeta

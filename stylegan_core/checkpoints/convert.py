@@ -2,10 +2,9 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from stylegan_core.checkpoints.assemble import Checkpoint
 from stylegan_core.checkpoints.load import find_checkpoint, load_checkpoint
@@ -13,6 +12,7 @@ from stylegan_core.checkpoints.native import Description, save_snapshot, write_s
 from stylegan_core.checkpoints.rosinality import filter_kernel, to_rosinality
 from stylegan_core.errors import CheckpointError, OutputError
 from stylegan_core.files import write_atomic
+from stylegan_core.networks.build import GeneratorNetwork
 from stylegan_core.networks.configs import StyleGAN2Config, StyleGAN3Config
 
 
@@ -36,7 +36,7 @@ def convert(source: str | Path, target: str | Path, form: str = "auto", half: bo
     return form
 
 
-def to_ada(generator: Any) -> dict[str, Tensor]:
+def to_ada(generator: GeneratorNetwork) -> dict[str, Tensor]:
     """Return a generator's state dict as NVIDIA's StyleGAN2-ADA or StyleGAN3 code loads it, filters included."""
     config, state = generator.config, dict(generator.state_dict())
     if isinstance(config, StyleGAN3Config):
@@ -44,7 +44,9 @@ def to_ada(generator: Any) -> dict[str, Tensor]:
     if not isinstance(config, StyleGAN2Config) or (config.joint_normalization and config.c_dim):
         raise CheckpointError("only StyleGAN2 and StyleGAN3 generators have a form with ADA-PyTorch names")
     kernel = filter_kernel(config.resample_filter)
-    for name, module in generator.synthesis.named_modules():
+    synthesis = generator.synthesis
+    assert isinstance(synthesis, nn.Module)
+    for name, module in synthesis.named_modules():
         if hasattr(module, "taps"):
             state[f"synthesis.{name}.resample_filter"] = kernel.clone()
     return state
@@ -52,7 +54,7 @@ def to_ada(generator: Any) -> dict[str, Tensor]:
 
 def _write_native(path: Path, checkpoint: Checkpoint, half: bool) -> None:
     meta = checkpoint.meta
-    networks = {"": checkpoint.generator}
+    networks: dict[str, nn.Module] = {"": checkpoint.generator}
     if checkpoint.discriminator is not None:
         networks = {"G_ema": checkpoint.generator, "D": checkpoint.discriminator}
     save_snapshot(path, networks, Description(meta.alignment, meta.licence, meta.training), half=half)

@@ -6,6 +6,7 @@ from typing import Any
 from torch import nn
 
 from stylegan_core.checkpoints.load import load_checkpoint
+from stylegan_core.networks.build import GeneratorNetwork
 from stylegan_core.networks.configs import config_to_dict
 
 ARCHITECTURES = {
@@ -59,7 +60,7 @@ def _architecture(config: dict[str, Any]) -> str:
     return name
 
 
-def _w_avg(generator: Any, training: dict[str, Any]) -> str:
+def _w_avg(generator: GeneratorNetwork, training: dict[str, Any]) -> str:
     if "w_avg" in training:
         return str(training["w_avg"])
     return "present" if bool(generator.w_avg.any()) else "all zeros: truncation will not give the mean image"

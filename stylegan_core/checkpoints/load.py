@@ -17,16 +17,19 @@ from stylegan_core.checkpoints.tensorflow import find_tensorflow, load_tensorflo
 from stylegan_core.checkpoints.torch_file import read_nvidia_pickle, read_torch_stream, read_torch_zip
 from stylegan_core.errors import CheckpointError
 from stylegan_core.models import local_file
+from stylegan_core.networks.protocol import Generator
 
 # What a file with the right names but nonsense under them can raise on its way to the checks.
 _MALFORMED = (ValueError, TypeError, KeyError, IndexError, RuntimeError, OverflowError, RecursionError)
 
 
-def load_generator(path_or_name: str | Path, device: str | torch.device = "cpu") -> Any:
+def load_generator(path_or_name: str | Path, device: str | torch.device = "cpu") -> Generator:
     """Load the generator of a checkpoint file, or an embedded one by name (`faces64`), ready for use on `device`.
 
     It is in eval mode, its parameters take no gradients, and its `meta` tells what the file was."""
-    return load_checkpoint(path_or_name).generator.to(device)
+    generator: Any = load_checkpoint(path_or_name).generator.to(device)
+    loaded: Generator = generator
+    return loaded
 
 
 def load_checkpoint(path_or_name: str | Path) -> Checkpoint:

@@ -14,6 +14,7 @@ from stylegan_core.checkpoints.assemble import Checkpoint, assemble, fingerprint
 from stylegan_core.checkpoints.nvidia import load_plain
 from stylegan_core.errors import CheckpointError, ConfigError
 from stylegan_core.files import write_atomic
+from stylegan_core.networks.build import GeneratorNetwork
 from stylegan_core.networks.configs import config_from_dict, config_to_dict
 from stylegan_core.networks.protocol import Alignment, CheckpointMeta
 
@@ -31,7 +32,9 @@ class Description:
     training: Mapping[str, Any] | None = None  # JSON values: kimg, data, augment_p, ...
 
 
-def save_generator(path: str | Path, generator: Any, about: Description | None = None, half: bool = False) -> str:
+def save_generator(
+    path: str | Path, generator: GeneratorNetwork, about: Description | None = None, half: bool = False
+) -> str:
     """Write a bare generator and return its fingerprint; `half` stores 16 bit (and rounds the values).
 
     Without `about`, what `generator.meta` knows is kept. The file appears whole or not at all."""

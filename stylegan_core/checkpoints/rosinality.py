@@ -12,11 +12,12 @@ from stylegan_core.checkpoints.assemble import Checkpoint
 from stylegan_core.checkpoints.foreign import Weights, finish
 from stylegan_core.checkpoints.shapes import channel_rule, filter_taps, shape_of
 from stylegan_core.errors import CheckpointError
+from stylegan_core.networks.build import GeneratorNetwork
 from stylegan_core.networks.configs import StyleGAN2Config, StyleGAN2DiscriminatorConfig
 
 
 @dataclass(frozen=True)
-class Pair:
+class Renaming:
     """A tensor under our name and theirs; theirs has `before` and `after` more axes of length one."""
 
     ours: str
@@ -37,11 +38,11 @@ class Pair:
         return tensor.reshape(inner)
 
 
-def generator_pairs(config: StyleGAN2Config) -> list[Pair]:
+def generator_pairs(config: StyleGAN2Config) -> list[Renaming]:
     """List the generator's tensors under both names."""
-    pairs = [Pair("synthesis.b4.const", "input.input", before=1)]
+    pairs = [Renaming("synthesis.b4.const", "input.input", before=1)]
     for i in range(config.mapping_layers):
-        pairs += [Pair(f"mapping.fc{i}.{kind}", f"style.{i + 1}.{kind}") for kind in ("weight", "bias")]
+        pairs += [Renaming(f"mapping.fc{i}.{kind}", f"style.{i + 1}.{kind}") for kind in ("weight", "bias")]
     for i, resolution in enumerate(config.block_resolutions):
         block = f"synthesis.b{resolution}"
         layers = {"conv0": f"convs.{2 * i - 2}", "conv1": f"convs.{2 * i - 1}"} if i else {"conv1": "conv1"}
@@ -49,36 +50,36 @@ def generator_pairs(config: StyleGAN2Config) -> list[Pair]:
             pairs += _styled(f"{block}.{ours}", f"{theirs}.conv")
             noise = 2 * i - (ours == "conv0")
             pairs += [
-                Pair(f"{block}.{ours}.bias", f"{theirs}.activate.bias"),
-                Pair(f"{block}.{ours}.noise_strength", f"{theirs}.noise.weight", before=1),
-                Pair(f"{block}.{ours}.noise_const", f"noises.noise_{noise}", before=2),
+                Renaming(f"{block}.{ours}.bias", f"{theirs}.activate.bias"),
+                Renaming(f"{block}.{ours}.noise_strength", f"{theirs}.noise.weight", before=1),
+                Renaming(f"{block}.{ours}.noise_const", f"noises.noise_{noise}", before=2),
             ]
         theirs = f"to_rgbs.{i - 1}" if i else "to_rgb1"
         pairs += [*_styled(f"{block}.torgb", f"{theirs}.conv")]
-        pairs += [Pair(f"{block}.torgb.bias", f"{theirs}.bias", before=1, after=2)]
+        pairs += [Renaming(f"{block}.torgb.bias", f"{theirs}.bias", before=1, after=2)]
     return pairs
 
 
-def _styled(ours: str, theirs: str) -> list[Pair]:
-    affine = [Pair(f"{ours}.affine.{kind}", f"{theirs}.modulation.{kind}") for kind in ("weight", "bias")]
-    return [Pair(f"{ours}.weight", f"{theirs}.weight", before=1), *affine]
+def _styled(ours: str, theirs: str) -> list[Renaming]:
+    affine = [Renaming(f"{ours}.affine.{kind}", f"{theirs}.modulation.{kind}") for kind in ("weight", "bias")]
+    return [Renaming(f"{ours}.weight", f"{theirs}.weight", before=1), *affine]
 
 
-def discriminator_pairs(config: StyleGAN2DiscriminatorConfig) -> list[Pair]:
+def discriminator_pairs(config: StyleGAN2DiscriminatorConfig) -> list[Renaming]:
     """List the discriminator's tensors under both names."""
     first = f"b{config.img_resolution}.fromrgb"
-    pairs = [Pair(f"{first}.weight", "convs.0.0.weight"), Pair(f"{first}.bias", "convs.0.1.bias")]
+    pairs = [Renaming(f"{first}.weight", "convs.0.0.weight"), Renaming(f"{first}.bias", "convs.0.1.bias")]
     for i, resolution in enumerate(config.block_resolutions[:0:-1], start=1):
         pairs += [
-            Pair(f"b{resolution}.conv0.weight", f"convs.{i}.conv1.0.weight"),
-            Pair(f"b{resolution}.conv0.bias", f"convs.{i}.conv1.1.bias"),
-            Pair(f"b{resolution}.conv1.weight", f"convs.{i}.conv2.1.weight"),
-            Pair(f"b{resolution}.conv1.bias", f"convs.{i}.conv2.2.bias"),
-            Pair(f"b{resolution}.skip.weight", f"convs.{i}.skip.1.weight"),
+            Renaming(f"b{resolution}.conv0.weight", f"convs.{i}.conv1.0.weight"),
+            Renaming(f"b{resolution}.conv0.bias", f"convs.{i}.conv1.1.bias"),
+            Renaming(f"b{resolution}.conv1.weight", f"convs.{i}.conv2.1.weight"),
+            Renaming(f"b{resolution}.conv1.bias", f"convs.{i}.conv2.2.bias"),
+            Renaming(f"b{resolution}.skip.weight", f"convs.{i}.skip.1.weight"),
         ]
-    pairs += [Pair("b4.conv.weight", "final_conv.0.weight"), Pair("b4.conv.bias", "final_conv.1.bias")]
+    pairs += [Renaming("b4.conv.weight", "final_conv.0.weight"), Renaming("b4.conv.bias", "final_conv.1.bias")]
     for i, ours in enumerate(("fc", "out")):
-        pairs += [Pair(f"b4.{ours}.{kind}", f"final_linear.{i}.{kind}") for kind in ("weight", "bias")]
+        pairs += [Renaming(f"b4.{ours}.{kind}", f"final_linear.{i}.{kind}") for kind in ("weight", "bias")]
     return pairs
 
 
@@ -161,7 +162,7 @@ def _discriminator(state: Mapping[str, Tensor]) -> Weights:
     return Weights(config, {pair.ours: pair.to_ours(state[pair.theirs]) for pair in pairs})
 
 
-def _check_names(state: Mapping[str, Tensor], pairs: list[Pair], allowed: tuple[str, ...]) -> None:
+def _check_names(state: Mapping[str, Tensor], pairs: list[Renaming], allowed: tuple[str, ...]) -> None:
     """Refuse a state dict that lacks one of `pairs`; noise inputs may be absent (older files)."""
     missing = [pair.theirs for pair in pairs if pair.theirs not in state and not pair.theirs.startswith(allowed)]
     known = {pair.theirs for pair in pairs}
@@ -181,7 +182,7 @@ def _mean_latent(latent_avg: Any, w_dim: int) -> Tensor | None:
     return rows[0] if bool((rows == rows[0]).all()) else rows.mean(dim=0)
 
 
-def to_rosinality(generator: Any, discriminator: Any = None) -> dict[str, Any]:
+def to_rosinality(generator: GeneratorNetwork, discriminator: Any = None) -> dict[str, Any]:
     """Return what rosinality's code loads: `g_ema`, `latent_avg`, and `d` where a discriminator is given."""
     config = generator.config
     if not isinstance(config, StyleGAN2Config) or config.architecture != "skip" or config.c_dim:

@@ -18,7 +18,7 @@ RECORD = ".sha256.json"  # ending of a record's name
 
 
 @dataclass(frozen=True)
-class Record:
+class FetchRecord:
     """What was true of a file when it first came here."""
 
     source: str  # URL, hf: name, or page
@@ -40,29 +40,29 @@ def record_path(path: Path) -> Path:
     return path.with_name(f"{path.name}{RECORD}")
 
 
-def read_record(path: Path) -> Record | None:
+def read_record(path: Path) -> FetchRecord | None:
     """Return what was recorded of `path`; None where nothing was. Raises `CheckpointError` for a damaged record."""
     file = record_path(path)
     if not file.is_file():
         return None
     try:
         values: dict[str, Any] = json.loads(file.read_text())
-        return Record(**{name: type(default)(values[name]) for name, default in asdict(_EMPTY).items()})
+        return FetchRecord(**{name: type(default)(values[name]) for name, default in asdict(_EMPTY).items()})
     except (ValueError, KeyError, TypeError, OSError, RecursionError) as error:
         raise CheckpointError(
             f"{file}: a damaged record ({error}); delete it and {path.name}, and fetch again"
         ) from None
 
 
-def write_record(path: Path, source: str, licence: str = "") -> Record:
+def write_record(path: Path, source: str, licence: str = "") -> FetchRecord:
     """Record `path` as it is now."""
     today = time.strftime("%Y-%m-%d")
-    record = Record(source, sha256_of(path), path.stat().st_size, today, licence)
+    record = FetchRecord(source, sha256_of(path), path.stat().st_size, today, licence)
     write_text(record_path(path), json.dumps(asdict(record), indent=2))
     return record
 
 
-def check(path: Path) -> Record | None:
+def check(path: Path) -> FetchRecord | None:
     """Compare a file with its record; raises `CheckpointError` where they differ. None where there is no record."""
     record = read_record(path)
     if record is not None and sha256_of(path) != record.sha256:
@@ -88,4 +88,4 @@ def _sha256(path: Path, size: int, modified: int, inode: int) -> str:
     return digest.hexdigest()
 
 
-_EMPTY = Record("", "", 0, "")
+_EMPTY = FetchRecord("", "", 0, "")

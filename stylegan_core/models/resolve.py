@@ -10,7 +10,7 @@ from stylegan_core.locking import waiting_for
 from stylegan_core.models.cache import (
     FOLDER_VARIABLE,
     RECORD,
-    Record,
+    FetchRecord,
     cache_folder,
     check,
     read_record,
@@ -126,7 +126,7 @@ def _bring(url: str, path: Path, max_bytes: int, licence: str) -> None:
 
 def _checked(path: Path, model: Model) -> Path:
     """Check a file in the cache; one that was put there by hand is recorded when it is first seen."""
-    record: Record | None = check(path)
+    record: FetchRecord | None = check(path)
     if record is None:
         write_record(path, model.url or model.page, model.licence)
     return path

@@ -14,7 +14,9 @@ from stylegan_core.networks.configs import (
     StyleGAN3Config,
 )
 from stylegan_core.networks.dcgan import DCGANDiscriminator, DCGANGenerator
+from stylegan_core.networks.direct import DirectGenerator
 from stylegan_core.networks.discriminators import StyleGAN2Discriminator
+from stylegan_core.networks.generator import StyleGenerator
 from stylegan_core.networks.lapgan import LAPGANDiscriminator, LAPGANGenerator
 from stylegan_core.networks.progressive import StyleGAN1Discriminator
 from stylegan_core.networks.small_configs import (
@@ -29,6 +31,7 @@ from stylegan_core.networks.stylegan1 import StyleGAN1Generator
 from stylegan_core.networks.stylegan2 import StyleGAN2Generator
 from stylegan_core.networks.stylegan3 import StyleGAN3Generator
 
+GeneratorNetwork = StyleGenerator | DirectGenerator  # a `Generator` that is a module with a `config`
 NETWORKS: dict[type, Any] = {
     StyleGAN1Config: StyleGAN1Generator,
     StyleGAN2Config: StyleGAN2Generator,

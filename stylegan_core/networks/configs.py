@@ -20,8 +20,27 @@ MAX_CHANNELS = 8192
 MAX_RESOLUTION = 2048
 
 
+class Pyramid:
+    """What the configs share of networks that go from 4 pixels to `img_resolution` by factors of two."""
+
+    img_resolution: int
+
+    def __post_init__(self) -> None:
+        check_resolution(self.img_resolution)
+        check_dims(self)
+
+    @property
+    def block_resolutions(self) -> list[int]:
+        """The blocks' resolutions, 4 to `img_resolution`."""
+        return resolutions_up_to(self.img_resolution)
+
+    def channels_at(self, resolution: int) -> int:
+        """The number of feature maps at `resolution`."""
+        return channels_at(self, resolution)
+
+
 @dataclass(frozen=True)
-class StyleGAN1Config:
+class StyleGAN1Config(Pyramid):
     """A StyleGAN1 generator (Karras et al. 2019); the defaults are config F, STYLEGAN1_CONFIGS has A to F."""
 
     z_dim: int = 512
@@ -45,21 +64,11 @@ class StyleGAN1Config:
     style_mixing_prob: float = 0.9  # training: share of images made from two codes
 
     def __post_init__(self) -> None:
-        check_resolution(self.img_resolution)
-        check_dims(self)
+        super().__post_init__()
         if not self.mapping_layers and (self.w_dim != self.z_dim or self.c_dim):
             raise ConfigError("without a mapping network w_dim must equal z_dim, and there can be no labels")
         if not self.use_styles and self.const_input:
             raise ConfigError("a generator without styles needs the code as its input: const_input must be False")
-
-    @property
-    def block_resolutions(self) -> list[int]:
-        """The blocks' resolutions, 4 to `img_resolution`."""
-        return resolutions_up_to(self.img_resolution)
-
-    def channels_at(self, resolution: int) -> int:
-        """The number of feature maps at `resolution`."""
-        return channels_at(self, resolution)
 
     @property
     def num_ws(self) -> int:
@@ -68,7 +77,7 @@ class StyleGAN1Config:
 
 
 @dataclass(frozen=True)
-class StyleGAN1DiscriminatorConfig:
+class StyleGAN1DiscriminatorConfig(Pyramid):
     """The discriminator of StyleGAN1 and Progressive GAN."""
 
     c_dim: int = 0  # one logit a class
@@ -82,22 +91,9 @@ class StyleGAN1DiscriminatorConfig:
     mbstd_group_size: int = 4
     mbstd_num_channels: int = 1
 
-    def __post_init__(self) -> None:
-        check_resolution(self.img_resolution)
-        check_dims(self)
-
-    @property
-    def block_resolutions(self) -> list[int]:
-        """The blocks' resolutions, 4 to `img_resolution`."""
-        return resolutions_up_to(self.img_resolution)
-
-    def channels_at(self, resolution: int) -> int:
-        """The number of feature maps at `resolution`."""
-        return channels_at(self, resolution)
-
 
 @dataclass(frozen=True)
-class StyleGAN2Config:
+class StyleGAN2Config(Pyramid):
     """A StyleGAN2 generator (Karras et al. 2020), with the options of the ADA-PyTorch checkpoints."""
 
     z_dim: int = 512
@@ -121,18 +117,8 @@ class StyleGAN2Config:
     num_fp16_res: int = 0  # so many highest resolutions run in 16 bit on a GPU
 
     def __post_init__(self) -> None:
-        check_resolution(self.img_resolution)
+        super().__post_init__()
         check_choice("architecture", self.architecture, ("orig", "skip", "resnet"))
-        check_dims(self)
-
-    @property
-    def block_resolutions(self) -> list[int]:
-        """The blocks' resolutions, 4 to `img_resolution`."""
-        return resolutions_up_to(self.img_resolution)
-
-    def channels_at(self, resolution: int) -> int:
-        """The number of feature maps at `resolution`."""
-        return channels_at(self, resolution)
 
     @property
     def num_ws(self) -> int:
@@ -141,7 +127,7 @@ class StyleGAN2Config:
 
 
 @dataclass(frozen=True)
-class StyleGAN2DiscriminatorConfig:
+class StyleGAN2DiscriminatorConfig(Pyramid):
     """A StyleGAN2 discriminator; also the one of StyleGAN3."""
 
     c_dim: int = 0
@@ -161,19 +147,9 @@ class StyleGAN2DiscriminatorConfig:
     mbstd_num_channels: int = 1  # 0: none
 
     def __post_init__(self) -> None:
-        check_resolution(self.img_resolution)
+        super().__post_init__()
         check_choice("architecture", self.architecture, ("orig", "skip", "resnet"))
         check_choice("label_projection", self.label_projection, ("embedding", "direct"))
-        check_dims(self)
-
-    @property
-    def block_resolutions(self) -> list[int]:
-        """The blocks' resolutions, 4 to `img_resolution`."""
-        return resolutions_up_to(self.img_resolution)
-
-    def channels_at(self, resolution: int) -> int:
-        """The number of feature maps at `resolution`."""
-        return channels_at(self, resolution)
 
 
 @dataclass(frozen=True)

@@ -1,17 +1,18 @@
 """Render a crop: all layers but the last resolution's on the whole image, those on a part of it."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from stylegan_core.networks.generator import StyleGenerator
+
 MARGIN = 8  # pixels of the lower resolution around a crop, so that its rim is what the whole image's would be
 
 
 def render_with_crops(
-    generator: Any, ws: Tensor, corners: Sequence[tuple[int, int]], side: int
+    generator: StyleGenerator, ws: Tensor, corners: Sequence[tuple[int, int]], side: int
 ) -> tuple[Tensor, Tensor]:
     """Return images [N, C, R/2, R/2] of the lower layers, and crops [K, C, 2 side, 2 side] of the first K at R pixels.
 

@@ -7,9 +7,11 @@ from torch import nn
 
 from stylegan_core.errors import ConfigError
 from stylegan_core.networks.configs import StyleGAN2Config
+from stylegan_core.networks.generator import StyleGenerator
+from stylegan_core.networks.protocol import Generator
 
 
-def at_resolution(generator: Any, resolution: int) -> Any:
+def at_resolution(generator: Generator, resolution: int) -> Generator:
     """Return `generator` drawing `resolution` pixels by its layers up to there; 0 or its own returns itself.
 
     It takes the same codes (those of the left-out layers do nothing) and shares the weights and the fingerprint. A
@@ -19,6 +21,7 @@ def at_resolution(generator: Any, resolution: int) -> Any:
     config = getattr(generator, "config", None)
     if not isinstance(config, StyleGAN2Config) or config.architecture != "skip":
         raise ConfigError(f"--resolution {resolution}: only a StyleGAN2 with skip connections draws smaller images too")
+    assert isinstance(generator, StyleGenerator)
     synthesis = generator.synthesis
     if resolution not in synthesis.block_resolutions:
         offered = ", ".join(map(str, synthesis.block_resolutions))

@@ -103,7 +103,7 @@ class StyleLayer(nn.Module):
         return chosen if chosen.ndim == 4 else chosen[None, None]
 
 
-class SynthesisBlock(nn.Module):
+class StyleGAN1Block(nn.Module):
     """The two layers of one resolution, and its own way to an image."""
 
     def __init__(self, resolution: int, config: StyleGAN1Config) -> None:
@@ -131,7 +131,7 @@ class SynthesisBlock(nn.Module):
         return features
 
 
-class SynthesisNetwork(nn.Module):
+class StyleGAN1Synthesis(nn.Module):
     """ws [N, num_ws, w_dim] -> images [N, img_channels, R, R]; while `lod` > 0 the upper blocks are not used yet."""
 
     def __init__(self, config: StyleGAN1Config) -> None:
@@ -141,7 +141,7 @@ class SynthesisNetwork(nn.Module):
         self.register_buffer("lod", torch.zeros([]))  # level of detail reached: see `growth`
         self.lod: Tensor
         for resolution in self.block_resolutions:
-            setattr(self, f"b{resolution}", SynthesisBlock(resolution, config))
+            setattr(self, f"b{resolution}", StyleGAN1Block(resolution, config))
 
     def noise_layers(self) -> dict[str, StyleLayer]:
         """Return the layers that take noise, by the name of their input (`b8.conv0`)."""
@@ -152,7 +152,7 @@ class SynthesisNetwork(nn.Module):
         """Return the layers that take hooks: the second of each resolution."""
         layers = {}
         for i, resolution in enumerate(self.block_resolutions):
-            block: SynthesisBlock = getattr(self, f"b{resolution}")
+            block: StyleGAN1Block = getattr(self, f"b{resolution}")
             num_ws = min(2 * i + 2, self.num_ws)
             layers[f"b{resolution}.conv1"] = FeatureLayer(block.conv1.out_channels, resolution, num_ws)
         return layers
@@ -182,7 +182,7 @@ class SynthesisNetwork(nn.Module):
         x: Tensor | None = None
         below: Tensor | None = None
         for i, resolution in enumerate(self.block_resolutions):
-            block: SynthesisBlock = getattr(self, f"b{resolution}")
+            block: StyleGAN1Block = getattr(self, f"b{resolution}")
             x = block(x, ws[:, 2 * i : 2 * i + 2], noise_mode, noise)
             if hook := hooks.get(f"b{resolution}.conv1"):
                 x = hook(x)
@@ -203,4 +203,4 @@ class StyleGAN1Generator(StyleGenerator):
     """StyleGAN1: z -> ws -> image, satisfying `networks.protocol.Generator`."""
 
     def __init__(self, config: StyleGAN1Config) -> None:
-        super().__init__(config, SynthesisNetwork(config), joint_normalization=True)
+        super().__init__(config, StyleGAN1Synthesis(config), joint_normalization=True)

@@ -101,7 +101,7 @@ class SynthesisInput(nn.Module):
         return F.conv2d(features, weight[:, :, None, None])
 
 
-class SynthesisLayer(nn.Module):
+class AliasFreeLayer(nn.Module):
     """A modulated convolution and the alias-free nonlinearity: [N, in, s, s] -> [N, out, t, t]."""
 
     def __init__(self, index: int, source: LayerPlan, target: LayerPlan, config: StyleGAN3Config) -> None:
@@ -161,7 +161,7 @@ class SynthesisLayer(nn.Module):
         return filtered_lrelu(x, bias, *filters, self.padding, gain, slope, self.conv_clamp)
 
 
-class SynthesisNetwork(nn.Module):
+class AliasFreeSynthesis(nn.Module):
     """ws [N, num_ws, w_dim] -> images [N, img_channels, R, R]."""
 
     def __init__(self, config: StyleGAN3Config) -> None:
@@ -173,7 +173,7 @@ class SynthesisNetwork(nn.Module):
         self.input = SynthesisInput(plans[0], config.w_dim)
         self.layer_names = []
         for i, target in enumerate(plans):
-            layer = SynthesisLayer(i, plans[max(i - 1, 0)], target, config)
+            layer = AliasFreeLayer(i, plans[max(i - 1, 0)], target, config)
             self.layer_names.append(f"L{i}_{target.size}_{target.channels}")
             setattr(self, self.layer_names[-1], layer)
 
@@ -207,7 +207,7 @@ class SynthesisNetwork(nn.Module):
         check_hooks(hooks, self.layer_names[:-1])
         x = self.input(ws[:, 0])
         for i, name in enumerate(self.layer_names):
-            layer: SynthesisLayer = getattr(self, name)
+            layer: AliasFreeLayer = getattr(self, name)
             dtype = self.half_dtype if ws.is_cuda and layer.use_half else ws.dtype
             x = layer(x, ws[:, i + 1], dtype, update_emas)
             if hook := hooks.get(name):
@@ -219,4 +219,4 @@ class StyleGAN3Generator(StyleGenerator):
     """StyleGAN3: z -> ws -> image, satisfying `networks.protocol.Generator`."""
 
     def __init__(self, config: StyleGAN3Config) -> None:
-        super().__init__(config, SynthesisNetwork(config))
+        super().__init__(config, AliasFreeSynthesis(config))

@@ -77,3 +77,10 @@ def downsample2d(x: Tensor, taps: Tensor) -> Tensor:
     """Halve the resolution of x [N, C, H, W] with the filter `taps` [K]: the filter, then every second pixel."""
     num_taps = taps.shape[0]
     return fir2d(x, taps, ((num_taps - 1) // 2, (num_taps - 2) // 2), stride=2)
+
+
+def resized(images: Tensor, side: int) -> Tensor:
+    """Return images [N, C, R, R] at `side` pixels, antialiased."""
+    if images.shape[-1] == side:
+        return images
+    return F.interpolate(images, size=(side, side), mode="bilinear", antialias=True, align_corners=False)

@@ -1,13 +1,12 @@
 """A second discriminator that judges random crops: what it sees is small, so texture is all it can judge."""
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
 from stylegan_core.errors import ConfigError
 from stylegan_core.networks.build import build_network
 from stylegan_core.networks.configs import StyleGAN2DiscriminatorConfig
+from stylegan_core.networks.generator import StyleGenerator
 from stylegan_core.objectives import Objective
 from stylegan_core.penalties import r1_penalty
 from stylegan_core.training.config import TrainConfig
@@ -21,7 +20,9 @@ R1_EVERY = 8  # steps
 class CropGame:
     """A StyleGAN2 discriminator on crops of `crop_d` pixels, by the run's own objective, with lazy R1."""
 
-    def __init__(self, config: TrainConfig, generator: Any, objective: Objective, device: torch.device) -> None:
+    def __init__(
+        self, config: TrainConfig, generator: StyleGenerator, objective: Objective, device: torch.device
+    ) -> None:
         side, full = config.crop_d, generator.img_resolution
         if side >= full:
             raise ConfigError(f"crop_d is {side}; a crop must be smaller than the image of {full} pixels")

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from stylegan_core.errors import ConfigError
-from stylegan_core.networks.build import build_network
+from stylegan_core.networks.build import GeneratorNetwork, build_network
 from stylegan_core.networks.configs import StyleGAN2Config
 
 
-def grow(generator: Any, resolution: int, num_channels: int | None = None) -> Any:
+def grow(generator: GeneratorNetwork, resolution: int, num_channels: int | None = None) -> Any:
     """Return a StyleGAN2 with skip connections of `resolution` pixels that draws what `generator` draws, enlarged.
 
     Its new layers are random, but their share of the image is zero at first; ws gain two layers a resolution. The new
@@ -26,7 +26,7 @@ def grow(generator: Any, resolution: int, num_channels: int | None = None) -> An
 
 
 @torch.no_grad()
-def widen(generator: Any, channels: Sequence[int]) -> Any:
+def widen(generator: GeneratorNetwork, channels: Sequence[int]) -> Any:
     """Return a StyleGAN2 with skip connections that draws what `generator` draws, with `channels` feature maps.
 
     `channels` has one number a resolution from 4 px up, none below the generator's own; more of them than it has
@@ -62,7 +62,7 @@ def _widened(name: str, old: Tensor, new: Tensor) -> Tensor:
     return grown
 
 
-def _growable(generator: Any, resolution: int) -> StyleGAN2Config:
+def _growable(generator: GeneratorNetwork, resolution: int) -> StyleGAN2Config:
     config = generator.config
     if not isinstance(config, StyleGAN2Config) or config.architecture != "skip":
         raise ConfigError(

@@ -22,12 +22,13 @@ from stylegan_core.networks.projected import ProjectedDiscriminator
 from stylegan_core.progress import progress_bar
 from stylegan_core.training import report
 from stylegan_core.training.autoencode import make_stepper
+from stylegan_core.training.checks import check_config
 from stylegan_core.training.config import TrainConfig
 from stylegan_core.training.dataset import DataOrder, ImageDataset
 from stylegan_core.training.distributed import World, joined
 from stylegan_core.training.game import Batches, batches_to
 from stylegan_core.training.progressive import Growth, growth_at
-from stylegan_core.training.start import build_models, check_config
+from stylegan_core.training.start import build_models
 from stylegan_core.training.state import has_state, load_state, save_state
 from stylegan_core.training.warm import warm_start
 

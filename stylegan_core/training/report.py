@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from stylegan_core.errors import ConfigError
 from stylegan_core.files import write_text
 from stylegan_core.images import to_uint8, write_png
+from stylegan_core.networks.protocol import Generator
 from stylegan_core.seeds import generator_for
 
 LOG_FILE = "log.jsonl"
@@ -120,7 +121,9 @@ def _finite(value: Any) -> bool:
 
 
 @torch.no_grad()
-def sample_grid(generator: Any, seed: int, labels: torch.Tensor, rows: int = 4, columns: int = 8) -> NDArray[np.uint8]:
+def sample_grid(
+    generator: Generator, seed: int, labels: torch.Tensor, rows: int = 4, columns: int = 8
+) -> NDArray[np.uint8]:
     """Render the same rows x columns latents at every call, uncurated and untruncated; uint8 [rows R, columns R, 3]."""
     rng = generator_for(seed, 1 << 41)
     z = torch.randn(rows * columns, generator.z_dim, generator=rng)
@@ -135,7 +138,7 @@ def sample_grid(generator: Any, seed: int, labels: torch.Tensor, rows: int = 4, 
     return tiles.reshape(rows, columns, side, side, 3).swapaxes(1, 2).reshape(rows * side, columns * side, 3)
 
 
-def write_grid(path: Path, generator: Any, seed: int, labels: torch.Tensor) -> None:
+def write_grid(path: Path, generator: Generator, seed: int, labels: torch.Tensor) -> None:
     """Write a grid of samples as a PNG that says that it is synthetic."""
     write_png(path, sample_grid(generator, seed, labels), note="Synthetic images by a generator in training")
 

@@ -1,15 +1,19 @@
 """Generated images of a training step, their random inputs given by seed and step."""
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
+from stylegan_core.networks.protocol import Generator
 from stylegan_core.training.randomness import Shard, Stream
 
 
 def draw_images(
-    generator: Any, all_labels: Tensor, style_mixing: float, stream: Stream, shard: Shard, update_emas: bool = False
+    generator: Generator,
+    all_labels: Tensor,
+    style_mixing: float,
+    stream: Stream,
+    shard: Shard,
+    update_emas: bool = False,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Make images [n, C, R, R] with labels [n, c_dim] and ws [n, num_ws, w_dim], styles mixed.
 

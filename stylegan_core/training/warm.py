@@ -14,6 +14,7 @@ from torch.nn.functional import interpolate
 
 from stylegan_core.checkpoints.native import read_safetensors, write_safetensors
 from stylegan_core.errors import ConfigError
+from stylegan_core.networks.generator import StyleGenerator
 from stylegan_core.networks.layers import FullyConnected
 from stylegan_core.progress import progress_bar
 from stylegan_core.seeds import generator_for
@@ -67,7 +68,7 @@ def principal_codes(images: Tensor, w_dim: int, num_codes: int) -> Codes:
 
 
 @torch.no_grad()
-def install_mapping(generator: Any, scale: Tensor) -> None:
+def install_mapping(generator: StyleGenerator, scale: Tensor) -> None:
     """Make mapping(z) = scale * (z / rms(z) + SHIFT) exactly, and take the shift back where w is used.
 
     The hidden layers become identities; they stay in the linear part of leaky ReLU for |z| < SHIFT. Labels are ignored
@@ -95,7 +96,7 @@ def install_mapping(generator: Any, scale: Tensor) -> None:
 
 
 @torch.no_grad()
-def fit_mapping(generator: Any, w: Tensor) -> Tensor:
+def fit_mapping(generator: StyleGenerator, w: Tensor) -> Tensor:
     """Make mapping(z) normal with the mean and covariance of the codes w [N, w_dim]; return by how much W has moved.
 
     The hidden layers become identities, as in `install_mapping`; W moves [w_dim] to where the leaky ReLU at its end is
@@ -122,7 +123,7 @@ def fit_mapping(generator: Any, w: Tensor) -> Tensor:
     return moved
 
 
-def affines(generator: Any) -> list[FullyConnected]:
+def affines(generator: StyleGenerator) -> list[FullyConnected]:
     """The layers that turn w into styles."""
     named = generator.synthesis.named_modules()
     return [m for name, m in named if name.split(".")[-1] == "affine" and isinstance(m, FullyConnected)]

@@ -15,7 +15,8 @@ from editing.operations.measures import SetMeasures
 from editing.operations.transfer import Transfer
 from editing.points import in_face, inside, of_photo
 from editing.recipe import OutputConfig, format_recipe, parse_recipe
-from editing.regions import aligned_mask, check_regions, photo_mask
+from editing.region_names import check_regions
+from editing.regions import aligned_mask, photo_mask
 from editing.render import paste_into_photo
 from editing.video import repeat_first
 from inversion.config import InvertConfig, ProjectionConfig

@@ -9,7 +9,7 @@ from PIL import Image
 from torch.testing import assert_close
 
 from inversion.config import CotrainConfig, EncoderConfig
-from inversion.cotrain import ENCODER_FILE, Faces, _Cotraining, corners, cotrain, shrunk
+from inversion.cotrain import ENCODER_FILE, Faces, _Cotraining, corners, cotrain
 from inversion.encoder import find_encoder
 from inversion.train_encoder import train_encoder
 from stylegan_core.checkpoints.load import load_generator
@@ -20,6 +20,7 @@ from stylegan_core.networks.build import build_network
 from stylegan_core.networks.configs import StyleGAN2Config
 from stylegan_core.networks.crops import render_with_crops
 from stylegan_core.networks.patch import PatchDiscriminator
+from stylegan_core.ops.resample import resized
 from stylegan_core.training.grow import widen
 
 SMALL = StyleGAN2Config(
@@ -164,9 +165,9 @@ def test_seeds_may_follow_the_codes_of_the_faces_and_the_curvature_joins_the_enc
     generator = load_generator(path)
     known = find_encoder(generator, str(out / ENCODER_FILE))
     faces = Faces(config(place), 64)
-    images = torch.cat([shrunk(faces.sets[which].batch([index])[0], 32) for which, index in faces.entries])
+    images = torch.cat([resized(faces.sets[which].batch([index])[0], 32) for which, index in faces.entries])
     large = torch.nn.functional.interpolate(images, scale_factor=2.0)
-    codes = known.guess_w(shrunk(large, 32))
+    codes = known.guess_w(resized(large, 32))
     assert_close(codes.mean(0), generator.w_avg, rtol=0.05, atol=0.05)  # files are 16 bit
     probed = str(tmp_path / "probed.safetensors")
     options = EncoderConfig(network=str(out / ENCODER_FILE), probes=64)

@@ -19,7 +19,7 @@ from inversion.methods import METHODS
 from inversion.project import project_task
 from inversion.state import run_steps
 from inversion.statistics import w_statistics
-from inversion.train_encoder import OUTPUT_SCALE, _Training, ridge, start_encoder, train_encoder, varied
+from inversion.train_encoder import OUTPUT_SCALE, _EncoderTraining, ridge, start_encoder, train_encoder, varied
 from stylegan_core.assets import asset_path
 from stylegan_core.checkpoints.native import save_generator
 from stylegan_core.console import Console
@@ -133,7 +133,7 @@ def test_what_was_trained_is_what_is_saved():
     generator = tiny()
     config = replace(FAST, batch=2)
     curvature = measured(generator, 64)
-    training = _Training(generator, Pooled(), start_encoder(generator, config), curvature, None, config)
+    training = _EncoderTraining(generator, Pooled(), start_encoder(generator, config), curvature, None, config)
     training.step(3)
     images = a_face(generator, seed=3, num=2)
     with torch.no_grad():
@@ -167,7 +167,7 @@ def test_persons_left_out_are_not_seen(tmp_path, monkeypatch):
     (tmp_path / "attributes.csv").write_text("file,person\na.png,p1\nb.png,p2\nc.png,p2\n")
     config = replace(FAST, data=str(tmp_path), exclude="p2", steps=1, holdout=0)
     seen = []
-    monkeypatch.setattr(_Training, "scores", lambda self: seen.append(self.data.files.names) or {})
+    monkeypatch.setattr(_EncoderTraining, "scores", lambda self: seen.append(self.data.files.names) or {})
     train_encoder(str(tmp_path / "e.safetensors"), "tiny", "auto", "cpu", config, Console(quiet=True))
     assert seen == [["a.png"]]
     for changes, error, reason in (

@@ -11,7 +11,7 @@ from inversion.delta import tuned_synthesis
 from inversion.faces.judges import identity_distance
 from inversion.losses import masked_squared_error
 from inversion.methods import METHODS
-from inversion.objective import InversionObjective, Weights
+from inversion.objective import InversionObjective, LossWeights
 from inversion.project import project, project_task
 from inversion.reference import image2stylegan, reference
 from stylegan_core.errors import ConfigError, LatentMismatchError
@@ -147,7 +147,7 @@ def test_the_identity_term_is_the_squared_identity_distance_and_has_a_gradient(f
     expected = 2 * identity_distance(faces64.synthesis(start), images[1:], alignment).square()
     assert_close(found.loss, expected, rtol=1e-4, atol=1e-5)
     same = images[:1].clone().requires_grad_(True)
-    objective = InversionObjective(faces64.synthesis, Weights(identity=1.0), alignment=alignment)
+    objective = InversionObjective(faces64.synthesis, LossWeights(identity=1.0), alignment=alignment)
     term = objective.compare(same, objective.target(images[:1]))["identity"]
     (gradient,) = torch.autograd.grad(term.sum(), same)
     assert torch.isfinite(gradient).all()  # the plain distance has none where it is 0

@@ -20,7 +20,8 @@ from inversion.edit_scores import (
     pasted_effect,
 )
 from inversion.faces.judges import JUDGES, Judge
-from inversion.scorecard import parse_methods, run_method, to_csv, to_markdown
+from inversion.scorecard import run_method, to_csv, to_markdown
+from inversion.scorecard_methods import parse_methods
 from inversion.scores import SCALE_WEIGHTS, ms_ssim, num_scales, psnr, ssim
 from inversion.task import Projection
 from stylegan_core.directions import Direction

@@ -1,0 +1,88 @@
+"""What of a run's options makes no sense together; no torch here, so that a mistake is named early."""
+
+from pathlib import Path
+
+from stylegan_core.errors import ConfigError, DatasetError
+from stylegan_core.networks.configs import PRESETS
+from stylegan_core.objective_settings import OBJECTIVE_SETTINGS
+from stylegan_core.spelling import suggestion
+from stylegan_core.training.config import TrainConfig
+
+DISCRIMINATORS = ("stylegan2", "projected")
+
+
+def check_config(config: TrainConfig, world_size: int = 1) -> None:
+    """Refuse values that make no sense, before anything is read or written."""
+    if not config.data:
+        raise ConfigError("no training images given: --data FOLDER or --data FILE.zip")
+    if not Path(config.data).exists():
+        raise DatasetError(f"{config.data}: no such folder or zip; check the path")
+    choices = {
+        "preset": (config.preset, tuple(PRESETS)),
+        "objective": (config.objective, tuple(OBJECTIVE_SETTINGS)),
+        "discriminator": (config.discriminator, DISCRIMINATORS),
+        "augment": (config.augment, ("auto", "ada", "fixed", "none")),
+        "warm_start": (config.warm_start, ("none", "pca")),
+    }
+    for name, (value, allowed) in choices.items():
+        if value not in allowed:
+            raise ConfigError(f"{name} is {value!r}; choose one of {', '.join(allowed)}{suggestion(value, allowed)}")
+    _check_ranges(config)
+    parts = world_size * config.accumulate
+    if config.batch % parts:
+        raise ConfigError(
+            f"a batch of {config.batch} does not divide into {world_size} processes times {config.accumulate} parts"
+        )
+    if config.pl_every != 0 and max(config.batch // config.pl_shrink, parts) % parts:
+        raise ConfigError(
+            f"the path length's batch of {config.batch // config.pl_shrink} does not divide into {parts} parts; "
+            "give another --pl-shrink"
+        )
+    if config.history and world_size * config.accumulate > 1:
+        raise ConfigError("a history of fakes needs one process and no accumulation")
+    if config.discriminator == "projected" and config.projected_side < 32:
+        raise ConfigError(f"projected_side is {config.projected_side}; the pretrained features need 32 pixels or more")
+    if config.pull_away and config.objective != "ebgan":
+        raise ConfigError(f"--pull-away is a term of ebgan; {config.objective} has no codes to pull apart")
+    if config.discriminator == "projected" and config.objective == "wgan":
+        raise ConfigError(
+            "wgan clips its critic's weights, and the projected discriminator's are normalised already; "
+            "choose another objective, as hinge"
+        )
+    if config.spectral_norm and config.objective == "wgan":
+        raise ConfigError("wgan bounds its critic by clipping, spectral norm by another way; leave out one of them")
+    if config.init and config.warm_start != "none":
+        raise ConfigError("--init and --warm-start exclude each other: a network can start from one of them")
+    from stylegan_core.training.settings import objective_of  # which loads torch
+
+    if objective_of(config).critic == "energy" and (config.discriminator == "projected" or config.labels):
+        what = "--labels" if config.labels else "the projected discriminator"
+        raise ConfigError(f"{config.objective} has an autoencoder for its critic, which does not go with {what}")
+
+
+_POSITIVE = (
+    "kimg",
+    "batch",
+    "accumulate",
+    "lr_g",
+    "lr_d",
+    "pl_shrink",
+    "snapshot_kimg",
+    "ada_kimg",
+    "n_critic",
+    "clip",
+)
+_NOT_NEGATIVE = ("r1_gamma", "r1_every", "pl_every", "pl_weight", "gp_weight", "dragan_c", "ema_kimg", "history")
+_SHARES = ("augment_p", "anneal", "style_mixing", "beta1", "beta2")
+
+
+def _check_ranges(config: TrainConfig) -> None:
+    for names, fits, rule in (
+        (_POSITIVE, lambda value: value > 0, "it must be over 0"),
+        (_NOT_NEGATIVE, lambda value: value >= 0, "it must be 0 or more"),
+        (_SHARES, lambda value: 0 <= value <= 1, "it must be from 0 to 1"),
+    ):
+        for name in names:
+            value = getattr(config, name)
+            if value is not None and not fits(value):
+                raise ConfigError(f"{name} is {value}; {rule}")
