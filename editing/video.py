@@ -7,12 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from editing.config import EditConfig, check_regions
+from editing.config import EditConfig
 from editing.early import tell_strengths
 from editing.edit import Workshop
 from editing.editor import Editor
 from editing.operations.base import Edit, OpenCode, Operation, Report
 from editing.operations.render import Render, three_channels
+from editing.region_names import check_regions
 from editing.render import paste_into_photo
 from inversion.config import InvertConfig, ProjectionConfig, VideoConfig
 from inversion.invert import Inverter

@@ -27,8 +27,8 @@ def video(film: str, words: EditWords, config: VideoConfig, invert: InvertConfig
       invertigo video film.mp4 --transfer smile:0.6
       invertigo video frames --transfer age:1 --frames 100 --out older
     """
-    from editing.config import check_regions
     from editing.early import check_setting, check_stray_words
+    from editing.region_names import check_regions
     from stylegan_core.photo_files import film_problem
 
     operations = words.operations()
