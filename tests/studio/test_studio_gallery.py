@@ -78,6 +78,7 @@ def test_a_reload_goes_on_with_the_search_that_is_under_way(tab, astronaut_file)
     tab.page.get_by_text("nothing is under way").wait_for()
 
 
+@pytest.mark.slow
 def test_an_edit_is_dropped_in_again_as_the_photo_by_button_and_by_drag(tab, astronaut_file, tmp_path):
     tab.load(astronaut_file)
     tab.invert()
