@@ -5,7 +5,9 @@ anything is unpacked, and nothing in it is run."""
 
 import json
 import re
+import secrets
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import replace
@@ -51,12 +53,14 @@ def open_session(session: Session, path: Path) -> None:
             _check_members(archive, path.name)
             saved = _Saved(session, archive, path.name)
             works, kept = saved.works(), saved.gallery()
-    except (zipfile.BadZipFile, OSError, EOFError, RuntimeError, NotImplementedError, zipfile.LargeZipFile) as error:
+    except (zipfile.BadZipFile, OSError, EOFError, RuntimeError, NotImplementedError, zlib.error) as error:
         raise ConfigError(f"{path.name}: no session's file, or a damaged one ({error}); give one that was saved here"
                           ) from error  # fmt: skip
     with session.lock:
         session.cancel()
         session.gallery, session.own, session.second = kept, saved.own, saved.second
+        if saved.second is not None:
+            save_latent(session.folder / SECOND, saved.second.latent)
         session.start_with(works[0])  # the one that was worked on
 
 
@@ -92,8 +96,7 @@ def _write_work(
     archive.write(work.file, f"photo{number}.bin")
     for index, found in work.inverted.items():
         _add(archive, session, f"face{number}-{index}.npz", lambda file, of=found.latent: save_latent(file, of))  # type: ignore[misc]
-    edits = work.history.now.operations(SECOND if session.second else "") if work.inverted else ()
-    archive.writestr(f"recipe{number}.toml", format_recipe(replace(work.recipe, edits=edits)), zipfile.ZIP_DEFLATED)
+    archive.writestr(f"recipe{number}.toml", format_recipe(session.recipe(work)), zipfile.ZIP_DEFLATED)
     return {
         "name": work.photo.path.name, "align": work.align, "faces": list(work.inverted),
         "history": [record(dials, names) for dials in work.history.entries], "position": work.history.position,
@@ -119,6 +122,12 @@ def _check_members(archive: zipfile.ZipFile, source: str) -> None:
     if odd or len(set(names)) != len(names) or INDEX not in names:
         what = f"a member '{odd[0][:60]}' in it" if odd else "its members are not those of a session"
         raise ConfigError(f"{source}: {what}; give a file that was saved by the studio")
+
+
+def _file_name(text: str, else_named: str) -> str:
+    """Return a file's name that a stranger gave, without folders and without what file systems do not take."""
+    name = re.sub(r"[^\w.() +-]", "_", Path(text.replace("\\", "/")).name)[-100:].lstrip(".")
+    return name or else_named
 
 
 class _Saved:
@@ -163,7 +172,7 @@ class _Saved:
         return gallery
 
     def _work(self, number: int, entry: Any) -> Work:
-        name, align = Path(self._of(entry, "name", str)).name[:200] or "photo", self._of(entry, "align", bool)
+        name, align = _file_name(self._of(entry, "name", str), "photo.png"), self._of(entry, "align", bool)
         content = self._read(f"photo{number}.bin", self.session.max_bytes)
         work = self.session.open_work(content, name, align)
         for index in self._of(entry, "faces", list):
@@ -189,13 +198,12 @@ class _Saved:
             raise ConfigError(f"{self.source}: its second photo is damaged; save the session again")
         latent.report["photo"].setdefault("name", "second")
         image = render_code(self.session.generator, latent)
-        save_latent(self.session.folder / SECOND, latent)
         return InvertedFace(AlignedFace(0, latent.quad, image, 1.0), image, latent)
 
     def _direction(self, name: str, called: Any) -> None:
         if not re.fullmatch(r"direction\d{1,3}\.npz", name) or not isinstance(called, str):
             raise ConfigError(f"{self.source}: its list of directions is damaged; save the session again")
-        kept = self.session.folder / "directions" / (Path(called).name[:100] or name)
+        kept = self.session.folder / "directions" / secrets.token_hex(8) / _file_name(called, name)
         direction = self._loaded(name, load_direction)
         check_direction(direction, self.session.generator, self.source)
         save_direction(kept, direction)

@@ -116,6 +116,7 @@ class Session:
         """Go to another photo, whatever is done to it."""
         with self.lock:
             self.cancel()
+            self.work.forget_pictures()  # which are large; its codes and edits stay where the gallery has it
             self.work = work
             self._look_afresh()
 
@@ -154,6 +155,7 @@ class Session:
                 work = self.open_work(content, f"{photo.path.stem.removesuffix(EDITED)}{EDITED}.png", kept.work.align)
             finally:
                 self.work = now
+            kept.work.forget_pictures()
             self.start_with(work)
 
     def load_direction(self, path: Path) -> Direction:
@@ -311,13 +313,15 @@ class Session:
         pasted = self.work.pasted.get(self.history.now)
         return pasted.faces if pasted is not None else []
 
-    def recipe(self) -> Recipe:
-        """Return the recipe that repeats what was done; files in it are named as they are downloaded."""
+    def recipe(self, work: Work | None = None) -> Recipe:
+        """Return the recipe that repeats what was done to the photo, or to another `work`; files in it are named
+        as they are downloaded."""
         with self.lock:
-            dials = self.history.now
+            work = work or self.work
+            dials = work.history.now
             own = tuple((Path(name).name if name in self.own else name, value) for name, value in dials.strengths)
             edits = replace(dials, strengths=own).operations(SECOND if self.second else "")
-            return replace(self.work.recipe, edits=edits, output=OutputConfig(dials.paste, dials.region))
+            return replace(work.recipe, edits=edits, output=OutputConfig(dials.paste, dials.region))
 
     def close(self) -> None:
         """Stop what is under way and delete everything."""

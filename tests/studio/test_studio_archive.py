@@ -3,6 +3,7 @@
 import io
 import json
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from editing.studio.exports import export
 from editing.studio.session import SearchChoice, Session
 from inversion.config import InvertConfig, ProjectionConfig
 from inversion.invert import Inverter
+from stylegan_core.directions import save_direction, shipped_directions
 from stylegan_core.errors import ToolkitError
 
 GUESS = SearchChoice("guess", "w+", 0, 0)
@@ -78,9 +80,10 @@ def test_all_work_comes_back_from_the_file(session, fresh, astronaut, tmp_path):
     session.history.go(1)
     (before, _), first = session.result(), session.work
     used = next(kept.number for kept in session.gallery if kept.dials == SMILE)
+    smiling, _ = session.result(SMILE)
     session.use(used)
     assert session.photo.path.name == "astronaut_edited.png"
-    assert (session.photo.rgb == first.pasted[SMILE].rgb).all()
+    assert (session.photo.rgb == smiling).all()
     assert session.inverted == {}
     session.bring(used)
     assert session.work is first and session.history.now == SMILE
@@ -161,9 +164,16 @@ def test_an_index_that_the_studio_did_not_write_is_refused(fresh, saved, tmp_pat
 
 def test_a_photo_s_name_is_no_place_on_this_machine(fresh, saved, tmp_path):
     index = index_of(saved)
-    index["photos"][0]["name"] = "../../../tmp/evil.png"
-    open_session(fresh, rewritten(saved, tmp_path / "named.zip", **{"session.json": json.dumps(index)}))
-    assert export(fresh, "photo").parent == fresh.folder
+    for name, kept in (
+        ("../../../tmp/evil.png", "evil"),
+        ("..", "photo"),
+        ("a\x00b/c\\d\n.png", "d_"),
+        ("é 1.jpg", "é 1"),
+    ):
+        index["photos"][0]["name"] = name
+        open_session(fresh, rewritten(saved, tmp_path / "named.zip", **{"session.json": json.dumps(index)}))
+        path = export(fresh, "photo")
+        assert (path.parent, path.name) == (fresh.folder, f"{kept}_edited.png")
 
 
 def test_another_photo_s_code_and_too_much_are_refused(fresh, saved, astronaut, tmp_path):
@@ -175,7 +185,41 @@ def test_another_photo_s_code_and_too_much_are_refused(fresh, saved, astronaut, 
         archive.writestr("session.json", b" " * (5 << 20))
     with pytest.raises(ToolkitError, match="larger than the"):
         open_session(fresh, tmp_path / "bomb.zip")
+    content = bytearray(saved.read_bytes())
+    at = content.index(b"recipe0.toml") + 40
+    content[at : at + 8] = b"\xff" * 8
+    (tmp_path / "damaged.zip").write_bytes(content)
+    with pytest.raises(ToolkitError, match=r"damaged.zip: no session's file, or a damaged one"):
+        open_session(fresh, tmp_path / "damaged.zip")
     (tmp_path / "text.zip").write_text("hello")
     with pytest.raises(ToolkitError, match=r"text.zip: no session's file"):
         open_session(fresh, tmp_path / "text.zip")
     assert np.asarray(fresh.faces).size == 0
+
+
+def test_a_direction_of_one_s_own_and_the_second_photo_come_along(session, fresh, inverter, astronaut, tmp_path):
+    direction = next(iter(shipped_directions(inverter.generator.meta.fingerprint).values()))
+    save_direction(tmp_path / "mine.npz", replace(direction, name="mine"))
+    session.load_direction(tmp_path / "mine.npz")
+    Image.fromarray(astronaut[:, ::-1]).save(tmp_path / "mirrored.png")
+    session.start_second(tmp_path / "mirrored.png", GUESS).result()
+    session.settle(Dials(((next(iter(session.own)), 0.5),), cross="coarse"))
+    file = export(session, "session")
+    assert str(tmp_path).encode() not in file.read_bytes()
+    with zipfile.ZipFile(file) as archive:
+        assert 'transfer = "mine.npz"' in archive.read("recipe0.toml").decode()
+    open_session(fresh, file)
+    assert fresh.second.latent.report["photo"]["name"] == session.second.latent.report["photo"]["name"]
+    assert (fresh.result()[0] == session.result()[0]).all()
+    assert fresh.recipe() == session.recipe()
+
+
+def test_a_refused_file_leaves_the_second_photo_alone(session, saved, astronaut, tmp_path):
+    Image.fromarray(astronaut[:, ::-1]).save(tmp_path / "mirrored.png")
+    session.start_second(tmp_path / "mirrored.png", GUESS).result()
+    kept = (session.folder / "second.npz").read_bytes()
+    index = {**index_of(saved), "second": True, "photos": []}
+    changes = {"session.json": json.dumps(index), "second.npz": zipfile.ZipFile(saved).read("face0-0.npz")}
+    with pytest.raises(ToolkitError, match="0 photos in it"):
+        open_session(session, rewritten(saved, tmp_path / "changed.zip", **changes))
+    assert (session.folder / "second.npz").read_bytes() == kept
