@@ -67,10 +67,10 @@ def resident(process) -> float:
 
 def timed_moves(page, selector: str, number: int) -> list[float]:
     """Press an arrow key `number` times; return the seconds until the picture at `selector` changes."""
-    seconds = []
+    seconds, slider = [], page.locator(".bipolar:visible input[type=range]").first
     for move in range(number):
         page.evaluate(f"() => {{ window.waiting = ({WAIT_FOR_PICTURE})({selector!r}) }}")
-        page.keyboard.press("ArrowRight" if move < number // 2 else "ArrowLeft")
+        slider.press("ArrowRight" if move < number // 2 else "ArrowLeft")
         seconds.append(page.evaluate("window.waiting") / 1000)
         page.wait_for_timeout(1200)  # so that the whole photo of the last move is not measured along
     return seconds
@@ -100,10 +100,8 @@ def measure(browser, address: str, process) -> None:
     print(f"first slider, on the guess       {time.perf_counter() - began:7.2f} s")
     page.get_by_text("now move a slider").wait_for(timeout=600_000)
     print(f"inverted, behind the guess       {time.perf_counter() - began:7.2f} s")
-    page.locator(".bipolar:visible input[type=range]").first.focus()
     show("slider to face", timed_moves(page, "#face figure:nth-child(2) img", MOVES))
     show("slider to whole photo", timed_moves(page, "#view .compare img", MOVES // 2))
-    change(page, "#reset")
     began = time.perf_counter()
     change(page, "#neutral")
     print(f"neutral expression put on        {time.perf_counter() - began:7.2f} s")

@@ -98,9 +98,11 @@ def test_nothing_is_wider_than_the_screen(browser, address, astronaut_file, widt
     tab.invert()
     expect(tab.caption).to_contain_text("pixels changed")
     tab.page.wait_for_function("width => document.documentElement.scrollWidth <= width", arg=width)
-    tab.page.get_by_role("tab", name="Generator").click()
-    expect(tab.page.locator("#about")).to_be_visible()
-    tab.page.wait_for_function("width => document.documentElement.scrollWidth <= width", arg=width)
+    tab.set("smile", -1)
+    for name, shown in (("Generator", "#about"), ("History", "#gallery figure"), ("Mix", "#second")):
+        tab.page.get_by_role("tab", name=name).click()
+        expect(tab.page.locator(shown)).to_be_visible()
+        tab.page.wait_for_function("width => document.documentElement.scrollWidth <= width", arg=width)
     tab.close()
 
 
