@@ -27,12 +27,18 @@ SEEN = {
     "neutral": ("an expressionless face", "a livelier one"),
     "disgusted": ("a disgusted face", "a friendlier one"),
     "fearful": ("a frightened face", "a calmer one"),
+    "makeup": ("red lips and marked eyes", "a face without makeup"),
+    "light": ("light from the left of the picture", "light from the right"),
+    "child": ("a child's face", "a grown-up's"),
+    "yaw": ("a head turned to the right of the picture", "to the left"),
+    "pitch": ("a head that looks up", "down"),
 }
 
 # Strengths beyond which faces break, as seen on the sheets that benchmarks/strengths.py draws (docs/strengths.md).
 ANY_BELIEVABLE = (-2.0, 2.0)
 BELIEVABLE = {
     "smile": (-1.0, 1.5), "happy": (-1.0, 1.5), "surprised": (-1.0, 1.0), "age": (-1.0, 2.0), "gender": (-1.0, 1.0),
+    "makeup": (-1.0, 1.0), "child": (-1.0, 1.0), "yaw": (-1.0, 1.0), "pitch": (-1.0, 1.0),
 }  # fmt: skip
 BELIEVABLE_OF = ("faces64", "faces128", "faces256")  # the generators of which the table was seen
 FIRST = ("smile", "happy", "surprised", "age", "gender")  # on a page and in a list

@@ -39,11 +39,6 @@ boundary sad 50 "$both"
 boundary surprised 30 "$both"
 boundary fearful 35 "$both"
 boundary angry 40 "$both"
-for name in mouth-open eyes-open brows yaw pitch light; do measured "$name" ""; done
-named glasses "reading glasses,round glasses,square glasses,rimless glasses,cat-eye glasses" "$both"
-named sunglasses sunglasses "$both"
-named beard "full beard,goatee,mustache,fashionable beard,long white beard" "$both"
-named makeup "heavy makeup,red lipstick,lipstick,strong eyeliner" "$both"
-named blond "blond" "$both"
+for name in yaw pitch light; do measured "$name" ""; done
 named child "baby,toddler,small child" ""
-named hat "hats:,accessories: hat" "$both"
+named makeup "heavy makeup,red lipstick,lipstick,strong eyeliner" "$both"
