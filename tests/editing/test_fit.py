@@ -116,6 +116,6 @@ def test_what_ships_is_whole_and_says_how_it_was_made(name):
     for name, direction in shipped.items():
         assert direction.unit, name
         assert direction.report["method"], name
-        assert direction.attribute in {*JUDGES, ""}, name
+        assert direction.attribute in {*UNITS, ""}, name
         assert json.dumps(direction.report)
         assert find_direction(name, generator).vector.isfinite().all()
