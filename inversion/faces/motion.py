@@ -15,7 +15,7 @@ BORDER_RADII = (0.5, 0.52)  # in units of the face
 NOSE_TIP = 30  # of the landmarks
 BROW_DEPTH = 0.25  # how far the brows stand before the eyes, where the nose's tip stands 1 before them
 JAW_SHARE = 0.5  # of the jaw's motion: its points slide along the outline
-SEEN = 0.75  # what the landmark network sees of a motion: beside a mesh of the face, on real smiles (docs/editing.md)
+SEEN = 0.83  # what the landmark network sees of a motion: beside a mesh of the face, on real smiles (docs/editing.md)
 # Columns of the mouth: upper and lower edge inside the lips, upper and lower edge outside.
 LIP_COLUMNS = ((61, 67, 50, 58), (62, 66, 51, 57), (63, 65, 52, 56))
 # Gap of the lips, in eye distances, up to which a mouth is closed and from which on it is open: closed ones read about

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from inversion.config import PASTE_MODES
 from inversion.faces.align import align_face, quad_side
+from inversion.faces.creases import crease_light
 from inversion.faces.detect import detect_faces
 from inversion.faces.flow import FLOW_SIDE, box_filter, motion_between, move_pixels, resize
 from inversion.faces.landmarks import find_landmarks
@@ -261,7 +262,9 @@ def _moved(
 def _blend_motion(
     rgb: NDArray[np.uint8], region: tuple[slice, slice], position: Tensor, weight: Tensor, face: FaceEdit
 ) -> Tensor:
-    """Move the photo's pixels as the landmarks of the renders move, and add what light and colour the edit brings."""
+    """Move the photo's pixels as the landmarks of the renders move, and add what light and colour the edit brings.
+
+    Of an expression, which brings none, that is the light of its folds."""
     edited, inverted = (_at_hand(render) for render in face.near or (face.edited, face.inverted))
     before, after = find_landmarks(torch.cat([inverted, edited]), face.alignment).double().numpy()
     own = find_landmarks(align_face(*_shrunken(rgb, face.quad), LANDMARK_SIDE), face.alignment)[0].double().numpy()
@@ -270,11 +273,10 @@ def _blend_motion(
     if face.restorer is not None:
         apart = (_resample(stretch(offsets), position, GRID) / PULLED_APART).clamp(0, 1) * weight
         moved = restore(face.restorer, moved, apart, quad_side(face.quad))
-    if not face.appearance:
-        return moved
     offsets = F.interpolate(dense_motion(before, after - before)[None], size=(FLOW_SIDE, FLOW_SIDE), mode="bilinear")[0]
-    change = bounded_change(resize(edited) - move_pixels(resize(inverted), offsets))
-    return moved + face.appearance * weight * _resample(change, position, FLOW_SIDE)
+    unexplained = resize(edited) - move_pixels(resize(inverted), offsets)
+    change = face.appearance * bounded_change(unexplained) + (1 - face.appearance) * crease_light(unexplained, after)
+    return moved + weight * _resample(change, position, FLOW_SIDE)
 
 
 def bounded_change(change: Tensor) -> Tensor:
