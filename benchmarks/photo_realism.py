@@ -194,7 +194,7 @@ def print_limits(looks: list[tuple[str, list[Look]]]) -> None:
 
 
 def contact_sheet(rows: list[tuple[str, list[Look]]], side: int, columns: int = 2) -> NDArray[np.uint8]:
-    """Draw photo, edited and real side by side, the part of the photo around the face."""
+    """Draw photos side by side, a row a person, the part around the face."""
     strips = []
     for name, looks in rows:
         cells = []
@@ -233,6 +233,8 @@ def main() -> None:
     parser.add_argument("--ways", default="more,less", help="adding a smile, taking it away, or both")
     parser.add_argument("--side", type=int, default=320, help="pixels of a face in the contact sheets")
     parser.add_argument("--each", action="store_true", help="print every face's row as well")
+    parser.add_argument("--before", default="", help="--work of an earlier run, whose results are set beside these")
+    parser.add_argument("--people", default="", help="of the contact sheet, separated by commas; empty: all")
     parser.add_argument("--limits", action="store_true", help="print what the product's own scores say as well")
     parser.add_argument("options", nargs="*", help="further options of `edit`, after --")
     args = parser.parse_args()
@@ -254,7 +256,12 @@ def main() -> None:
         print_table("adding a smile" if way == "more" else "taking a smile away", rows)
         if args.limits:
             print_limits(looks)
-        write_png(Path(args.work) / f"{way}.png", contact_sheet(looks, args.side))
+        if args.before:
+            earlier = Path(args.before) / way
+            looks = [(name, [three[0], look_at(result_of(earlier, path), mesh), *three[1:]])
+                     for path, (name, three) in zip(photos, looks, strict=True)]  # fmt: skip
+        shown = [item for item in looks if not args.people or item[0] in args.people.split(",")]
+        write_png(Path(args.work) / f"{way}.png", contact_sheet(shown, args.side))
 
 
 if __name__ == "__main__":
