@@ -140,7 +140,9 @@ def _watch(job: Job) -> Iterator[Any]:
 
 
 def _behind(job: Job) -> str:
-    """Say how far the search behind a guess is."""
+    """Say how far the search behind a guess is, if there is more to it than the guess."""
+    if not job.total:
+        return sentence("the encoder's guess: edit it now")
     return sentence(f"the encoder's guess: edit it now; the search behind it {_step(job)}")
 
 
