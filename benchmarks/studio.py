@@ -1,6 +1,6 @@
 """The studio as a browser sees it: how long a slider waits for its picture, and the pictures of its documentation.
 
-    python benchmarks/studio.py [--images docs/images] [--chromium /usr/bin/chromium]
+    python benchmarks/studio.py [--images docs/images [--only-images]] [--chromium /usr/bin/chromium]
 
 Starts the studio and a headless Chromium (`pip install 'invertigo[studio]' playwright`), inverts the sample photo and
 moves the smile slider by keys. Seconds run from the key press to the moment when the new picture is decoded;
@@ -176,10 +176,11 @@ def take_pictures(browser, address: str, folder: Path) -> None:
     open_fold(page, "How to search")
     page.get_by_label("Method").click()
     page.get_by_role("option", name="hybrid").click()
-    page.get_by_label("number input for Steps at most").fill("60")
+    page.get_by_label("number input for Steps at most").fill("20")
     page.keyboard.press("Tab")
     page.locator("#invert").click()
     page.get_by_text("the search behind it is at step").wait_for()
+    page.evaluate("window.scrollTo(0, 0)")
     page.wait_for_timeout(1500)
     page.screenshot(path=folder / "studio-search.png", clip={"x": 0, "y": 0, "width": 1200, "height": 620})
     page.get_by_text("now move a slider").wait_for(timeout=600_000)
@@ -233,11 +234,13 @@ def main() -> None:
     """Measure, and take pictures if asked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=Path, help="also write screenshots into this folder")
+    parser.add_argument("--only-images", action="store_true", help="measure nothing")
     parser.add_argument("--chromium", default=shutil.which("chromium"), help="the browser's program")
     options = parser.parse_args()
     with studio() as (address, process), sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=options.chromium, args=FLAGS, headless=True)
-        measure(browser, address, process)
+        if not options.only_images:
+            measure(browser, address, process)
         if options.images:
             take_pictures(browser, address, options.images)
         browser.close()
