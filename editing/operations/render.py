@@ -65,10 +65,27 @@ class Render:
         report = self.latent.report
         report = {**report, "edits": [*report.get("edits", []), edit]} if edit else report
         latent = replace(self.latent, ws=ws.detach().cpu(), report=report)
-        face = face_edit(self.generator, latent, self.inverted, restore=self.restore)
         rgb, mode = self._small_photo
+        face = self._near_edit(latent) if mode == "motion" and self._near is not None else None
+        face = face or face_edit(self.generator, latent, self.inverted, restore=self.restore)
         pasted, _ = paste_faces(rgb, [replace(face, quad=whole_image_quad(*rgb.shape[:2]))], mode)
         return to_tensor(pasted)
+
+    def _near_edit(self, latent: Latent) -> FaceEdit:
+        """Return what `motion` looks at, which is the code near W alone: one render instead of three."""
+        assert latent.quad is not None and latent.near is not None and self._near is not None
+        code = (latent.near + (latent.ws - latent.origin)).to(self.generator.w_avg.device)
+        edited = three_channels(self.generator.synthesis(code, noise_mode="const"))
+        share, restorer = appearance(latent), find_restorer(self.restore)
+        return FaceEdit(latent.quad, edited, self._near, None, self.alignment, share, restorer)
+
+    @cached_property
+    def _near(self) -> Tensor | None:
+        """The render of the code near W without the edit; None where there is none beside the code itself."""
+        latent = self.latent
+        if latent.near is None or torch.equal(latent.near, latent.origin):
+            return None
+        return three_channels(self.generator.synthesis(latent.near.to(self.generator.w_avg.device), noise_mode="const"))
 
     @cached_property
     def _small_photo(self) -> tuple[NDArray[np.uint8], str]:

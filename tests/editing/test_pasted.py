@@ -1,6 +1,7 @@
 """What is said of an edit is measured on the edited photo."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,8 +11,10 @@ import cli
 from editing.batch import batch_export
 from editing.config import SearchConfig
 from editing.editor import Editor
+from editing.operations.render import Render
 from editing.operations.transfer import Transfer
 from editing.pasted import EditedPhoto, paste_photo
+from editing.render import EditedFace
 from inversion.batch.runner import run as run_batch
 from inversion.config import InvertConfig
 from inversion.faces.align import align_face
@@ -20,6 +23,7 @@ from inversion.invert import Inverter
 from inversion.latents import load_latent
 from invertigo import EditPipeline, load_recipe
 from stylegan_core.console import Console
+from stylegan_core.directions import find_direction
 from stylegan_core.images import read_photo
 
 
@@ -59,6 +63,20 @@ def test_auto_asks_the_judge_about_the_photo_and_not_about_the_render(person):
     assert best["identity"] == pytest.approx(float(identity_distance(face, before, generator.meta.alignment)), abs=0.05)
     alone = Editor(generator, latent).apply(Transfer("age", "auto", search=search)).latent.report["strength_search"]
     assert alone["curve"][-1]["value"] != pytest.approx(best["value"], abs=0.5)  # the render is another face
+
+
+def test_what_a_search_sees_is_what_is_pasted_whatever_code_is_edited(person):
+    generator, latent, photo = person
+    searched = replace(latent, ws=latent.ws + 0.1, origin=latent.origin + 0.1, near=latent.origin)
+    step = find_direction("smile", generator).vector
+    said = {"transfer": "smile", "appearance": 0.0}
+    for own in (searched, latent):
+        ws = own.ws + step
+        shown = Render(generator, own, photo).shown(ws, said)
+        edited = replace(own, ws=ws, report={**own.report, "edits": [said]})
+        pasted = paste_photo(photo, [EditedFace(generator, edited, photo)])
+        face, before = (align_face(rgb, own.quad, shown.shape[-1]) for rgb in (pasted.rgb, photo.rgb))
+        assert (shown - face).abs().mean() < 0.3 * (before - face).abs().mean()
 
 
 def test_auto_stays_where_faces_are_believable(person):
