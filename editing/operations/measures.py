@@ -87,7 +87,8 @@ class SetExpression(Operation):
 
     key: ClassVar[str] = "expression"
     expression: str = option(
-        "", "set all of an expression: neutral, smile, or a file of `expression save`; repeat", metavar="NAME",
+        "", "set all of an expression: neutral, smile, raised-brows, surprised, sad, or a file of `expression save`; "
+        "repeat", metavar="NAME",
         offer=shipped_names,
     )  # fmt: skip
     identity_ceiling: float = ceiling_option()
