@@ -256,7 +256,7 @@ def balance(out: Path, kimg: float) -> None:
         both.paste(curve, (0, 0))
         both.paste(samples, (0, curve.height + 10))
         cells[name] = np.asarray(both)
-    sheet(out / "balance.png", cells, columns=3, side=640)
+    sheet(out / "balance.png", cells, columns=3, side=480)
 
 
 class FaceJudge:
