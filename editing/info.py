@@ -56,12 +56,16 @@ def describe_direction(path: str | Path) -> dict[str, str]:
     direction = load_direction(path)
     w_dim = direction.vector.shape[2]
     layers = "all" if direction.layers is None else ", ".join(map(str, direction.layers))
+    if direction.styles:
+        layers = ", ".join(direction.styles)
+    steps = list(direction.styles.values()) or [direction.vector]
+    length = sum(float(step.square().sum()) for step in steps) ** 0.5
     return {
         "kind": f"direction in {space_of(direction)}",
         "name": direction.name,
         "dims": f"w {w_dim}",
         "layers": layers,
         "unit": direction.unit or "not stated",
-        "length": f"{float(direction.vector.norm()):.3f}",
+        "length": f"{length:.3f}",
         "generator": f"{direction.generator_name} ({direction.generator})",
     }

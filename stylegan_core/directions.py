@@ -142,12 +142,13 @@ def show_direction(name: str, generator_name: str) -> str:
     is_file = Path(name).suffix == ".npz" or Path(name).is_file()
     direction = load_direction(name) if is_file else find_direction(name, load_generator(generator_name))
     layers = "all" if direction.layers is None else ", ".join(map(str, direction.layers))
+    layers = ", ".join(direction.styles) if direction.styles else layers
     lines = {
         "name": direction.name,
         "generator": f"{direction.generator_name} ({direction.generator[:12]})",
         "space": space_of(direction),
         "layers": layers,
-        "length": f"{float(direction.vector.norm(dim=2).mean()):.3f}",
+        **({} if direction.styles else {"length": f"{float(direction.vector.norm(dim=2).mean()):.3f}"}),
         "strength 1": direction.unit,
         **direction.report,
     }

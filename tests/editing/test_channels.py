@@ -15,6 +15,7 @@ from editing.discover.channels import ROWS, check_channels, face_derivatives, fi
 from editing.discover.find_channels import find_channels
 from editing.editor import Editor
 from editing.films import blend_latents
+from editing.info import describe_direction
 from editing.operations.transfer import Transfer
 from editing.video import repeat_first
 from inversion.correction import Correction
@@ -94,7 +95,9 @@ def test_files_keep_styles_and_refuse_what_is_none(faces64, tmp_path):
     save_direction(tmp_path / "one.npz", direction)
     loaded = load_direction(tmp_path / "one.npz")
     assert_close(loaded.styles, direction.styles)
-    assert "style space, 1 channel" in show_direction(str(tmp_path / "one.npz"), "faces64")
+    shown = show_direction(str(tmp_path / "one.npz"), "faces64")
+    assert "style space, 1 channel" in shown and "layers: b16.conv1.affine" in shown
+    assert describe_direction(tmp_path / "one.npz")["length"] == "2.000"
     latent = Editor(faces64, open_code("3", faces64)).apply(Transfer(loaded)).latent
     save_latent(tmp_path / "latent.npz", latent)
     assert_close(load_latent(tmp_path / "latent.npz").styles, direction.styles)
