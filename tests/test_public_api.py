@@ -88,7 +88,8 @@ def test_an_edit_gives_the_same_pixels_from_python_the_command_a_batch_and_the_s
 ):
     from editing.recipe import parse_recipe
     from editing.studio.dials import Dials
-    from editing.studio.session import SearchChoice, Session
+    from editing.studio.searches import SearchChoice
+    from editing.studio.session import Session
     from inversion.batch import Item
 
     threads = torch.get_num_threads()

@@ -59,6 +59,7 @@ class Dials:
         found += [OPERATIONS[key].parse(str(value)) for key, value in self.others]
         if self.measures:
             found.append(SetMeasures(",".join(f"{name}={value:g}" for name, value in self.measures)))
+        found.sort(key=lambda operation: list(OPERATIONS).index(operation.key))  # as one command applies them
         return tuple(_keeping_border(one) for one in found) if self.border else tuple(found)
 
     def label(self, second: str = "") -> str:

@@ -141,9 +141,26 @@ class EditEvents(Events):
         return edit_view(self.parts, session)
 
     @told
-    def look(self, session: Session, index: int | None, zoom: bool, placing: bool, comparing: bool) -> Updates:
-        """Look at another face, or closer, or set points, or compare."""
-        session.looked_at, session.zoom, session.placing = index or 0, zoom, placing
+    def look_at(self, session: Session, index: int | None) -> Updates:
+        """Look at another face."""
+        session.looked_at = index or 0
+        return result_view(self.parts, session)
+
+    @told
+    def look_closer(self, session: Session, zoom: bool) -> Updates:
+        """Show the face from close, or the whole photo."""
+        session.zoom = zoom
+        return result_view(self.parts, session)
+
+    @told
+    def set_points(self, session: Session, placing: bool) -> Updates:
+        """Let points be set on the photo, or show the divider again."""
+        session.placing = placing
+        return result_view(self.parts, session)
+
+    @told
+    def compare(self, session: Session, comparing: bool) -> Updates:
+        """Show the two edits that were kept side by side, or before and after."""
         session.comparing = comparing
         return result_view(self.parts, session)
 

@@ -272,7 +272,6 @@ def _connect_edits(parts: Parts, events: EditEvents) -> None:
     """Say what happens when controls move; what a slider waits for is in no queue."""
     everything, slow = parts.everything(), _slow(parts)
     dials = parts.dials()
-    where = [parts.looked_at, parts.zoom, parts.placing, parts.compare]
     for dial in dials:
         if not isinstance(dial, gr.Textbox):  # whose words mean nothing until they are complete
             dial.input(
@@ -298,8 +297,13 @@ def _connect_edits(parts: Parts, events: EditEvents) -> None:
     parts.undo.click(events.undo, None, everything, **slow)
     parts.redo.click(events.redo, None, everything, **slow)
     parts.history.input(events.go, [parts.history], everything, **slow)
-    for control in where:
-        control.input(events.look, where, everything, **slow)
+    in_order = {**slow, "concurrency_limit": 1, "concurrency_id": "looks"}  # the last one is what is shown
+    looks = {
+        events.look_at: parts.looked_at, events.look_closer: parts.zoom, events.set_points: parts.placing,
+        events.compare: parts.compare,
+    }  # fmt: skip
+    for look, control in looks.items():
+        control.input(look, [control], everything, **in_order)
     parts.sweep.click(events.sweep, [parts.swept, *dials], [parts.strip, parts.message], **slow)
     parts.strip.click(events.press_strip, [parts.swept, *dials], everything, **slow)
 

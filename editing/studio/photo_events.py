@@ -8,7 +8,8 @@ import gradio as gr
 
 from editing.studio.jobs import Job
 from editing.studio.pictures import search_view, sentence
-from editing.studio.session import SearchChoice, Session
+from editing.studio.searches import SearchChoice
+from editing.studio.session import Session
 from editing.studio.told import Events, taken, told
 from editing.studio.views import Updates, edit_view, result_view, whole_page
 from inversion.sample import NAME, write_sample

@@ -4,7 +4,7 @@ import secrets
 import shutil
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +14,14 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from editing.codes import code_opener
 from editing.editor import Editor
-from editing.operations.base import Edit, Operation, Report
-from editing.operations.render import Render
 from editing.recipe import OutputConfig, Recipe
 from editing.render import NOTE, EditedFace, paste_into_photo
 from editing.studio.dials import Dials, History
 from editing.studio.jobs import Job, Turn
+from editing.studio.noted import noted
 from editing.studio.pictures import close_up
+from editing.studio.searches import SearchChoice, portable, replace_config
 from editing.studio.work import Gallery, Kept, Pasted, Work
 from inversion.encoder import find_encoder
 from inversion.faces.paste import PasteResult
@@ -40,19 +39,8 @@ MAX_PIXELS = 60_000_000  # of a photo in the page
 PICTURE = 144  # pixels of a picture in the gallery
 SWEPT = 320  # pixels of a picture of the sweep
 EDITED = "_edited"  # after the name of a photo that was edited
-MAX_STEPS = 32  # of searching edits that are noted
 SLOTS = ("A", "B")
 SECOND = "second.npz"  # the second photo's code, beside the recipe
-
-
-@dataclass(frozen=True)
-class SearchChoice:
-    """What the page asks of an inversion."""
-
-    method: str
-    space: str
-    steps: int
-    seed: int
 
 
 class Session:
@@ -204,7 +192,7 @@ class Session:
 
     def _take(self, found: list[InvertedFace], inverter: Inverter, afresh: bool) -> None:
         """Take inversions; the edits stay unless the page starts `afresh`."""
-        self.work.inverted = {item.face.index: _portable(item) for item in found}
+        self.work.inverted = {item.face.index: portable(item) for item in found}
         self.work.forget_pictures()
         if afresh:
             self.work.history, self.work.slots = History(), {}
@@ -218,7 +206,7 @@ class Session:
         face = inverter.align(photo)[0]
 
         def keep(found: list[InvertedFace]) -> None:
-            self.second = _portable(found[0])
+            self.second = portable(found[0])
             self.work.forget_pictures()
             save_latent(self.folder / SECOND, self.second.latent)
 
@@ -395,39 +383,10 @@ class Session:
         editor = Editor(self.generator, self.inverted[index].latent, photo=self.photo, paste=dials.paste,
                         region=dials.region)  # fmt: skip
         operations = dials.operations(str(self.folder / SECOND) if self.second else "")
-        face = editor.apply(*(self._noted(index, operation, quick) for operation in operations))
+        face = editor.apply(*noted(self.work.found, self.generator, index, operations, dials.paste, quick))
         edits = [self._named(edit) for edit in face.latent.report.get("edits", [])]
         return replace(face, latent=replace(face.latent, report={**face.latent.report, "edits": edits}))
-
-    def _noted(self, index: int, operation: Operation, quick: bool) -> Edit:
-        """Return an edit whose step is noted if it was searched for; `quick` repeats the one that was noted."""
-        edit, key = operation.resolve(self.generator, code_opener(self.generator)), (index, operation)
-        if edit.steady or not edit.repeats:
-            return edit
-
-        def apply(ws: Tensor, render: Render) -> tuple[Tensor, Report]:
-            steps = self.work.steps
-            if quick and key in steps:
-                return ws + steps[key].to(ws), {}
-            moved, report = edit.apply(ws, render)
-            self.work.steps = {**dict(list(steps.items())[-MAX_STEPS:]), key: moved - ws}
-            return moved, report
-
-        return replace(edit, apply=apply)
 
     def _named(self, edit: dict[str, Any]) -> dict[str, Any]:
         """Name a direction file of the user as the user does, in what the report says of an edit."""
         return {**edit, "transfer": Path(edit["transfer"]).name} if edit.get("transfer") in self.own else edit
-
-
-def replace_config(inverter: Inverter, projection: Any = None, **changes: Any) -> Inverter:
-    """Return an inverter with the same models and other options."""
-    config = replace(inverter.config, **changes)
-    return Inverter(config, projection or inverter.projection, inverter.generator, inverter.perceptual, inverter.tune)
-
-
-def _portable(inverted: InvertedFace) -> InvertedFace:
-    """Name the photo by its name alone in the report: a path of the page's machine is of no use elsewhere."""
-    report = inverted.latent.report
-    photo = {**report["photo"], "path": Path(report["photo"]["path"]).name}
-    return replace(inverted, latent=replace(inverted.latent, report={**report, "photo": photo}))

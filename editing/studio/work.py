@@ -6,12 +6,11 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
-from editing.operations.base import Operation
 from editing.recipe import Recipe
 from editing.render import EditedFace
 from editing.studio.dials import Dials, History
+from editing.studio.noted import Found
 from inversion.faces.paste import PasteResult
 from inversion.invert import AlignedFace, InvertedFace
 from stylegan_core.errors import ConfigError
@@ -43,11 +42,11 @@ class Work:
     history: History = field(default_factory=History)
     slots: dict[str, Dials] = field(default_factory=dict)  # edits that are kept to be compared, by the slot's name
     pasted: dict[Dials, Pasted] = field(default_factory=dict)
-    steps: dict[tuple[int, Operation], Tensor] = field(default_factory=dict)  # what searching edits found, by face
+    found: Found = field(default_factory=Found)  # by edits that search
 
     def forget_pictures(self) -> None:
         """Forget what was rendered of the codes, which are others now."""
-        self.pasted, self.steps = {}, {}
+        self.pasted, self.found = {}, Found()
 
 
 @dataclass(frozen=True, eq=False)

@@ -145,7 +145,7 @@ def test_a_new_operation_works_in_the_studio(command, astronaut_file, tmp_path):
     from editing.studio.offer import offered, other_operations
     from editing.studio.offer import still as at_rest
     from editing.studio.page import build_page
-    from editing.studio.session import SearchChoice
+    from editing.studio.searches import SearchChoice
     from editing.studio.sessions import Sessions
     from inversion.config import InvertConfig, ProjectionConfig
     from inversion.faces.measures import MEASURES

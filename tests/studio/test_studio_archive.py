@@ -12,7 +12,8 @@ from PIL import Image
 from editing.studio.archive import open_session
 from editing.studio.dials import Dials
 from editing.studio.exports import export
-from editing.studio.session import SearchChoice, Session
+from editing.studio.searches import SearchChoice
+from editing.studio.session import Session
 from inversion.config import InvertConfig, ProjectionConfig
 from inversion.invert import Inverter
 from stylegan_core.directions import save_direction, shipped_directions

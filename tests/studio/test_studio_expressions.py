@@ -13,7 +13,8 @@ from editing.studio.dials import Dials
 from editing.studio.exports import export
 from editing.studio.expressions import load_file, read_off, with_expression
 from editing.studio.offer import offered_measures
-from editing.studio.session import SearchChoice, Session
+from editing.studio.searches import SearchChoice
+from editing.studio.session import Session
 from inversion.config import InvertConfig, ProjectionConfig
 from inversion.faces.measures import MEASURES
 from inversion.invert import Inverter

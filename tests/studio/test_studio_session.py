@@ -13,6 +13,8 @@ from PIL import Image
 from editing.codes import open_code
 from editing.editor import Editor
 from editing.operations.crossover import Crossover
+from editing.operations.drag import Drag
+from editing.operations.measures import SetMeasures
 from editing.operations.transfer import Transfer
 from editing.operations.truncate import Truncate
 from editing.recipe import format_recipe, parse_recipe
@@ -22,7 +24,8 @@ from editing.studio.dials import Dials, History
 from editing.studio.exports import EXPORTS, export
 from editing.studio.jobs import Cancelled, Job, Turn
 from editing.studio.offer import offered
-from editing.studio.session import SearchChoice, Session
+from editing.studio.searches import SearchChoice
+from editing.studio.session import Session
 from editing.studio.sessions import MAX_SESSIONS, Sessions
 from inversion.config import InvertConfig, ProjectionConfig
 from inversion.invert import Inverter
@@ -161,6 +164,23 @@ def test_what_another_checkpoint_does_not_take_is_offered_with_the_reason(invert
     assert inverted.recipe().invert.generator == FOREIGN.name
     with pytest.raises(LatentMismatchError, match="made for"):
         inverted.load_direction(next(asset_path("directions").glob("*.npz")))
+
+
+def test_what_was_searched_for_is_not_searched_again(inverted, monkeypatch):
+    inverted.settle(Dials(measures=(("yaw", 6.0),)))
+    turned = inverted.edited_latents()[0].ws
+
+    def again(*_):
+        raise AssertionError("searched again")
+
+    monkeypatch.setattr("editing.reach.reach", again)
+    monkeypatch.setattr("editing.drag.STEPS", 2)
+    inverted.settle(inverted.history.now.with_other("drag", "244,142:250,136"))  # after the measures, as in commands
+    assert [type(operation) for operation in inverted.recipe().edits] == [SetMeasures, Drag]
+    assert (inverted.edited_latents()[0].ws != turned).any()
+    inverted.preview(inverted.history.now.with_strength("smile", 0.5))  # the steps are repeated after other edits too
+    with pytest.raises(AssertionError, match="searched again"):
+        inverted.settle(inverted.history.now.with_strength("smile", 0.5))
 
 
 def test_what_is_missing_is_said(session, inverter, astronaut_file, tmp_path):
