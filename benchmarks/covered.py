@@ -1,9 +1,9 @@
-"""How well covered mouths and eyes are told from uncovered ones by what `inversion/faces/doubts.py` looks at.
+"""How well covered mouths and eyes are told from uncovered ones by `inversion/faces/doubts.py`.
 
     python benchmarks/covered.py --data faces256.zip
 
 Boxes are painted over mouths and eyes of aligned faces; the render is that of the encoder's guess. Prints quantiles of
-the landmarks' distance between face and render, and of the contrast there."""
+the landmarks' distance between face and render, and of the contrast there, and the share of faces that is warned of."""
 
 import argparse
 import sys
@@ -15,13 +15,16 @@ from torch import Tensor
 sys.path[0] = str(Path(__file__).resolve().parent.parent)  # a script's own folder comes first, and holds namesakes
 
 from inversion.encoder import guess_codes  # noqa: E402
-from inversion.faces.doubts import contrast  # noqa: E402
+from inversion.faces.doubts import contrast, doubts_of_inversion  # noqa: E402
 from inversion.faces.landmarks import EYES, MOUTH, find_landmarks  # noqa: E402
+from stylegan_core.assets import DEFAULT_GENERATOR  # noqa: E402
 from stylegan_core.checkpoints.load import load_generator  # noqa: E402
+from stylegan_core.networks.protocol import Generator  # noqa: E402
 from stylegan_core.training.dataset import ImageDataset  # noqa: E402
 
 COVERS = {"blue mask": (0.2, 0.5, 0.8), "black mask": (-0.9, -0.9, -0.9), "hand": None}  # None: the colour of the nose
 QUANTILES = torch.tensor([0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99])
+CHUNK = 16  # faces at a time
 MARGIN = {"mouth": (0.10, 0.06), "eyes": (0.04, 0.03)}
 
 
@@ -30,13 +33,14 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--data", required=True, help="zip of aligned faces")
     parser.add_argument("--images", type=int, default=160)
-    parser.add_argument("--generator", default="faces128")
+    parser.add_argument("--generator", default=DEFAULT_GENERATOR)
     arguments = parser.parse_args()
     generator = load_generator(arguments.generator)
     data = ImageDataset(arguments.data, generator.img_resolution)
     every = data.num_images // arguments.images
     faces = data.batch(range(0, every * arguments.images, every))[0]
-    points = find_landmarks(faces, generator.meta.alignment)
+    points = torch.cat([find_landmarks(part, generator.meta.alignment) for part in faces.split(CHUNK)])
+    print("quantiles 1 5 25 50 75 95 99 %")
     report(generator, faces, "uncovered")
     for name, part in (("mouth", MOUTH), ("eyes", EYES)):
         for label, colour in COVERS.items():
@@ -60,12 +64,17 @@ def painted(
 
 
 @torch.no_grad()
-def report(generator: object, faces: Tensor, label: str) -> None:
-    """Print quantiles of what is looked at."""
-    render = generator.synthesis(guess_codes(generator, faces), noise_mode="const")  # type: ignore[attr-defined,arg-type]
-    alignment = generator.meta.alignment  # type: ignore[attr-defined]
-    seen, shown = find_landmarks(faces, alignment), find_landmarks(render.clamp(-1, 1), alignment)
-    print(label, "(quantiles 1 5 25 50 75 95 99 %)")
+def report(generator: Generator, faces: Tensor, label: str) -> None:
+    """Print quantiles of what is looked at, and how many faces are warned of."""
+    alignment, warned = generator.meta.alignment, 0
+    places = []
+    for part in faces.split(CHUNK):
+        render = generator.synthesis(guess_codes(generator, part), noise_mode="const").clamp(-1, 1)
+        places.append((find_landmarks(part, alignment), find_landmarks(render, alignment)))
+        pairs = zip(part.split(1), render.split(1), strict=True)
+        warned += sum("in front" in " ".join(doubts_of_inversion(*pair, {}, alignment)) for pair in pairs)
+    seen, shown = (torch.cat(points) for points in zip(*places, strict=True))
+    print(f"{label}: {warned / len(faces):.0%} warned of")
     for name, part in (("mouth", MOUTH), ("eyes", EYES)):
         apart = (seen - shown)[:, part].norm(dim=-1).mean(dim=1)
         flat = torch.tensor([contrast(face[None], place) for face, place in zip(faces, seen[:, part], strict=True)])
