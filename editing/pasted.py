@@ -50,7 +50,7 @@ class EditedPhoto:
         for face, result, scores in zip(self.sources, self.faces, self.scores, strict=True):
             assert face.latent.quad is not None
             looked_at = result.pixels_changed and shows_face(self.photo.rgb, face.latent.quad)
-            found.append(tuple(doubts_of_edit(scores, judged(face.latent)) if looked_at else ()))
+            found.append(tuple(doubts_of_edit(scores, judged(face.latent), result.mode) if looked_at else ()))
         return tuple(found)
 
     def close_ups(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:

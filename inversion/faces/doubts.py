@@ -30,6 +30,7 @@ SOMEBODY_ELSE = 0.4  # identity distance
 BLURRED, ROUGH = 0.6, 1.8  # sharpness of the mouth
 FOREIGN = 0.95  # Lab distance of the mouth's colours
 WHOLE_STEP, LEFT_OVER = 1.0, 0.5  # a strength that should be seen; a probability at which too much is left
+POSES = tuple(name for name, measure in MEASURES.items() if not measure.expression)
 TURNS = {90: "lies on its side", 180: "is upside down", 270: "lies on its side"}
 
 
@@ -84,10 +85,11 @@ def doubts_of_inversion(target: Tensor, image: Tensor, scores: Mapping[str, Any]
     return found
 
 
-def doubts_of_edit(scores: PhotoScores, towards: Mapping[str, float]) -> list[str]:
+def doubts_of_edit(scores: PhotoScores, towards: Mapping[str, float], mode: str = "auto") -> list[str]:
     """Say what an edited photo shows that believable edits do not, or does not show of what was asked for.
 
-    `towards` are judges or scales and the sum of the strengths towards (+) or away from (-) what they see."""
+    `mode` is how the face was pasted. `towards` are judges or scales and the sum of the strengths towards (+) or away
+    from (-) what they see."""
     found = []
     if scores.identity_distance > SOMEBODY_ELSE:
         found.append(
@@ -103,7 +105,11 @@ def doubts_of_edit(scores: PhotoScores, towards: Mapping[str, float]) -> list[st
             f"the edited mouth has colours that are not this face's (Lab distance {scores.foreign_colour:.2f}, "
             f"believable up to {FOREIGN:g}); try a smaller strength, or --paste motion"
         )
-    hidden = [name for name, strength in towards.items() if not _shows(scores, name, strength)]
+    turned = [name for name, strength in towards.items() if strength and name in POSES and mode == "motion"]
+    for name in turned:
+        found.append(f"--paste motion keeps the head as it is, so {name} does not change; use --paste full, or none")
+    asked = ((name, strength) for name, strength in towards.items() if name not in turned)
+    hidden = [name for name, strength in asked if not _shows(scores, name, strength)]
     for name in hidden:
         found.append(
             f"the edit hardly shows in the photo ({name} {scores.before[name]:.2f} before, {scores.after[name]:.2f} "

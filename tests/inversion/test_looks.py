@@ -94,5 +94,11 @@ def test_a_smile_that_was_to_go_and_is_still_there_is_named():
     assert not doubts_of_edit(replace(smiling, after=smiling.after | {"happy": 0.2}), {"happy": -1.0})
 
 
+def test_a_head_that_motion_cannot_turn_is_named_and_a_rendered_one_is_looked_at():
+    assert any("keeps the head as it is" in text for text in doubts_of_edit(still(yaw=9.0), {"yaw": 1.0}, "motion"))
+    assert doubts_of_edit(still(yaw=9.0), {"yaw": 1.0}, "full") == []
+    assert doubts_of_edit(still(), {"yaw": 0.0}, "motion") == []
+
+
 def test_another_person_is_named():
     assert any("another person" in text for text in doubts_of_edit(replace(still(), identity_distance=0.5), {}))
