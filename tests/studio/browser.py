@@ -121,11 +121,6 @@ class Tab:
         self.page.get_by_text("now move a slider").wait_for()
 
     @property
-    def generator(self):
-        """The name of the generator, as its tab says it."""
-        return self.page.locator("#about").text_content().partition(":")[0].strip()
-
-    @property
     def caption(self):
         return self.page.locator("#view .caption")
 

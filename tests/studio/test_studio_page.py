@@ -16,7 +16,8 @@ from editing.pipeline import EditPipeline
 from editing.recipe import load_recipe
 from inversion.batch.items import Item
 from inversion.latents import load_latent
-from stylegan_core.catalogue import believable
+from stylegan_core.assets import DEFAULT_GENERATOR
+from stylegan_core.catalogue import look_up
 
 
 def run(*words):
@@ -173,7 +174,7 @@ def test_sliders_sleep_until_there_is_a_face_and_end_where_edits_break(tab, astr
     tab.page.get_by_role("tab", name="Photo").click()
     tab.invert()
     expect(tab.slider("smile")).to_be_enabled()
-    low, high = believable({}, "smile", tab.generator)
+    low, high = look_up("smile", DEFAULT_GENERATOR).believable
     expect(tab.slider("smile")).to_have_attribute("min", f"{low:g}")
     expect(tab.slider("smile")).to_have_attribute("max", f"{high:g}")
     expect(tab.page.get_by_text("+ more masculine, - more feminine")).to_be_visible()
