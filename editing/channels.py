@@ -10,14 +10,7 @@ from editing.config import SearchConfig
 from editing.judging import find_judge
 from editing.operations.render import Render
 from editing.strength import find_strength, measure_with, search_report
-from stylegan_core.errors import ConfigError
 from stylegan_core.styles import Styles, added
-
-
-def check_render(render: Render, name: str) -> None:
-    """Refuse a face whose features are corrected, which follow the code and know of no styles; raises `ConfigError`."""
-    if render.latent.correction is not None:
-        raise ConfigError(f"{name} moves single channels, which goes with no --space f; invert the photo in w+")
 
 
 def search_channels(

@@ -14,7 +14,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from inversion.correction import Correction
+from inversion.delta import Delta, tuned_synthesis
 from stylegan_core.networks.protocol import FeatureLayer, Generator
+from stylegan_core.styles import Styles, styles_up_to
 
 MOTION_SIDE = 128  # pixels at which the motion is sought
 SMOOTHING = 7  # pixels, of those, of the box filter over motion and change
@@ -94,22 +96,29 @@ class Carried:
     """Renders codes near `origin` [1, num_ws, w_dim] with the correction that was found there."""
 
     def __init__(
-        self, generator: Generator, correction: Correction, origin: Tensor, render: Callable[..., Tensor],
-        noise: Mapping[str, Tensor],
+        self, generator: Generator, correction: Correction, origin: Tensor, noise: Mapping[str, Tensor],
+        delta: Delta | None = None, styles: Styles | None = None,
     ) -> None:  # fmt: skip
-        """`render` is the generator's synthesis, tuned or not; `noise` are the face's own inputs, [H, W] by layer."""
+        """`noise` are the face's own inputs, [H, W] by layer; `delta` bends the generator for this face.
+
+        `styles` are what edits added to those of every code; up to the corrected layer they move the correction too."""
         self.layer: FeatureLayer = generator.feature_layers[correction.layer]
         self.name, self.generator, self.origin = correction.layer, generator, origin
         self.features = correction.whole(origin)
-        self.synthesis, self.noise = render, {"noise": noise} if noise else {}
+        early = styles_up_to(generator, correction.layer, styles) if styles else {}
+        self.stays = not early  # at the origin's own code
+        self.as_found = tuned_synthesis(generator, delta)
+        self.as_moved = tuned_synthesis(generator, delta, early)
+        self.synthesis = tuned_synthesis(generator, delta, styles)
+        self.noise = {"noise": noise} if noise else {}
         self._before: Tensor | None = None
 
     def __call__(self, ws: Tensor) -> Tensor:
         """Render ws [N, num_ws, w_dim] as images [N, C, R, R]; differentiable in `ws`, the motion held fixed."""
         if not len(ws):
-            return self._render(ws)
+            return self._render(self.synthesis, ws)
         added = torch.cat([self.at(code[None]) for code in ws.detach()])
-        return self._render(ws, hooks={self.name: lambda x: x + added.to(x.dtype)})
+        return self._render(self.synthesis, ws, hooks={self.name: lambda x: x + added.to(x.dtype)})
 
     @torch.no_grad()
     def at(self, code: Tensor, whole: bool = False) -> Tensor:
@@ -117,15 +126,15 @@ class Carried:
 
         Codes that come in after the corrected layer change nothing. `whole`: however little of the origin is left."""
         num = self.layer.num_ws
-        if torch.equal(code[:, :num], self.origin[:, :num]):
+        if self.stays and torch.equal(code[:, :num], self.origin[:, :num]):
             return self.features
         share = 1.0 if whole else float(share_kept(code[:, :num], self.origin[:, :num], self.generator.w_avg))
         if share == 0:
             return torch.zeros_like(self.features)
         if self._before is None:
-            self._before = self._render(self.origin)
-        moved = self._render(torch.cat([code[:, :num], self.origin[:, num:]], dim=1))
+            self._before = self._render(self.as_found, self.origin)
+        moved = self._render(self.as_moved, torch.cat([code[:, :num], self.origin[:, num:]], dim=1))
         return share * motion_of(self._before, moved).carry(self.features, self.layer.margin)
 
-    def _render(self, ws: Tensor, **more: object) -> Tensor:
-        return self.synthesis(ws, noise_mode="const", **self.noise, **more)
+    def _render(self, synthesis: Callable[..., Tensor], ws: Tensor, **more: object) -> Tensor:
+        return synthesis(ws, noise_mode="const", **self.noise, **more)

@@ -46,7 +46,7 @@ class Outcome:
             ws = self.result.ws
             if edit.styles and self.styled is None:
                 raise ConfigError(
-                    f"{edit.name} moves single channels, which goes with no --space f; take another method"
+                    f"{edit.name} moves single channels, of which this render knows nothing; take another method"
                 )
             render = self.styled(added({}, edit.styles, strength)) if edit.styles and self.styled else self.render
             return render(ws + strength * edit.vector.to(ws)).clamp(-1, 1)

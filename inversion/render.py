@@ -20,11 +20,10 @@ def face_renderer(
 ) -> Callable[[Tensor], Tensor]:  # fmt: skip
     """Return what renders ws [N, num_ws, w_dim] as [N, C, R, R] for the face whose inversion is `origin` [1, ...].
 
-    `noise` are its inputs, [H, W] by layer; `styles` are added to the styles of every code, which goes with no
-    correction."""
-    render = tuned_synthesis(generator, delta, styles)
+    `noise` are its inputs, [H, W] by layer; `styles` are added to the styles of every code."""
     if correction is not None:
-        return Carried(generator, correction, origin, render, noise)
+        return Carried(generator, correction, origin, noise, delta, styles)
+    render = tuned_synthesis(generator, delta, styles)
     return lambda ws: render(ws, noise_mode="const", **({"noise": noise} if noise else {}))
 
 

@@ -124,7 +124,7 @@ def run_method(method: str, task: Task, encoder: str = "") -> Outcome:
         torch.cuda.synchronize()
     seconds = time.perf_counter() - began
     peak = torch.cuda.max_memory_allocated() if on_gpu else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    styled = None if correction else partial(face_renderer, generator, result.ws, noise, delta, None)
+    styled = partial(face_renderer, generator, result.ws, noise, delta, correction)
     return Outcome(image, render, result, seconds, peak / 2**20, styled)
 
 

@@ -35,6 +35,13 @@ def bias_steps(generator: Generator, styles: Styles) -> dict[str, Tensor]:
     return {f"{name}.bias": step.to(layers[name].bias) / layers[name].bias_gain for name, step in styles.items()}
 
 
+def styles_up_to(generator: Generator, layer: str, styles: Styles) -> dict[str, Tensor]:
+    """Return those of `styles` that a layer of `generator.feature_layers` depends on: its own, and those before it."""
+    names = list(style_layers(generator))
+    early = names[: names.index(f"{layer}.affine") + 1]
+    return {name: step for name, step in styles.items() if name in early}
+
+
 def style_deviations(generator: Generator, axes: Tensor) -> dict[str, Tensor]:
     """Return the standard deviation [C] of each style over W by layer; `axes` [K, w_dim] are W's principal axes, each a
     standard deviation long."""

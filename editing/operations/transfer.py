@@ -146,10 +146,9 @@ class Transfer(Operation):
         ends = known_ends(direction.report, direction.name, direction.generator_name)
 
         def apply(ws: Tensor, render: Render) -> tuple[Tensor, Report]:
-            from editing.channels import check_render, search_channels
+            from editing.channels import search_channels
             from stylegan_core.styles import added
 
-            check_render(render, self.name)
             said: dict[str, Any] = {"transfer": self.name, "appearance": direction.appearance}
             said |= {"judge": attribute} if attribute else {}
             if not isinstance(self.strength, str):

@@ -22,7 +22,7 @@ from inversion.correction import Correction
 from inversion.edit_scores import Outcome, attribute_dependency
 from inversion.faces.traits import TRAITS, dependency, traits
 from inversion.latents import check_generator, load_latent, save_latent
-from inversion.render import face_renderer
+from inversion.render import face_renderer, renderer
 from inversion.scorecard import chosen_edits
 from inversion.task import Projection
 from stylegan_core.directions import Direction, load_direction, save_direction, show_direction
@@ -109,14 +109,25 @@ def test_files_keep_styles_and_refuse_what_is_none(faces64, tmp_path):
         load_latent(tmp_path / "bad.npz")
 
 
+def test_corrected_features_stay_under_channels_of_later_layers_and_follow_those_of_earlier_ones(faces64):
+    shape = (128, 256)  # of b16.conv1
+    correction = Correction("b16.conv1", (torch.randn(shape, generator=torch.Generator().manual_seed(4)),))
+    latent = replace(open_code("3", faces64), correction=correction)
+    added_there = {}
+    for layer in ("b8.conv1.affine", "b32.conv0.affine"):
+        face = Editor(faces64, latent).apply(Transfer(a_channel_direction(faces64, layer, amount=40.0)))
+        carried = renderer(faces64, face.latent)
+        added_there[layer] = carried.at(face.latent.ws)
+        assert not torch.equal(face.edited, face.inverted)
+    assert torch.equal(added_there["b32.conv0.affine"], correction.whole(latent.ws))
+    assert not torch.equal(added_there["b8.conv1.affine"], correction.whole(latent.ws))
+
+
 def test_what_goes_with_no_single_channel_is_refused(faces64, linear_generator):
-    direction, latent = a_channel_direction(faces64, attribute="happy"), open_code("3", faces64)
+    direction = a_channel_direction(faces64, attribute="happy")
     for wrong in ({"layers": "4-5"}, {"keep": "age"}, {"keep": "identity"}):
         with pytest.raises(ConfigError, match="moves single channels"):
             Transfer(direction, **wrong).resolve(faces64, lambda text: text)
-    corrected = replace(latent, correction=Correction("b16.conv1", (torch.zeros(128, 256),)))
-    with pytest.raises(ConfigError, match="--space f"):
-        Editor(faces64, corrected).apply(Transfer(direction))
     with pytest.raises(ConfigError, match="has no styles"):
         style_layers(linear_generator)
     with pytest.raises(ConfigError, match="auto needs"):
