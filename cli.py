@@ -53,4 +53,7 @@ def edit_main() -> None:
 
 
 if __name__ == "__main__":
+    from invertigo.start import spare_imports
+
+    spare_imports()
     main()

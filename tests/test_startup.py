@@ -1,5 +1,6 @@
 """What short commands import: packages that cost as much as their work stay out (ratios: benchmarks/startup.py)."""
 
+import gc
 import json
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 from inversion.latents import Latent, save_latent
+from invertigo.start import spare_imports
 
 ROOT = Path(__file__).resolve().parent.parent
 CODE = """
@@ -49,11 +51,17 @@ def imported(astronaut_file, tmp_path_factory) -> dict[str, list[str]]:
 
 @pytest.mark.parametrize("command", ["info", "generate", "invert", "edit"])
 def test_short_commands_import_no_heavy_package(imported, command) -> None:
-    # An edited photo is judged, and the nearest of its colours are looked up in scipy's tree: .2 s in place of .5.
-    needed = {"scipy", "skimage"} if command == "edit" else set()
-    assert sorted(HEAVY & set(imported[command]) - needed) == []
+    assert sorted(HEAVY & set(imported[command])) == []
 
 
 def test_info_of_a_latent_imports_no_network(imported) -> None:
     ours = {"stylegan_core.networks.stylegan2", "stylegan_core.checkpoints.load", "inversion.invert"}
     assert sorted(ours & set(imported["info"])) == []
+
+
+def test_garbage_is_looked_for_as_usual_once_the_imports_are_over() -> None:
+    usual = gc.get_threshold()
+    spare_imports()
+    assert gc.get_threshold()[0] > 100 * usual[0]
+    gc.collect()
+    assert gc.get_threshold() == usual

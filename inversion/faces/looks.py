@@ -21,6 +21,9 @@ MOUTH_BOX, EYES_BOX = (1.5, 1.0), (1.9, 0.5)  # width and height, in eye distanc
 MOUTH_BELOW = 0.05  # eye distances that the mouth's box lies below the middle of its corners
 BOX_PIXELS = 96  # of an eye distance in a box
 DIGITS = 4
+AT_A_TIME = 16  # pixels whose nearest is looked for at once
+XYZ_OF_RGB = ((0.412453, 0.357580, 0.180423), (0.212671, 0.715160, 0.072169), (0.019334, 0.119193, 0.950227))
+D65 = (0.95047, 1.0, 1.08883)  # the white point's XYZ
 
 
 @dataclass(frozen=True)
@@ -59,17 +62,33 @@ def score_photo(
 def foreign_colour(part: Tensor, own: list[Tensor]) -> float:
     """Return the mean Lab distance of the middle two thirds of a picture [3, h, w] in [-1, 1] to the nearest pixel of
     `own`."""
-    from scipy.spatial import cKDTree
-
-    known = np.concatenate([_lab(own[0]), *map(_lab, own[1:])])
-    return float(cKDTree(known).query(_lab(_middle(part, 2 / 3)))[0].mean())
+    known = torch.cat([_lab(pixels) for pixels in own])
+    return float(_nearest(_lab(_middle(part, 2 / 3)), known).mean())
 
 
-def _lab(part: Tensor) -> NDArray[np.float64]:
-    from skimage.color import rgb2lab
+def _nearest(points: Tensor, known: Tensor) -> Tensor:
+    """Return the distance [N] of points [N, 3] to the nearest of those known [M, 3].
 
-    lab: NDArray[np.float64] = rgb2lab(part.permute(1, 2, 0).add(1).div(2).clamp(0, 1).double().numpy())
-    return lab.reshape(-1, 3)
+    A tree of SciPy's takes longer to import than this to compare a mouth's pixels."""
+    centre = known.mean(dim=0)
+    points, known = points - centre, known - centre
+    # |p - k|^2 = |p|^2 + (|k|^2 - 2 p k): the bracket is one product of matrices, done in parts that fit the cache.
+    left = torch.cat([points, points.new_ones(len(points), 1)], dim=1)
+    right = torch.cat([-2 * known, known.square().sum(dim=1, keepdim=True)], dim=1).T.contiguous()
+    product = right.new_empty(AT_A_TIME, len(known))  # once, since memory from the system costs more than the product
+    parts = [torch.mm(some, right, out=product[: len(some)]).amin(dim=1) for some in left.split(AT_A_TIME)]
+    return (torch.cat(parts) + points.square().sum(dim=1)).clamp_min(0).sqrt()
+
+
+def _lab(part: Tensor) -> Tensor:
+    """Return the CIE Lab colours [h * w, 3] (D65) of a picture [3, h, w] of sRGB in [-1, 1], in 64 bit.
+
+    scikit-image's own conversion imports SciPy."""
+    rgb = part.double().flatten(1).T.add(1).div(2).clamp(0, 1)
+    linear = torch.where(rgb > 0.04045, ((rgb + 0.055) / 1.055) ** 2.4, rgb / 12.92)
+    xyz = linear @ rgb.new_tensor(XYZ_OF_RGB).T / rgb.new_tensor(D65)
+    x, y, z = torch.where(xyz > 0.008856, xyz ** (1 / 3), 7.787 * xyz + 16 / 116).unbind(dim=1)
+    return torch.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], dim=1)
 
 
 def _detail(part: Tensor) -> float:
