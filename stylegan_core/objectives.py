@@ -178,25 +178,28 @@ class HistoryBuffer:
             raise ConfigError(f"a history of {capacity} images holds nothing; give 1 or more")
         self.capacity = capacity
         self.images: Tensor | None = None
+        self.labels: Tensor | None = None
 
-    def exchange(self, fakes: Tensor, rng: torch.Generator) -> Tensor:
-        """Return `fakes` [N, ...] with half of them exchanged for stored ones; what left the batch enters the store.
+    def exchange(self, fakes: Tensor, labels: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Return `fakes` [N, ...] and their `labels` [N, c_dim], half of them exchanged for stored ones.
 
-        Until the store is full it only grows and the batch comes back as it was."""
+        What left the batch enters the store. Until the store is full it only grows and the batch stays as it was."""
         fakes = fakes.detach()
         num_stored = 0 if self.images is None else len(self.images)
         if num_stored < self.capacity:
-            kept = fakes[: self.capacity - num_stored].clone()
-            self.images = kept if self.images is None else torch.cat([self.images, kept])
-            return fakes
-        assert self.images is not None
+            room = self.capacity - num_stored
+            new, new_labels = fakes[:room].clone(), labels[:room].clone()
+            self.images = new if self.images is None else torch.cat([self.images, new])
+            self.labels = new_labels if self.labels is None else torch.cat([self.labels, new_labels])
+            return fakes, labels
+        assert self.images is not None and self.labels is not None
         num = min(len(fakes) // 2, self.capacity)
         slots = torch.randperm(self.capacity, generator=rng)[:num]
         places = torch.randperm(len(fakes), generator=rng)[:num]
-        mixed = fakes.clone()
-        mixed[places] = self.images[slots]
-        self.images[slots] = fakes[places]
-        return mixed
+        mixed, mixed_labels = fakes.clone(), labels.clone()
+        mixed[places], mixed_labels[places] = self.images[slots], self.labels[slots]
+        self.images[slots], self.labels[slots] = fakes[places], labels[places]
+        return mixed, mixed_labels
 
 
 def sample_sphere(num: int, dim: int, rng: torch.Generator) -> Tensor:

@@ -118,17 +118,20 @@ def test_adaptive_schedule_rests_the_winner_and_never_both():
     assert schedule.decide(0.1, 0.1) == (True, True)
 
 
-def test_history_exchanges_half_the_batch_and_loses_no_image():
+def test_history_exchanges_half_the_batch_with_its_labels_and_loses_no_image():
     rng = torch.Generator().manual_seed(0)
     history = HistoryBuffer(capacity=6)
-    first, second = torch.arange(4.0)[:, None], torch.arange(4.0, 8.0)[:, None]
-    assert_close(history.exchange(first, rng), first)
-    assert_close(history.exchange(second, rng), second)
+    first, second, third = (torch.arange(start, start + 4.0)[:, None] for start in (0.0, 4.0, 10.0))
+    for batch in (first, second):  # a label says which image it belongs to
+        shown, labels = history.exchange(batch, batch + 0.5, rng)
+        assert_close(shown, batch)
+        assert_close(labels, batch + 0.5)
     assert len(history.images) == 6
-    third = torch.arange(10.0, 14.0)[:, None]
     before = set(history.images.flatten().tolist())
-    mixed = history.exchange(third, rng)
+    mixed, labels = history.exchange(third, third + 0.5, rng)
     assert (mixed >= 10).sum() == 2
+    assert_close(labels, mixed + 0.5)
+    assert_close(history.labels, history.images + 0.5)
     after = set(history.images.flatten().tolist()) | set(mixed.flatten().tolist())
     assert after == before | {10.0, 11.0, 12.0, 13.0}
     with pytest.raises(ConfigError, match="holds nothing"):

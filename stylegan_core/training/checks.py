@@ -44,6 +44,12 @@ def check_config(config: TrainConfig, world_size: int = 1) -> None:
         raise ConfigError(f"projected_side is {config.projected_side}; the pretrained features need 32 pixels or more")
     if config.pull_away and config.objective != "ebgan":
         raise ConfigError(f"--pull-away is a term of ebgan; {config.objective} has no codes to pull apart")
+    critic = {"--critic-code": config.critic_code, "--critic-power": config.critic_power}
+    given = [name for name, value in critic.items() if value is not None]
+    if given and config.objective not in ("ebgan", "began"):
+        raise ConfigError(
+            f"{' and '.join(given)} are of the autoencoder critics of ebgan and began; {config.objective} has none"
+        )
     if config.discriminator == "projected" and config.objective == "wgan":
         raise ConfigError(
             "wgan clips its critic's weights, and the projected discriminator's are normalised already; "
@@ -71,6 +77,9 @@ _POSITIVE = (
     "ada_kimg",
     "n_critic",
     "clip",
+    "gamma",
+    "lambda_k",
+    "critic_code",
 )
 _NOT_NEGATIVE = ("r1_gamma", "r1_every", "pl_every", "pl_weight", "gp_weight", "dragan_c", "ema_kimg", "history")
 _SHARES = ("augment_p", "anneal", "style_mixing", "beta1", "beta2")

@@ -69,6 +69,15 @@ class TrainConfig:
     minibatch_std: bool = option(
         False, "dcgan: D sees how far the images of a batch differ (the StyleGANs' always does)", group=NETWORKS
     )
+    critic_code: int | None = option(
+        None, "ebgan, began: length of the autoencoder critic's code (None: 64)", type=int, group=NETWORKS
+    )
+    critic_power: int | None = option(
+        None,
+        "ebgan, began: of the error that is the energy, 1: absolute, 2: squared (None: 2 for ebgan, 1 for began)",
+        type=int,
+        group=NETWORKS,
+    )
     kl_weight: float = option(1.0, "vae: weight of the divergence from the prior", group=NETWORKS)
     projected_side: int = option(96, "pixels to which the projected discriminator resizes images", group=NETWORKS)
     phase_kimg: float | None = option(
@@ -123,6 +132,11 @@ class TrainConfig:
         0.0, "ebgan: weight of the term that pulls the codes of generated images apart", group=REGULARISERS
     )
     gamma: float = option(0.5, "began: energy of generated images, in units of that of real ones", group=REGULARISERS)
+    lambda_k: float = option(
+        0.001,
+        "began: how fast k_t follows; the paper's is for some 100,000 steps, a run of hundreds wants 0.1 or more",
+        group=REGULARISERS,
+    )
     r1_gamma: float | None = option(
         None, "weight of R1 (None: 0.0002 resolution^2 / batch; relativistic: 1)", type=float, group=REGULARISERS
     )

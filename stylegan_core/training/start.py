@@ -168,7 +168,9 @@ def _small_discriminator(config: TrainConfig, of_generator: Any) -> Any:
     if objective.critic == "energy":
         base = getattr(of_generator, "channel_base", 2048)
         width = min(max(base // of_generator.img_resolution, 8), 64)
-        return AutoencoderCriticConfig(**sizes, width=width, power=2 if config.objective == "ebgan" else 1)
+        code = AutoencoderCriticConfig.code if config.critic_code is None else config.critic_code
+        power = {"ebgan": 2, "began": 1}[config.objective] if config.critic_power is None else config.critic_power
+        return AutoencoderCriticConfig(**sizes, width=width, code=code, power=power)
     if isinstance(of_generator, DCGANConfig) and config.discriminator != "projected":
         widths = {"channel_base": of_generator.channel_base, "channel_max": of_generator.channel_max}
         slopes = objective.settings.penalty is not None or objective.pairs or bool(config.r1_gamma)

@@ -36,7 +36,7 @@ class Stepper:
         self.config, self.models, self.world, self.device = config, models, world, device
         self.fixed_objective = objective_of(config)
         self.settings = decide(config, self.fixed_objective, models.generator.config)
-        self.balance = BeganBalance(config.gamma) if config.objective == "began" else None
+        self.balance = BeganBalance(config.gamma, config.lambda_k) if config.objective == "began" else None
         self.game = Game(config, self.settings, models, torch.from_numpy(data.labels))
         self.path_length = PathLengthPenalty(config.pl_weight)
         self.history = HistoryBuffer(config.history) if config.history else None
@@ -115,13 +115,16 @@ class Stepper:
 
     def memory(self) -> dict[str, Tensor]:
         """Tensors that a run needs to go on beside networks and optimisers."""
-        stored = None if self.history is None else self.history.images
-        return {} if stored is None else {"history": stored}
+        history = self.history
+        if history is None or history.images is None or history.labels is None:
+            return {}
+        return {"history": history.images, "history_labels": history.labels}
 
     def restore(self, numbers: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
         """Take up what `numbers` and `memory` gave."""
-        if self.history is not None and "history" in tensors:
+        if self.history is not None and "history_labels" in tensors:
             self.history.images = tensors["history"].to(self.device)
+            self.history.labels = tensors["history_labels"].to(self.device)
         self.game.adaptive.restore(numbers["adaptive"])
         self.path_length.mean = float(numbers["path_length"])
         self.last = dict(numbers["last"])
@@ -232,7 +235,7 @@ class Stepper:
             for index, (shard, (reals, labels)) in enumerate(zip(self.shards, batches, strict=True)):
                 fakes, fake_labels = self._fakes_for_d(stream, shard, reals, index)
                 if self.history is not None:
-                    fakes = self.history.exchange(fakes, stream.rng("history"))
+                    fakes, fake_labels = self.history.exchange(fakes, fake_labels, stream.rng("history"))
                 real = self.game.judge(reals, labels, step, "d", "augment-real", shard)
                 fake = self.game.judge(fakes, fake_labels, step, "d", "augment-fake", shard)
                 loss = self.objective.d(real, fake).mean()

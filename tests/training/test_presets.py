@@ -122,7 +122,8 @@ def test_lapgan_has_a_discriminator_at_every_scale(shapes, tmp_path):
 
 @pytest.mark.parametrize("objective", ["ebgan", "began"])
 def test_energy_objectives_train_with_an_autoencoder_critic(objective, shapes, tmp_path):
-    extra = ("--margin", 1, "--pull-away", 0.1) if objective == "ebgan" else ("--gamma", 0.7)
+    extra = ("--margin", 1, "--pull-away", 0.1) if objective == "ebgan" else ("--gamma", 0.7, "--lambda-k", 0.1)
+    extra += ("--critic-code", 5, "--critic-power", 1)
     common = (
         "train",
         "--data",
@@ -140,6 +141,7 @@ def test_energy_objectives_train_with_an_autoencoder_critic(objective, shapes, t
     critic = load_checkpoint(tmp_path / "r" / "snapshot-000000.080.safetensors").discriminator
     energies = critic(torch.rand(3, 3, 16, 16) * 2 - 1)
     assert energies.shape == (3,) and bool((energies > 0).all())
+    assert critic.config.code == 5 and critic.config.power == 1
     lines = read_log(tmp_path / "r" / "log.jsonl")
     assert lines[-1]["real_logits"] < lines[0]["real_logits"]  # it learns to reconstruct
     if objective == "began":
@@ -197,6 +199,8 @@ def test_what_stabilises_a_dcgan_is_saved_and_resumed(trick, shapes, tmp_path):
         (("--preset", "dcgan", "--objective", "wgan", "--spectral-norm"), "leave out one of them"),
         (("--preset", "dcgan", "--w-dim", 8), "no w_dim; leave out --w-dim"),
         (("--preset", "dcgan", "--labels"), "leave out --labels"),
+        (("--preset", "dcgan", "--critic-code", 4), "of the autoencoder critics of ebgan"),
+        (("--preset", "dcgan", "--objective", "began", "--critic-power", 3), "absolute (1, BEGAN) or squared"),
         (("--preset", "lapgan", "--augment", "ada"), "no use for --augment"),
         (("--preset", "vae", "--objective", "began"), "no use for --objective began"),
         (("--preset", "dcgan", "--crop-d", 16), "smaller than the image"),
