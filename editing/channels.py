@@ -8,9 +8,28 @@ from torch import Tensor
 
 from editing.config import SearchConfig
 from editing.judging import find_judge
+from editing.operations.base import Edit, Report
 from editing.operations.render import Render
 from editing.strength import find_strength, measure_with, search_report
 from stylegan_core.styles import Styles, added
+
+
+def channel_edit(
+    label: str, styles: Styles, said: Mapping[str, Any], strength: float | str, attribute: str, search: SearchConfig,
+    ends: tuple[float, float] | None = None,
+) -> Edit:  # fmt: skip
+    """Return the edit that moves single channels, by as much for every code: by `styles` times `strength`, or as much
+    as the judge of `attribute` needs where that is "auto". `said` is what the report says of it."""
+
+    def apply(ws: Tensor, render: Render) -> tuple[Tensor, Report]:
+        known = {**said, **({"judge": attribute} if attribute else {})}
+        if not isinstance(strength, str):
+            return ws, {"edits": [{**known, "strength": strength}], "styles": added({}, styles, strength)}
+        step, found = search_channels(render, ws, styles, attribute, search, known, ends)
+        edit = {**known, "strength": found["best"]["strength"], "auto": True}
+        return ws, {"edits": [edit], "strength_search": found, "styles": step}
+
+    return Edit(label, apply, steady=not isinstance(strength, str))
 
 
 def search_channels(

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from editing.operations.measures import SetExpression as SetExpression
     from editing.operations.measures import SetMeasures as SetMeasures
     from editing.operations.pair import TransferFrom as TransferFrom
+    from editing.operations.text import Text as Text
     from editing.operations.transfer import Transfer as Transfer
     from editing.operations.truncate import Truncate as Truncate
     from editing.pasted import EditedPhoto as EditedPhoto

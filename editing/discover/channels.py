@@ -63,8 +63,13 @@ class ChannelTable:
 
     def step(self, amounts: Tensor) -> dict[str, Tensor]:
         """Return amounts [C], in standard deviations of the channels, as a step in style space of the layers moved."""
-        parts = (amounts * self.deviations).float().split([size for _, size in self.layers])
-        return {name: part.clone() for (name, _), part in zip(self.layers, parts, strict=True) if bool(part.any())}
+        return step_of(amounts * self.deviations, self.layers)
+
+
+def step_of(styles: Tensor, layers: Sequence[tuple[str, int]]) -> dict[str, Tensor]:
+    """Return styles [C], those of all layers in a row, as a step in style space of the layers that it moves."""
+    parts = styles.float().split([size for _, size in layers])
+    return {name: part.clone() for (name, _), part in zip(layers, parts, strict=True) if bool(part.any())}
 
 
 def fit_channels(
@@ -95,7 +100,21 @@ def face_derivatives(generator: Generator, ws: Tensor, seed: int) -> tuple[Tenso
     squared length of the identity descriptor's [C], and the traits themselves [len(TRAITS)].
 
     The length is estimated from `PROBES` random projections of the descriptor, of mean square 1."""
-    layers, alignment = style_layers(generator), generator.meta.alignment
+    alignment = generator.meta.alignment
+
+    def look(face: Tensor) -> Tensor:
+        said, person = traits(face, alignment, VIEWS[:LOOKS])[0], identity_descriptor(face, alignment)[0]
+        directions = torch.randn(PROBES, len(person), generator=generator_for(seed)).to(person)
+        return torch.cat([said, directions @ person])
+
+    rows, said = derivatives(generator, ws, look)
+    return rows[: len(TRAITS)], rows[len(TRAITS) :].square().mean(dim=0), said[: len(TRAITS)]
+
+
+def derivatives(generator: Generator, ws: Tensor, look: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
+    """Return the derivatives by every style [K, C] of the numbers [K] that `look` gives for a face [1, 3, R, R] in
+    [-1, 1], at the face of ws [1, num_ws, w_dim], and the numbers themselves."""
+    layers = style_layers(generator)
     free = {name: torch.zeros_like(layer.bias, requires_grad=True) for name, layer in layers.items()}
     parameters, network = synthesis_parameters(generator), generator.synthesis
     weights = {name: value.detach() for name, value in parameters.items()}
@@ -103,17 +122,13 @@ def face_derivatives(generator: Generator, ws: Tensor, seed: int) -> tuple[Tenso
     image = torch.func.functional_call(network, weights, (ws,), {"noise_mode": "const"})  # type: ignore[arg-type]
     face = as_face(image)
     seen = face.detach().requires_grad_(True)
-    said = traits(seen, alignment, VIEWS[:LOOKS])[0]
-    person = identity_descriptor(seen, alignment)[0]
-    directions = torch.randn(PROBES, len(person), generator=generator_for(seed)).to(person)
-    numbers = [*said, *(directions @ person)]
+    numbers = look(seen)
     by_pixel = [torch.autograd.grad(number, seen, retain_graph=True)[0] for number in numbers]
     rows = []
     for gradient in by_pixel:
         found = torch.autograd.grad(face, list(free.values()), gradient, retain_graph=True)
         rows.append(torch.cat(found))
-    stacked = torch.stack(rows).cpu()
-    return stacked[: len(TRAITS)], stacked[len(TRAITS) :].square().mean(dim=0), said.detach().cpu()
+    return torch.stack(rows).cpu(), numbers.detach().cpu()
 
 
 def _with_face(table: ChannelTable, derivatives: Tensor, person: Tensor, said: Tensor, share: float) -> ChannelTable:

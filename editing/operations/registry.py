@@ -5,12 +5,14 @@ from editing.operations.crossover import Crossover
 from editing.operations.drag import Drag
 from editing.operations.measures import SetExpression, SetMeasures
 from editing.operations.pair import TransferFrom
+from editing.operations.text import Text
 from editing.operations.transfer import Transfer
 from editing.operations.truncate import Truncate
 
 OPERATIONS: dict[str, type[Operation]] = {
     "transfer": Transfer,
     "transfer_from": TransferFrom,
+    "text": Text,
     "crossover": Crossover,
     "truncate": Truncate,
     "expression": SetExpression,

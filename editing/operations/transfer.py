@@ -142,23 +142,12 @@ class Transfer(Operation):
             raise ConfigError(
                 f"{self.name} moves single channels; --layers, and --keep of directions or identity, are for steps in W"
             )
+        from editing.channels import channel_edit
+
         attribute = self._judge(direction.attribute)
         ends = known_ends(direction.report, direction.name, direction.generator_name)
-
-        def apply(ws: Tensor, render: Render) -> tuple[Tensor, Report]:
-            from editing.channels import search_channels
-            from stylegan_core.styles import added
-
-            said: dict[str, Any] = {"transfer": self.name, "appearance": direction.appearance}
-            said |= {"judge": attribute} if attribute else {}
-            if not isinstance(self.strength, str):
-                step = added({}, direction.styles, self.strength)
-                return ws, {"edits": [{**said, "strength": self.strength}], "styles": step}
-            step, found = search_channels(render, ws, direction.styles, attribute, self.search, said, ends)
-            edit = {**said, "strength": found["best"]["strength"], "auto": True}
-            return ws, {"edits": [edit], "strength_search": found, "styles": step}
-
-        edit = Edit(self.label, apply, steady=self.strength != AUTO)
+        said: dict[str, Any] = {"transfer": self.name, "appearance": direction.appearance}
+        edit = channel_edit(self.label, direction.styles, said, self.strength, attribute, self.search, ends)
         return keeping(edit, self.keep, attribute, adds=edit.steady)
 
     def _judge(self, own: str) -> str:
