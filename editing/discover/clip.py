@@ -27,6 +27,17 @@ TEMPLATES = (
     "a dark photo of {}.", "a cropped photo of {}.", "a blurry photo of {}.", "a portrait of {}.",
     "a picture of {}.", "a rendering of {}.", "a painting of {}.",
 )  # fmt: skip
+# What the readers of checkpoints raise for files that are none.
+UNREADABLE = (
+    pickle.UnpicklingError,
+    SafetensorError,
+    RuntimeError,
+    ValueError,
+    TypeError,
+    LookupError,
+    OSError,
+    EOFError,
+)
 
 
 @dataclass(frozen=True)
@@ -128,16 +139,7 @@ def read_state(path: str) -> dict[str, Tensor]:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of TorchScript archives, which are refused
                 found = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except (
-        pickle.UnpicklingError,
-        SafetensorError,
-        RuntimeError,
-        ValueError,
-        TypeError,
-        LookupError,
-        OSError,
-        EOFError,
-    ) as error:
+    except UNREADABLE as error:
         hint = "; save it as a state dict" if "TorchScript" in str(error) else ""
         raise ConfigError(
             f"--clip {path}: no state dict that can be read safely ({one_line(error)[:80]}){hint or _EXPECTED}"
