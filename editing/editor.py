@@ -15,8 +15,8 @@ from stylegan_core.networks.protocol import Generator
 class Editor:
     """Edits of one latent through one generator; the latent itself stays as it is.
 
-    `source` names the latent in errors; `photo`, `paste` (the mode) and `restore` serve edits that look at the pasted
-    photo; `region` names where edits may show (empty: everywhere)."""
+    `source` names the latent in errors; `photo`, `paste` (the mode), `restore` and `region` (where edits may show,
+    empty: everywhere) serve edits that look at the pasted photo as well."""
 
     def __init__(
         self, generator: Generator, latent: Latent, source: str = "the latent", photo: Photo | None = None,
@@ -37,7 +37,7 @@ class Editor:
     def _apply(self, edits: Sequence[Operation | Edit]) -> EditedFace:
         open_code = code_opener(self.generator)
         ready = [edit if isinstance(edit, Edit) else edit.resolve(self.generator, open_code) for edit in edits]
-        render = Render(self.generator, self.latent, self.photo, self.paste, self.restore)
+        render = Render(self.generator, self.latent, self.photo, self.paste, self.restore, self.region)
         ws, report = self.latent.ws.to(self.generator.w_avg.device), self.latent.report
         notes: list[str] = []
         for edit in ready:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional as F
 
 from editing.operations.base import Report
 from inversion.delta import tuned_synthesis
@@ -33,6 +34,7 @@ class Render:
     photo: Photo | None = None  # that the face is cut from, where it is known
     paste: str = "auto"  # how the face goes back into it
     restore: str = "auto"  # what brings detail back there
+    region: str = ""  # where edits may show, as `parse_regions` reads it; empty: everywhere
 
     def __call__(self, ws: Tensor) -> Tensor:
         """Render ws [N, num_ws, w_dim] as [N, C, R, R] in about [-1, 1], differentiably in `ws`."""
@@ -59,9 +61,10 @@ class Render:
         """Return the face as the edited photo will show it, [1, 3, r, r] in [-1, 1], for ws [1, num_ws, w_dim].
 
         `edit` is what the report will say of the edit that is looked for. Where the face goes back into no photo, the
-        result is the render."""
+        result is the render. Outside the `region` it is the photo, or the render of the inversion."""
         if self.photo is None or self.latent.quad is None or self.paste == "none":
-            return three_channels(self(ws))
+            rendered = three_channels(self(ws))
+            return self._within(rendered, three_channels(self.inverted), rendered) if self.region else rendered
         report = self.latent.report
         report = {**report, "edits": [*report.get("edits", []), edit]} if edit else report
         latent = replace(self.latent, ws=ws.detach().cpu(), report=report)
@@ -69,7 +72,17 @@ class Render:
         face = self._near_edit(latent) if mode == "motion" and self._near is not None else None
         face = face or face_edit(self.generator, latent, self.inverted, restore=self.restore)
         pasted, _ = paste_faces(rgb, [replace(face, quad=whole_image_quad(*rgb.shape[:2]))], mode)
-        return to_tensor(pasted)
+        image = to_tensor(pasted)
+        return self._within(image, to_tensor(rgb), face.edited) if self.region else image
+
+    def _within(self, image: Tensor, before: Tensor, edited: Tensor) -> Tensor:
+        """Return `image` [1, 3, r, r] in the region of a face whose render is `edited`, and `before` outside."""
+        from editing.regions import aligned_mask  # which imports the judges
+
+        renders = [three_channels(self.inverted), edited]
+        mask = aligned_mask(self.region, renders, self.generator, self.latent.quad, self.photo)
+        mask = F.interpolate(mask, size=image.shape[-2:], mode="bilinear", antialias=True, align_corners=False)
+        return before + mask.to(image) * (image - before)
 
     def _near_edit(self, latent: Latent) -> FaceEdit:
         """Return what `motion` looks at, which is the code near W alone: one render instead of three."""

@@ -17,8 +17,8 @@ MAX_FOUND = 32  # searches whose results are noted
 class Found:
     """What was found on the faces of one photo."""
 
-    # By face, all operations up to the one that searched, and the way of pasting: the code, and what is said of it.
-    codes: dict[tuple[int, tuple[Operation, ...], str], tuple[Tensor, Report]] = field(default_factory=dict)
+    # By face, all operations up to the one that searched, way of pasting and region: the code, and what is said of it.
+    codes: dict[tuple[int, tuple[Operation, ...], str, str], tuple[Tensor, Report]] = field(default_factory=dict)
     # By face and operation: the step that it took last, whatever came before it.
     steps: dict[tuple[int, Operation], Tensor] = field(default_factory=dict)
 
@@ -33,9 +33,10 @@ def noted(
 
     def one(operations: tuple[Operation, ...]) -> Edit:
         edit = operations[-1].resolve(generator, code_opener(generator))
-        key, step_key = (index, operations, paste), (index, operations[-1])
+        step_key = (index, operations[-1])
 
         def apply(ws: Tensor, render: Render) -> tuple[Tensor, Report]:
+            key = (index, operations, paste, render.region)
             if key in found.codes and not repeated:
                 moved, report = found.codes[key]
                 return moved, dict(report)

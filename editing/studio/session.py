@@ -15,14 +15,15 @@ from PIL import Image
 from torch import Tensor
 
 from editing.editor import Editor
+from editing.pasted import paste_photo
 from editing.recipe import OutputConfig, Recipe
-from editing.render import NOTE, EditedFace, paste_into_photo
+from editing.render import NOTE, EditedFace
 from editing.studio.dials import Dials, History
 from editing.studio.jobs import Job, Turn
 from editing.studio.noted import noted
 from editing.studio.pictures import close_up
 from editing.studio.searches import SearchChoice, portable, replace_config
-from editing.studio.work import Gallery, Kept, Pasted, Work
+from editing.studio.work import Gallery, Kept, Work
 from inversion.encoder import find_encoder
 from inversion.faces.paste import PasteResult
 from inversion.invert import AlignedFace, InvertedFace, Inverter
@@ -272,9 +273,9 @@ class Session:
                 self.need_face()
                 faces = [self._edited(index, dials) for index in self.inverted]
                 kept = {self.history.now, *self.work.slots.values()}
-                pasted = Pasted(*paste_into_photo(photo, faces, dials.paste), faces)
+                pasted = paste_photo(photo, faces, dials.paste)
                 known = self.work.pasted = {one: known[one] for one in known if one in kept} | {dials: pasted}
-            return known[dials].rgb, known[dials].results
+            return known[dials].rgb, list(known[dials].faces)
 
     def keep(self, slot: str) -> None:
         """Keep the edit as it stands in one of `SLOTS`."""
@@ -290,16 +291,22 @@ class Session:
         return (found[0], found[1]) if self.comparing and len(found) == len(SLOTS) else None
 
     def notes(self) -> list[str]:
-        """Return what the edits as they stand say of themselves, for each face."""
-        return list(dict.fromkeys(note for face in self._faces_now() for note in face.notes))
+        """Return what the edits as they stand say of themselves, and what does not look believable in the photo."""
+        with self.lock:
+            pasted = self.work.pasted.get(self.history.now)
+            if pasted is None:
+                return []
+            doubts = pasted.doubts if pasted.pixels_changed else ()
+            said = [*(face.notes for face in pasted.sources), *doubts]
+            return list(dict.fromkeys(text for texts in said for text in texts))
 
     def reported(self) -> list[dict[str, Any]]:
         """Return the reports of the edits as they stand, those of all faces."""
         return [edit for face in self._faces_now() for edit in face.latent.report.get("edits", [])]
 
-    def _faces_now(self) -> list[EditedFace]:
+    def _faces_now(self) -> tuple[EditedFace, ...]:
         pasted = self.work.pasted.get(self.history.now)
-        return pasted.faces if pasted is not None else []
+        return pasted.sources if pasted is not None else ()
 
     def recipe(self, work: Work | None = None) -> Recipe:
         """Return the recipe that repeats what was done to the photo, or to another `work`; files in it are named

@@ -7,26 +7,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from editing.pasted import EditedPhoto
 from editing.recipe import Recipe
-from editing.render import EditedFace
 from editing.studio.dials import Dials, History
 from editing.studio.noted import Found
-from inversion.faces.paste import PasteResult
 from inversion.invert import AlignedFace, InvertedFace
 from stylegan_core.errors import ConfigError
 from stylegan_core.images import Photo
 
 MAX_KEPT = 60  # edits in a gallery; the oldest go first
 MAX_PHOTOS = 6  # whose edits it keeps
-
-
-@dataclass(frozen=True)
-class Pasted:
-    """The whole photo after some edits."""
-
-    rgb: NDArray[np.uint8]  # [H, W, 3]
-    results: list[PasteResult]
-    faces: list[EditedFace]
 
 
 @dataclass(eq=False)
@@ -41,7 +31,7 @@ class Work:
     recipe: Recipe = field(default_factory=Recipe)  # of the inversion
     history: History = field(default_factory=History)
     slots: dict[str, Dials] = field(default_factory=dict)  # edits that are kept to be compared, by the slot's name
-    pasted: dict[Dials, Pasted] = field(default_factory=dict)
+    pasted: dict[Dials, EditedPhoto] = field(default_factory=dict)
     found: Found = field(default_factory=Found)  # by edits that search
 
     def forget_pictures(self) -> None:

@@ -11,6 +11,7 @@ import cli
 from editing.batch import batch_export
 from editing.config import SearchConfig
 from editing.editor import Editor
+from editing.operations.base import Edit
 from editing.operations.render import Render
 from editing.operations.transfer import Transfer
 from editing.pasted import EditedPhoto, paste_photo
@@ -77,6 +78,23 @@ def test_what_a_search_sees_is_what_is_pasted_whatever_code_is_edited(person):
         pasted = paste_photo(photo, [EditedFace(generator, edited, photo)])
         face, before = (align_face(rgb, own.quad, shown.shape[-1]) for rgb in (pasted.rgb, photo.rgb))
         assert (shown - face).abs().mean() < 0.3 * (before - face).abs().mean()
+
+
+@pytest.mark.parametrize("paste", ["auto", "none"])
+def test_what_a_search_sees_changes_in_the_region_alone(person, paste):
+    generator, latent, photo = person
+    step = find_direction("smile", generator).vector
+    seen = []
+
+    def look(ws, render):
+        seen.extend(render.shown(code) for code in (ws, ws + step))
+        return ws, {}
+
+    Editor(generator, latent, photo=photo, paste=paste, region="eyes").apply(Edit("look", look))
+    before, after = seen
+    rows = (before != after).any(dim=1)[0].any(dim=1).nonzero() / before.shape[2]
+    assert len(rows)
+    assert rows.max() < 0.6  # above the mouth
 
 
 def test_auto_stays_where_faces_are_believable(person):

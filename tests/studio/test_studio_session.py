@@ -17,8 +17,8 @@ from editing.operations.drag import Drag
 from editing.operations.measures import SetMeasures
 from editing.operations.transfer import Transfer
 from editing.operations.truncate import Truncate
+from editing.pasted import paste_photo
 from editing.recipe import format_recipe, parse_recipe
-from editing.render import paste_into_photo
 from editing.studio import dials as dials_module
 from editing.studio.dials import Dials, History
 from editing.studio.exports import EXPORTS, export
@@ -114,13 +114,15 @@ def test_dials_become_operations_in_a_fixed_order():
 
 
 def test_the_result_is_what_the_library_makes(inverted, astronaut_file):
-    inverted.settle(Dials((("smile", -1.0),), psi=0.9))
+    inverted.settle(Dials((("smile", -1.0),), psi=0.9, paste="full"))
     generator, latent = inverted.generator, inverted.inverted[0].latent
     expected = Editor(generator, latent).apply(Transfer("smile", -1.0), Truncate(0.9))
     assert torch.equal(inverted.edited_latents()[0].ws, expected.latent.ws)
-    rgb, _ = paste_into_photo(read_photo(astronaut_file), [expected], "auto")
-    assert (inverted.result()[0] == rgb).all()
-    assert (np.asarray(Image.open(export(inverted, "photo"))) == rgb).all()
+    pasted = paste_photo(read_photo(astronaut_file), [expected], "full")
+    assert (inverted.result()[0] == pasted.rgb).all()
+    assert (np.asarray(Image.open(export(inverted, "photo"))) == pasted.rgb).all()
+    assert "the edited mouth is blurred" in " ".join(inverted.notes())
+    assert inverted.notes() == list(pasted.doubts[0])
 
 
 def test_the_second_photo_and_a_seed_give_their_layers(inverted, astronaut, tmp_path):
