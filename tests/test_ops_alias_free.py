@@ -123,7 +123,10 @@ def test_the_limits_are_seen_in_any_memory_layout() -> None:
         assert_close(alias_free._ClampedLeakyReLU.apply(given[:, :, 1:], 0.2, 2.0), expected[:, :, 1:])
 
 
-def test_filtered_lrelu_differentiates_twice() -> None:
+@pytest.mark.parametrize("is_small", [True, False])
+def test_filtered_lrelu_differentiates_twice(is_small: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not is_small:
+        monkeypatch.setattr(alias_free, "PART", 1)
     up_filter, down_filter = design_lowpass(4, 1.0, 2.0, 8.0), design_lowpass(4, 1.0, 2.0, 8.0, radial=True)
     assert up_filter is not None and down_filter is not None
     filters = (up_filter.double(), down_filter.double(), 2, 2, (3, 2))
@@ -155,6 +158,31 @@ def test_large_maps_are_filtered_like_small_ones(monkeypatch: pytest.MonkeyPatch
     expected = filtered_lrelu(x, bias, up_filter, down_filter, 2, 2, (9, 8), 1.4, 0.2, None)
     monkeypatch.setattr(alias_free, "FILTER_FROM", 1)
     assert_close(filtered_lrelu(x, bias, up_filter, down_filter, 2, 2, (9, 8), 1.4, 0.2, None), expected)
+
+
+def test_large_maps_are_filtered_in_parts_that_are_made_again_for_the_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
+    up_filter, down_filter = design_lowpass(12, 3.0, 6.0, 32.0), design_lowpass(12, 4.0, 8.0, 32.0)
+    settings = (None, up_filter, down_filter, 2, 2, (9, 8), 1.4, 0.2, 1.0)
+    x = torch.randn(2, 5, 10, 10, requires_grad=True)
+    kept: list[int] = []
+
+    def note(tensor: torch.Tensor) -> torch.Tensor:
+        kept.append(tensor.numel())
+        return tensor
+
+    def gradient() -> tuple[torch.Tensor, torch.Tensor]:
+        kept.clear()
+        with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+            y = filtered_lrelu(x, *settings)
+        return y, torch.autograd.grad(y.square().sum(), x)[0]
+
+    whole = gradient()
+    assert max(kept) > 4 * x.numel() * 0.9  # the map at the higher rate
+    monkeypatch.setattr(alias_free, "PART", 2 * x.numel() * 4 // 5)  # two of the five channels at a time
+    in_parts = gradient()
+    assert max(kept, default=0) <= x.numel()
+    for actual, expected in zip(in_parts, whole, strict=True):
+        assert_close(actual, expected)
 
 
 def test_resampling_rectangles_treats_each_axis_by_its_own_length() -> None:

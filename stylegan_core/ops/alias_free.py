@@ -11,10 +11,12 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 MOST_TAPS = 12  # of an upsampling filter that a depthwise convolution applies faster than matrix products
 FILTER_FROM = 256  # side in pixels from which a depthwise convolution with the outer product beats a matrix product
 BANDS_FROM, BAND = 512, 256  # side from which the matrix is applied in bands, and outputs in one
+PART = 2**25  # values at the higher rate (128 MB) of the channels that are filtered at a time while gradients are kept
 
 
 def design_lowpass(num_taps: int, cutoff: float, width: float, rate: float, radial: bool = False) -> Tensor | None:
@@ -81,8 +83,30 @@ def filtered_lrelu(
     The nonlinearity works at the higher rate, where the frequencies it makes do not alias, and the down filter removes
     those that the output's rate cannot hold (section 3.1). `padding` (before, after) is at the higher rate, the same on
     both axes. A filter of None is a single tap of one. The output's side is
-    ((side * up + sum(padding) - len(up_filter)) + 1 - len(down_filter)) // down + 1."""
+    ((side * up + sum(padding) - len(up_filter)) + 1 - len(down_filter)) // down + 1.
+
+    What is large at the higher rate is not kept for the gradient but made again for it, some channels at a time."""
     x = x if bias is None else x + bias.to(x.dtype)[:, None, None]
+    settings = (up_filter, down_filter, up, down, padding, gain, slope, clamp)
+    if not (torch.is_grad_enabled() and x.requires_grad) or x.numel() * up**2 <= PART:
+        return _filtered(x, *settings)
+    parts = x.split(max(PART * x.shape[1] // (x.numel() * up**2), 1), dim=1)
+    made = [checkpoint(_filtered, part, *settings, use_reentrant=False, preserve_rng_state=False) for part in parts]
+    return torch.cat(made, dim=1)
+
+
+def _filtered(
+    x: Tensor,
+    up_filter: Tensor | None,
+    down_filter: Tensor | None,
+    up: int,
+    down: int,
+    padding: tuple[int, int],
+    gain: float,
+    slope: float,
+    clamp: float | None,
+) -> Tensor:
+    """Do what `filtered_lrelu` does after the bias."""
     one = x.new_ones([1], dtype=torch.float32)
     taps = one if up_filter is None else up_filter
     # lrelu(a x) = a lrelu(x) for a > 0: the gain goes into the filter, which is small and acts once an axis.
