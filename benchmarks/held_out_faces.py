@@ -1,7 +1,7 @@
 # ruff: noqa: E402
 """How well the default generator draws faces that nobody trained on, by group.
 
-    python benchmarks/held_out_faces.py --data faces256.zip [--faces 24] [--generator FILE]
+    python benchmarks/held_out_faces.py --data faces256.zip [--faces 24] [--generator FILE] [--searches NAMES]
 
 The faces are every tenth of those without a person (what `invertigo encoder cotrain` leaves out), of one source:
 sfhq-t2i, which no earlier generator saw either. PSNR is at 128 px, larger renders shrunk; identity is the distance of
@@ -16,17 +16,17 @@ sys.path[0] = str(Path(__file__).resolve().parent.parent)  # a script's own fold
 
 import argparse
 import time
-from dataclasses import replace
 
 import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from inversion.config import InvertConfig
+from inversion.config import InvertConfig, ProjectionConfig
 from inversion.faces.judges import identity_distance
 from inversion.invert import Inverter
 from inversion.scores import psnr
 from stylegan_core.images import decode_photo
+from stylegan_core.networks.protocol import Alignment
 from stylegan_core.training.dataset import ImageDataset
 
 SIDE = 128  # pixels at which PSNR is taken
@@ -52,12 +52,13 @@ def shrunk(images: Tensor) -> Tensor:
 
 
 def main() -> None:
-    """Print a row for the encoder alone and one for the default search, and the search's by group."""
+    """Print a row for each search, and the default's by group."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", required=True, help="faces256.zip, or the like with attributes.csv")
     parser.add_argument("--source", default="sfhq-t2i")
     parser.add_argument("--every", type=int, default=10, help="which faces were held out")
     parser.add_argument("--faces", type=int, default=24, help="faces at most, evenly chosen; 0: all")
+    parser.add_argument("--searches", default="encoder alone,w+ 200 steps,default search")
     parser.add_argument("--generator", default=InvertConfig().generator)
     options = parser.parse_args()
     data = ImageDataset(options.data)
@@ -73,12 +74,18 @@ def main() -> None:
     conditions = [rows[name].get("condition", "") for name in names]
     photos = [decode_photo(data.files.read(name), Path(name)) for name in names]
     found = {}
-    for label, steps in (("encoder alone", 0), ("default search", None)):
-        scores = []
+    searches = {
+        "encoder alone": ProjectionConfig(steps=0),
+        "w+ 200 steps": ProjectionConfig(steps=200, space="w+"),
+        "default search": ProjectionConfig(),
+    }
+    for label in options.searches.split(","):
+        inverter.projection, scores = searches[label], []
         for photo in photos:
             face = inverter.align(photo)[0]
             began = time.process_time()
-            scores.append([*score(inverter, photo, face, steps), time.process_time() - began])
+            image = inverter.invert_face(photo, face).image.clamp(-1, 1)
+            scores.append([*score(image, face.target, inverter.generator.meta.alignment), time.process_time() - began])
         found[label] = torch.tensor(scores)
     print(f"{len(names)} faces of {options.source}, {inverter.generator.meta.name}, {torch.get_num_threads()} threads")
     print(f"{'':18} {'faces':>5} {'PSNR':>6} {'lowest':>6} {'identity':>8} {'sharpness':>9} {'cpu s':>7}")
@@ -86,24 +93,14 @@ def main() -> None:
         tell(label, scores)
     for group, words in GROUPS.items():
         picked = [any(word in text for word in words) for text in conditions]
-        if any(picked):
+        if any(picked) and "default search" in found:
             tell(group, found["default search"][torch.tensor(picked)])
 
 
-def score(inverter: Inverter, photo: object, face: object, steps: int | None) -> list[float]:
-    """Invert one face; return PSNR, identity distance and sharpness."""
-    ordinary = inverter.projection
-    if steps is not None:
-        inverter.projection = replace(ordinary, steps=steps)
-    try:
-        latent = inverter.invert_face(photo, face).latent  # type: ignore[arg-type]
-    finally:
-        inverter.projection = ordinary
-    target = face.target  # type: ignore[attr-defined]
-    with torch.no_grad():
-        drawn = inverter.generator.synthesis(latent.ws, noise_mode="const").clamp(-1, 1)
+def score(drawn: Tensor, target: Tensor, alignment: Alignment) -> list[float]:
+    """Return PSNR, identity distance and sharpness of a render beside its photo, both [1, 3, R, R] in [-1, 1]."""
     sharpness = vertical_gradient(drawn) / vertical_gradient(target)
-    identity = identity_distance(drawn, target, inverter.generator.meta.alignment)
+    identity = identity_distance(drawn, target, alignment)
     return [float(psnr(shrunk(drawn), shrunk(target))), float(identity), float(sharpness)]
 
 

@@ -55,7 +55,9 @@ class Bench:
 
     def task(self, method: str, targets: Tensor, steps: int, **changes: Any) -> Task:
         """A task with what `invert --method` gives it: of the encoder's file all, or nothing."""
-        task = Task(self.inverter.generator, targets, self.inverter.perceptual, ProjectionConfig(steps=steps))
+        task = Task(
+            self.inverter.generator, targets, self.inverter.perceptual, ProjectionConfig(steps=steps, space="w+")
+        )
         if METHODS[method].uses_encoder:
             task = with_encoder(task, self.encoder)
         return replace(task, **changes)
@@ -110,7 +112,7 @@ def hybrid(bench: Bench) -> None:
     """`hybrid` in 50 steps beside `project` in 300, and what either makes of more; the encoder's guess alone."""
     generator, targets = bench.inverter.generator, bench.targets
     guess = guess_codes(generator, targets, bench.encoder)
-    lbfgs = ProjectionConfig(steps=300, optimizer="lbfgs")
+    lbfgs = ProjectionConfig(steps=300, optimizer="lbfgs", space="w+")
     began = time.perf_counter()
     for target in targets:
         guess_codes(generator, target[None], bench.encoder)
@@ -172,8 +174,8 @@ def features(bench: Bench) -> None:
     heads = ("PSNR", "lowest", "identity", "smile", "age", "yaw", "LEC", "bytes", "seconds")
     print(" " * 6, *(f"{head:>8}" for head in heads))
     for name, method, config, size in (
-        ("w+", "hybrid", ProjectionConfig(steps=50), lambda found: 0),
-        ("f", "hybrid", ProjectionConfig(steps=50, space="f"), lambda found: found.corrections[0].num_bytes),
+        ("w+", "hybrid", ProjectionConfig(steps=50, space="w+"), lambda found: 0),
+        ("f", "hybrid", ProjectionConfig(), lambda found: found.corrections[0].num_bytes),
         ("tune", "tune", ProjectionConfig(), lambda found: found.deltas[0].num_bytes),
     ):
         rows = []
@@ -245,7 +247,7 @@ def yaw_direction(generator: Any, num: int = 192) -> Tensor:
 def batch(bench: Bench) -> None:
     """Images a second of eight in one search, and of eight searches."""
     targets = bench.targets[torch.arange(8) % len(bench.targets)]
-    config = ProjectionConfig(steps=20, patience=0)
+    config = ProjectionConfig(steps=20, patience=0, space="w+")
     bench.timed("hybrid", targets[:1], 2)
     seconds = [[], []]
     for _ in range(2):

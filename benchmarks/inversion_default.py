@@ -28,6 +28,7 @@ from inversion.faces.attributes import EXPRESSIONS
 from inversion.faces.judges import expression_probabilities, identity_distance
 from inversion.invert import Inverter
 from inversion.project import project_task
+from inversion.render import face_renderer
 from inversion.scores import psnr
 from inversion.task import Task
 from stylegan_core.directions import find_direction
@@ -42,14 +43,15 @@ def happy(inverter: Inverter, images: Tensor) -> Tensor:
 
 
 def invert_rows(inverter: Inverter, targets: Tensor, what: str) -> Tensor:
-    """Print PSNR, identity distance and seconds of the guess, W and W+; return the W+ codes."""
+    """Print PSNR, identity distance and seconds of the guess, W, W+ and the default; return the W+ codes."""
     generator, alignment = inverter.generator, inverter.generator.meta.alignment
     encoder, guess = find_encoder(generator), guess_codes(generator, targets)
     whole = Task(generator, targets, inverter.perceptual, curvature=encoder and encoder.curvature)
     for name, config in (
-        ("guess alone", replace(inverter.projection, steps=0)),
-        ("W", replace(inverter.projection, space="w")),
-        ("W+", inverter.projection),
+        ("guess alone", replace(inverter.settled, steps=0, space="w+")),
+        ("W", replace(inverter.settled, space="w")),
+        ("W+", replace(inverter.settled, space="w+")),
+        ("default", inverter.settled),
     ):
         began = time.perf_counter()
         tasks = [
@@ -60,7 +62,10 @@ def invert_rows(inverter: Inverter, targets: Tensor, what: str) -> Tensor:
         seconds = (time.perf_counter() - began) / len(targets)
         codes = torch.cat([item.ws for item in found])
         with torch.no_grad():
-            images = generator.synthesis(codes)
+            images = torch.cat([
+                face_renderer(generator, item.ws, {}, None, item.corrections[0] if item.corrections else None)(item.ws)
+                for item in found
+            ])  # fmt: skip
             identity = identity_distance(images.clamp(-1, 1), targets, alignment)
         values, steps = psnr(images, targets), sum(item.num_steps[0] for item in found) / len(found)
         print(

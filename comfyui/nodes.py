@@ -76,7 +76,7 @@ class Invert:
                 "model": (MODEL,),
                 "image": ("IMAGE",),
                 "method": (list(METHOD_NAMES),),
-                "steps": ("INT", {"default": ProjectionConfig().steps, "min": 0, "max": 10_000}),
+                "steps": ("INT", {"default": ProjectionConfig().steps, "min": -1, "max": 10_000}),
                 "face": ("INT", {"default": 0, "min": 0, "max": 99}),
                 "align": ("BOOLEAN", {"default": True}),
             }

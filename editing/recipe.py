@@ -13,7 +13,6 @@ from editing.operations.base import Operation
 from editing.operations.registry import OPERATIONS
 from inversion.config import PASTE_MODES, InvertConfig, ProjectionConfig, TuneConfig
 from inversion.limits import Limits
-from inversion.methods import default_steps
 from stylegan_core.assets import DEFAULT_GENERATOR
 from stylegan_core.catalogue import check_direction_name
 from stylegan_core.errors import ConfigError
@@ -56,10 +55,10 @@ class Recipe:
         """Say in words what it will do."""
         invert, limits = self.invert, self.limits
         chosen = "find all faces" if invert.faces == "all" else f"find faces: {invert.faces}"
-        steps = f"{self.projection.space}, {self.projection.steps} steps at most"
+        steps = f"{self.projection.steps} steps at most" if self.projection.steps >= 0 else "its own number of steps"
         lines = [
             chosen if invert.align else "take each picture as an aligned face",
-            f"invert with {invert.generator} by {invert.method}: {steps}",
+            f"invert with {invert.generator} by {invert.method}: space {self.projection.space}, {steps}",
         ]
         lines += [operation.describe() for operation in self.edits]
         if self.edits:
@@ -122,7 +121,6 @@ def parse_recipe(text: str, source: str = "recipe") -> Recipe:
     invert = dict(parts.get("invert", [{}])[0])
     if "edit" in parts and not {"method", "steps", "space"} & invert.keys():
         invert["method"] = "guess"  # as the command `edit` does
-    invert.setdefault("steps", default_steps(invert.get("method", "auto")))
     return Recipe(
         invert=build(InvertConfig, invert),
         projection=build(ProjectionConfig, invert),

@@ -4,13 +4,13 @@ import re
 from dataclasses import dataclass
 from typing import ClassVar
 
-from inversion.methods import METHOD_NAMES, USUAL_STEPS
+from inversion.methods import CORRECTING_STEPS, METHOD_NAMES
 from stylegan_core.assets import DEFAULT_GENERATOR
 from stylegan_core.errors import ConfigError
 from stylegan_core.options import Checked, option
 
 STARTS = ("auto", "encoder", "w_avg")
-SPACES = ("w+", "w", "z", "f")
+SPACES = ("auto", "w+", "w", "z", "f")
 PRECISIONS = ("float32", "float16", "bfloat16")
 OPTIMIZERS = ("auto", "adam", "lbfgs")
 PASTE_MODES = ("auto", "motion", "warp", "delta", "full", "none")
@@ -30,8 +30,11 @@ class ProjectionConfig(Checked):
     HEADING: ClassVar[str] = "How the code is searched for"
     EVERYDAY: ClassVar[tuple[str, ...]] = ("space", "steps", "seed")
 
-    space: str = option("w+", "latent space of the code; f is w+ with corrected features", choices=SPACES)
-    steps: int = option(USUAL_STEPS, "optimizer steps at most; 0 keeps the starting code", least=0)
+    space: str = option(
+        "auto", "latent space of the code; f is w+ with corrected features; auto: f where that is possible, else w+",
+        choices=SPACES,
+    )  # fmt: skip
+    steps: int = option(-1, "optimizer steps at most; 0 keeps the starting code; -1: the method's own", least=-1)
     lambda_percept: float = option(1.0, "weight of the perceptual distance", least=0)
     lambda_mse: float = option(50.0, "weight of the squared error a value, ||G(w) - I||^2 / N", least=0)
     lambda_identity: float = option(0.0, "weight of the squared identity distance (faces)", least=0)
@@ -53,9 +56,12 @@ class ProjectionConfig(Checked):
     precision: str = option(
         "float32", "of rendering and features while searching; codes stay 32 bit", choices=PRECISIONS
     )
-    f_side: int = option(32, "--space f: pixels a side of the features that are corrected, at most", least=4)
-    f_steps: int = option(120, "--space f: steps of the correction, after those of the code", least=0)
-    f_lr: float = option(0.05, "--space f: peak learning rate of the correction, in std of the channel", above=0)
+    f_side: int = option(64, "--space f: pixels a side of the features that are corrected, at most", least=4)
+    f_steps: int = option(
+        -1, f"--space f: steps of the correction, after those of the code; -1: as many, {CORRECTING_STEPS} at most",
+        least=-1,
+    )  # fmt: skip
+    f_lr: float = option(0.1, "--space f: peak learning rate of the correction, in std of the channel", above=0)
     f_mse: float = option(500.0, "--space f: weight of the squared error meanwhile", above=0)
     f_edits: float = option(0.5, "--space f: weight of drawn edits changing what they change without", least=0)
     f_penalty: float = option(0.02, "--space f: weight of the correction's mean square, in std of the channel", least=0)

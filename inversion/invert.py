@@ -22,7 +22,7 @@ from inversion.faces.identity import load_identity
 from inversion.faces.judges import identity_distance
 from inversion.latents import Latent, check_generator, load_latent
 from inversion.losses import mean_squared_error, perceptual_features
-from inversion.methods import METHODS, default_steps
+from inversion.methods import METHODS, settle
 from inversion.pretrained import load_pretrained, save_pretrained
 from inversion.render import face_renderer
 from inversion.scores import psnr
@@ -75,7 +75,7 @@ class Inverter:
         if isinstance(self.config, str | Path):
             self.config = InvertConfig(generator=str(self.config))
         if self.projection is None:
-            self.projection = ProjectionConfig(steps=default_steps(self.config.method))
+            self.projection = ProjectionConfig()
         device = pick_device(self.config.device)
         if self.generator is None:
             loaded = load_generator(self.config.generator, device)
@@ -135,11 +135,17 @@ class Inverter:
             target = target.mean(dim=1, keepdim=True)
         return AlignedFace(index, quad, target, probability)
 
+    @property
+    def settled(self) -> ProjectionConfig:
+        """The options of the search, with what `projection` leaves to the method."""
+        return settle(self.projection, self.method, self.generator)
+
     def num_steps(self, num: int) -> int:
         """Return the steps, at most, of a search for `num` faces."""
+        search = self.settled
         tuning = self.tune.tune_steps * num if self.method == "tune" else 0
-        correcting = self.projection.f_steps if self.projection.space == "f" else 0
-        searching = 0 if self.method == "guess" else self.projection.steps
+        correcting = search.f_steps if search.space == "f" else 0
+        searching = 0 if self.method == "guess" else search.steps
         return searching + tuning + correcting
 
     def invert_face(
@@ -173,7 +179,7 @@ class Inverter:
                 self.generator,
                 targets,
                 self.perceptual,
-                self.projection,
+                self.settled,
                 codes,
                 start.noise if start else None,
                 torch.cat(masks) if masks else None,
@@ -206,7 +212,7 @@ class Inverter:
             and latent.quad is not None
             and np.allclose(latent.quad, face.quad, atol=1e-3)
             and report.get("method") == self.method
-            and report.get("options") == asdict(self.projection)
+            and report.get("options") == asdict(self.settled)
             and report.get("perceptual") == (self.perceptual.name if self.perceptual else "none")
             and (tuning.get("options") == asdict(self.tune) if self.method == "tune" else not tuning)
         )
@@ -229,7 +235,7 @@ class Inverter:
             origin=ws.cpu(),
             noise=maps,
             generator=self.generator.meta.fingerprint,
-            space=METHODS[self.method].space or self.projection.space,
+            space=METHODS[self.method].space or self.settled.space,
             quad=face.quad,
             photo_sha256=photo.sha256,
             report=report,
@@ -298,10 +304,10 @@ class Inverter:
             "start": origin,
             "perceptual": self.perceptual.name if self.perceptual else "none",
             **({"identity": self.identity.name} if self.identity.name else {}),
-            "options": asdict(self.projection),
+            "options": asdict(self.settled),
             "steps_taken": steps,
             "best_step": best,
-            "stopped_early": 0 < steps < self.projection.steps,
+            "stopped_early": 0 < steps < self.settled.steps,
             "loss_terms": terms,
             "loss": sum(terms.values()) if terms else None,
             "scores": scores,

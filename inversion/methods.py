@@ -1,13 +1,16 @@
 """The methods of inversion, and all that is known of each; torch is imported only when one searches."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from inversion.config import ProjectionConfig
     from inversion.task import Projection, Task
+    from stylegan_core.networks.protocol import Generator
 
 USUAL_STEPS = 200
+CORRECTING_STEPS = 60  # of a correction of features, and no more than those of the code
 
 
 def _project(task: "Task") -> "Projection":
@@ -17,8 +20,6 @@ def _project(task: "Task") -> "Projection":
 
 
 def _guess(task: "Task") -> "Projection":
-    from dataclasses import replace
-
     from inversion.project import project_task
 
     return project_task(replace(task, config=replace(task.config, steps=0)))
@@ -47,18 +48,23 @@ class Method:
     """A way to find codes."""
 
     name: str
-    search: Callable[["Task"], "Projection"]
+    run: Callable[["Task"], "Projection"]
     steps: int = USUAL_STEPS  # of the search, where none are asked for
     space: str = ""  # of the codes, where the method's description fixes it; empty: that of --space
+    corrects: bool = False  # takes on corrected features where --space leaves it to the method
     uses_encoder: bool = False  # starts from an encoder's guess and knows its curvature, where there is an encoder
     needs_encoder: bool = False  # is nothing without
+
+    def search(self, task: "Task") -> "Projection":
+        """Search with the options that the task gives, and the method's own where it gives none."""
+        return self.run(replace(task, config=settle(task.config, self.name, task.generator)))
 
 
 METHODS: dict[str, Method] = {
     method.name: method
     for method in (
-        Method("project", _project),
-        Method("hybrid", _project, steps=50, uses_encoder=True, needs_encoder=True),
+        Method("project", _project, corrects=True),
+        Method("hybrid", _project, steps=50, corrects=True, uses_encoder=True, needs_encoder=True),
         Method("guess", _guess, uses_encoder=True),  # no search; `choose_method` gives it to generators with an encoder
         Method("tune", _tune, uses_encoder=True),
         Method("reference", _reference, steps=1000, space="w"),
@@ -68,6 +74,14 @@ METHODS: dict[str, Method] = {
 METHOD_NAMES = ("auto", *METHODS)
 
 
-def default_steps(name: str) -> int:
-    """Return the steps of a method where none are asked for; `auto` takes the usual ones, whatever it turns out as."""
-    return METHODS[name].steps if name in METHODS else USUAL_STEPS
+def settle(config: "ProjectionConfig", method: str, generator: "Generator") -> "ProjectionConfig":
+    """Return the options with what they leave to the method: its steps, its space, and the steps of a correction.
+
+    `auto` is the method's own space, else f where the method corrects features and the generator shows some, else w+.
+    Without a search there is no correction either."""
+    found = METHODS[method]
+    steps = config.steps if config.steps >= 0 else found.steps
+    corrects = found.corrects and steps > 0 and bool(getattr(generator, "feature_layers", {}))
+    usual = found.space or ("f" if corrects else "w+")
+    f_steps = config.f_steps if config.f_steps >= 0 else min(steps, CORRECTING_STEPS)
+    return replace(config, steps=steps, space=usual if config.space == "auto" else config.space, f_steps=f_steps)

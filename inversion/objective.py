@@ -34,7 +34,7 @@ class LossWeights:
     @classmethod
     def of(cls, config: ProjectionConfig) -> "LossWeights":
         """Return the weights of `project`; the spread of W+ is no question in another space."""
-        wplus = config.lambda_wplus if config.space in ("w+", "f") else 0.0
+        wplus = config.lambda_wplus if config.space not in ("w", "z") else 0.0
         return cls(config.lambda_mse, config.lambda_percept, config.lambda_identity, wplus, config.lambda_noise)
 
 

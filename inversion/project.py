@@ -8,6 +8,7 @@ from inversion.codes import search_codes
 from inversion.config import ProjectionConfig
 from inversion.correction import choose_layer
 from inversion.features import Correcting
+from inversion.methods import settle
 from inversion.state import run_search
 from inversion.task import Progress, Projection, Task, after, beside
 from stylegan_core.features.perceptual import PerceptualDistance
@@ -33,6 +34,7 @@ def project(
 
 def project_task(task: Task) -> Projection:
     """Do what `project` does, with masks and a state file where the task has them."""
+    task = replace(task, config=settle(task.config, "project", task.generator))
     return project_features(task) if task.config.space == "f" else search_codes(task)
 
 

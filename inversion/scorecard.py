@@ -55,7 +55,7 @@ def write_scorecard(
 ) -> None:  # fmt: skip
     """Score methods on aligned images, or on photos; write scorecard.csv, .md, .json and .png into `out`."""
     check_scorecard(config)
-    methods = parse_methods(config.methods, projection.space)
+    methods = parse_methods(config.methods, "w+" if projection.space == "auto" else projection.space)
     device = pick_device(invert.device)
     generator, perceptual = load_generator(invert.generator, device), load_perceptual(invert.perceptual, device)
     images = read_images(config, generator, console)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from inversion.config import SPACES, ScorecardConfig
-from inversion.methods import METHODS, default_steps
+from inversion.methods import METHODS
 from stylegan_core.errors import ConfigError, DatasetError
 from stylegan_core.spelling import suggestion
 
@@ -34,6 +34,6 @@ def parse_methods(text: str, usual: str = "w+") -> list[tuple[str, str, str, int
             raise ConfigError(f"--methods '{part.strip()}': '{number}' is no number of steps; write it as project:300")
         if slash and space not in SPACES:
             raise ConfigError(f"--methods '{part.strip()}': '{space}' is no space; expected {', '.join(SPACES)}")
-        steps = int(number) if colon else default_steps(name)
+        steps = int(number) if colon else -1
         methods.append((part.strip(), name, space or usual, steps))
     return methods

@@ -15,6 +15,7 @@ from inversion.codes import search_codes
 from inversion.delta import Delta, expand, is_whole, matrix_shape, rank_for, synthesis_parameters
 from inversion.draws import EditDraws
 from inversion.losses import masked
+from inversion.methods import settle
 from inversion.objective import InversionObjective, LossWeights, Target, total
 from inversion.scores import psnr
 from inversion.state import State, pack_optimizer, pack_streams, run_search, unpack_optimizer, unpack_streams
@@ -37,6 +38,7 @@ def tune(task: Task) -> Projection:
     """Project each target, then tune the generator around its code; every target gets its own delta."""
     if task.config.space == "f":
         raise ConfigError("--method tune bends the generator where --space f corrects its features; choose one of them")
+    task = replace(task, config=settle(task.config, "tune", task.generator))
     synthesis_parameters(task.generator)  # refuses a generator that has none
     files = [beside(task, part) for part in ("pivot", *(f"tune{row}" for row in range(len(task.targets))))]
     pivot = search_codes(replace(task, state_file=files[0], keep_state=True))

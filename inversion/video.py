@@ -19,6 +19,7 @@ from inversion.faces.align import align_face, face_quad
 from inversion.faces.detect import detect_faces
 from inversion.invert import Inverter
 from inversion.latents import Latent, save_latent
+from inversion.methods import settle
 from inversion.objective import InversionObjective, LossWeights, total
 from inversion.state import State, run_steps, task_signature
 from inversion.statistics import w_statistics
@@ -74,6 +75,12 @@ def refuse_features(config: ProjectionConfig) -> None:
         raise ConfigError("--space f corrects the features of one picture, not of a film's frames; use --space w+")
 
 
+def codes_alone(config: ProjectionConfig, generator: Generator) -> ProjectionConfig:
+    """Return the options of a search for what a film's frames share, which is codes and nothing beside them."""
+    space = "w+" if config.space == "auto" else config.space
+    return settle(replace(config, space=space, optimise_noise=False), "project", generator)
+
+
 def follow_face(film: Film, inverter: Inverter, console: Console) -> list[NDArray[np.float64]]:
     """Return the quad [4, 2] of the film's face in each frame: the largest at first, then the one nearest to it.
 
@@ -119,13 +126,13 @@ def codes_near_w(generator: Generator, targets: Tensor, config: VideoConfig, enc
 def invert_frames(task: Task, config: VideoConfig, encoder: str, console: Console) -> Tensor:
     """Return codes [T, num_ws, w_dim] of consecutive frames [T, C, R, R]: a shared pivot, and steps from it that change
     slowly over time."""
-    assert task.state_file is not None
     refuse_features(task.config)
+    task = replace(task, config=codes_alone(task.config, task.generator))
+    assert task.state_file is not None
     middle = task.targets[len(task.targets) // 2 :][:1]
     pivot_file = task.state_file.with_name(f"{task.state_file.name}.pivot")
-    codes_alone = replace(task.config, optimise_noise=False)
     with console.progress("pivot", task.config.steps) as progress:
-        one = replace(task, targets=middle, config=codes_alone, state_file=pivot_file, keep_state=True)
+        one = replace(task, targets=middle, state_file=pivot_file, keep_state=True)
         pivot = search_codes(with_encoder(replace(one, progress=progress), encoder)).ws
     search = _Frames(task, config, pivot)
     total = config.passes * search.num_chunks

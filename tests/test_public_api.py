@@ -110,7 +110,7 @@ def test_an_edit_gives_the_same_pixels_from_python_the_command_a_batch_and_the_s
 
     session = Session(inverter, tmp_path / "s", 10_000_000)
     session.load_photo(astronaut_file)
-    config, search = inverter.config, inverter.projection
+    config, search = inverter.config, inverter.settled
     session.start_inversion([0], SearchChoice(config.method, search.space, search.steps, search.seed)).result()
     session.settle(Dials((("smile", -0.8),), psi=0.9))
     assert (session.result()[0] == edited.rgb).all()
@@ -161,7 +161,7 @@ def test_codes_and_directions_may_be_values(inverter):
 
 def test_a_generator_s_name_is_enough_and_methods_take_their_own_steps():
     assert Inverter("faces64").generator.img_resolution == 64
-    assert Inverter(InvertConfig(method="reference", generator="faces64")).projection.steps == 1000
+    assert Inverter(InvertConfig(method="reference", generator="faces64")).settled.steps == 1000
 
 
 def test_a_module_of_another_distribution_in_the_way_is_named_in_a_sentence(tmp_path):

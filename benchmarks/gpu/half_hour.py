@@ -79,7 +79,7 @@ def figures(arguments: argparse.Namespace) -> int:
             generator.synthesis(code, noise_mode="const").square().mean().backward()
 
         backward = seconds(device, both)
-        config = ProjectionConfig(steps=steps, patience=0)
+        config = ProjectionConfig(steps=steps, patience=0, space="w+")
         search = seconds(device, lambda g=generator, t=targets, p=perceptual, c=config: project(g, t, p, c), 1)
         peak = f"{torch.cuda.max_memory_allocated() / 2**30:.2f} GB" if device.type == "cuda" else "-"
         print(f"{name:6}  {forward / num:17.4f}  {backward / num:24.4f}  {search / num:13.2f}  {peak}")

@@ -21,6 +21,7 @@ from editing.layers import parse_layers
 from inversion.config import InvertConfig, ProjectionConfig
 from inversion.faces.attributes import EXPRESSIONS, UNITS
 from inversion.invert import Inverter
+from inversion.methods import USUAL_STEPS
 from inversion.statistics import w_statistics
 from stylegan_core.checkpoints.load import load_generator
 from stylegan_core.console import Console
@@ -138,7 +139,7 @@ def fit_labels(
     console: Console,
 ) -> None:  # fmt: skip
     """Fit a direction to the user's labels of latents, photos or seeds, and write it to `out`."""
-    inverter = Inverter(invert, ProjectionConfig())
+    inverter = Inverter(invert, ProjectionConfig(steps=USUAL_STEPS, space="w+"))
     generator: Generator = inverter.generator
     w, scores = labelled_codes(inverter, Path(labels))
     found = fit_boundary(w, scores, boundary)

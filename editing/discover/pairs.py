@@ -42,7 +42,7 @@ def fit_pairs(
     out: str, name: str, data: str, config: PairsConfig, finish: FinishConfig, invert: InvertConfig, console: Console
 ) -> None:
     """Fit a direction to the pairs in `data` and write it to `out`."""
-    inverter = Inverter(invert, ProjectionConfig(steps=config.steps))
+    inverter = Inverter(invert, ProjectionConfig(steps=config.steps, space="w+"))
     pairs = read_pairs(Path(data), config.poses)
     if not 0 <= config.holdout < len(pairs):
         raise ConfigError(f"--holdout {config.holdout} leaves none of the {len(pairs)} pairs in {data}; keep some")

@@ -89,7 +89,7 @@ def _photo_tab(sessions: Sessions) -> dict[str, Any]:
     with gr.Accordion("How to search", open=False):
         method = gr.Dropdown(list(METHOD_NAMES), value=config.method, label="Method")
         space = gr.Dropdown(list(SPACES), value=projection.space, label="Latent space")
-        steps = gr.Slider(0, 1000, projection.steps, step=1, label="Steps at most", elem_id="steps")
+        steps = gr.Slider(0, 1000, sessions.inverter.settled.steps, step=1, label="Steps at most", elem_id="steps")
         seed = gr.Number(projection.seed, precision=0, minimum=0, label="Seed")
     return {
         "upload": upload, "sample": sample, "camera": camera, "align": align, "faces": faces, "invert": invert,

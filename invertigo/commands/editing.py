@@ -9,7 +9,6 @@ import click
 from editing.config import EditConfig
 from editing.operations.base import Operation
 from inversion.config import InvertConfig, ProjectionConfig
-from inversion.methods import default_steps
 from invertigo.commands.shared_options import out_option
 from stylegan_core.console import Console
 from stylegan_core.options import options_from
@@ -27,12 +26,6 @@ def editing_options(command: Callable[..., Any]) -> Callable[..., Any]:
     ):
         command = decorate(command)
     return command
-
-
-def method_steps(invert: InvertConfig, projection: ProjectionConfig) -> ProjectionConfig:
-    """Give the method its own number of steps where the command line names none."""
-    default = click.get_current_context().get_parameter_source("steps") is click.core.ParameterSource.DEFAULT
-    return replace(projection, steps=default_steps(invert.method)) if default else projection
 
 
 def quick(invert: InvertConfig) -> InvertConfig:
@@ -77,6 +70,6 @@ def workshop(console: Console, out: str, edit: EditConfig, invert: InvertConfig,
     from stylegan_core.devices import fit_threads
 
     signature = load_signature(*sign) if sign else None
-    inverter = Inverter(invert, method_steps(invert, projection))
+    inverter = Inverter(invert, projection)
     fit_threads(inverter.generator.img_resolution)
     return Workshop(inverter, edit, Path(out), console, Path(out) / CODES, signature=signature)

@@ -4,7 +4,6 @@ import click
 
 from inversion.config import InvertConfig, ProjectionConfig, TuneConfig
 from invertigo.commands.declare import command
-from invertigo.commands.editing import method_steps
 from invertigo.commands.shared_options import out_option
 from stylegan_core.console import Console
 from stylegan_core.options import options_from
@@ -35,4 +34,4 @@ def invert(photos: tuple[str, ...], out: str, invert: InvertConfig, projection: 
         return
     from inversion.invert_files import invert_files
 
-    invert_files(photos, out, invert, method_steps(invert, projection), console, tune)
+    invert_files(photos, out, invert, projection, console, tune)

@@ -3,7 +3,7 @@
 from editing.config import StudioConfig
 from inversion.config import InvertConfig, ProjectionConfig
 from invertigo.commands.declare import command
-from invertigo.commands.editing import method_steps, quick
+from invertigo.commands.editing import quick
 from stylegan_core.console import Console
 from stylegan_core.options import options_from
 
@@ -23,4 +23,4 @@ def studio(config: StudioConfig, invert: InvertConfig, projection: ProjectionCon
     from editing.studio.serve import open_studio
 
     invert = quick(invert)
-    open_studio(config, invert, method_steps(invert, projection), console)
+    open_studio(config, invert, projection, console)

@@ -18,7 +18,6 @@ from editing.pipeline import EditPipeline
 from editing.recipe import Recipe, format_recipe, load_recipe, parse_recipe
 from inversion.batch import Item
 from inversion.batch.guards import time_limit
-from inversion.methods import default_steps
 from stylegan_core.errors import ConfigError
 
 EXAMPLES = sorted((Path(__file__).resolve().parents[2] / "examples").glob("*.toml"))
@@ -116,7 +115,7 @@ strength = -0.5
 """
     recipe = parse_recipe(text)
     auto, pair = recipe.edits
-    assert (recipe.projection.steps, recipe.tune.tune_steps) == (default_steps("hybrid"), 7)
+    assert (recipe.projection.steps, recipe.tune.tune_steps) == (-1, 7)
     assert auto.search == SearchConfig(0.7, 0.2, 0.01, "happy", 3.0)
     assert (auto.layers, auto.keep) == ("0-5", "age,identity")
     assert (pair.transfer_from, pair.strength) == (("neutral/", "smiling.npz"), -0.5)
