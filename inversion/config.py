@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import ClassVar
 
-from inversion.methods import CORRECTING_STEPS, METHOD_NAMES
+from inversion.methods import CORRECTING_STEPS, METHOD_NAMES, WORTH_CORRECTING
 from stylegan_core.assets import DEFAULT_GENERATOR
 from stylegan_core.errors import ConfigError
 from stylegan_core.options import Checked, option
@@ -31,8 +31,8 @@ class ProjectionConfig(Checked):
     EVERYDAY: ClassVar[tuple[str, ...]] = ("space", "steps", "seed")
 
     space: str = option(
-        "auto", "latent space of the code; f is w+ with corrected features; auto: f where that is possible, else w+",
-        choices=SPACES,
+        "auto", "latent space of the code; f is w+ with corrected features; auto: f where the generator and the method "
+        f"allow it and there are {WORTH_CORRECTING} steps or more, else w+", choices=SPACES,
     )  # fmt: skip
     steps: int = option(-1, "optimizer steps at most; 0 keeps the starting code; -1: the method's own", least=-1)
     lambda_percept: float = option(1.0, "weight of the perceptual distance", least=0)

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 USUAL_STEPS = 200
 CORRECTING_STEPS = 60  # of a correction of features, and no more than those of the code
+WORTH_CORRECTING = 20  # steps of the code; who asks for fewer wants a quick look, and no correction after it
 
 
 def _project(task: "Task") -> "Projection":
@@ -77,11 +78,11 @@ METHOD_NAMES = ("auto", *METHODS)
 def settle(config: "ProjectionConfig", method: str, generator: "Generator") -> "ProjectionConfig":
     """Return the options with what they leave to the method: its steps, its space, and the steps of a correction.
 
-    `auto` is the method's own space, else f where the method corrects features and the generator shows some, else w+.
-    Without a search there is no correction either."""
+    `auto` is the method's own space, else f where the method corrects features, the generator shows some, and the steps
+    are at least `WORTH_CORRECTING`, else w+."""
     found = METHODS[method]
     steps = config.steps if config.steps >= 0 else found.steps
-    corrects = found.corrects and steps > 0 and bool(getattr(generator, "feature_layers", {}))
+    corrects = found.corrects and steps >= WORTH_CORRECTING and bool(getattr(generator, "feature_layers", {}))
     usual = found.space or ("f" if corrects else "w+")
     f_steps = config.f_steps if config.f_steps >= 0 else min(steps, CORRECTING_STEPS)
     return replace(config, steps=steps, space=usual if config.space == "auto" else config.space, f_steps=f_steps)

@@ -71,7 +71,7 @@ def test_the_shipped_recipes_are_valid_and_fit_the_default_generator(path, tmp_p
         ("steps = 3", r"line 1: \[steps\] is unknown"),
         ("[invert\n", "line 1"),
         ("[invert]\nbatch = 4", r"line 2: batch is unknown in \[invert\]; the photos that share .* --batch-size"),
-        ("[invert]\nsteps = -1", "line 2: steps = -1 is too small; expected 0 or more"),
+        ("[invert]\nsteps = -2", "line 2: steps = -2 is too small; expected -1 or more"),
         ("[invert]\nlr = 0", "line 2: lr = 0 is too small; expected more than 0"),
         ("[invert]\nlambda_mse = inf", "line 2: lambda_mse = inf is not a finite number"),
         ("[invert]\nfaces = 'some'", "line 2: faces = 'some' is neither all"),

@@ -48,5 +48,5 @@ def a_face(generator, seed=3, num=1):
 
 
 def make_task(generator, targets, **changes):
-    config = ProjectionConfig(**{"patience": 0, "steps": 20, **changes.pop("config", {})})
+    config = ProjectionConfig(**{"patience": 0, "steps": 20, "space": "w+", **changes.pop("config", {})})
     return Task(generator, targets, Pooled(), config, **changes)

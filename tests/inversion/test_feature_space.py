@@ -14,7 +14,7 @@ import cli
 from editing.films import blend_latents
 from inversion.carry import Motion, motion_of, share_kept
 from inversion.codes import search_codes
-from inversion.config import VideoConfig
+from inversion.config import ProjectionConfig, VideoConfig
 from inversion.correction import (
     MAX_BYTES,
     Correction,
@@ -27,6 +27,7 @@ from inversion.correction import (
 )
 from inversion.features import channel_std
 from inversion.latents import Latent, check_generator, load_latent, save_latent
+from inversion.methods import settle
 from inversion.project import project_task
 from inversion.render import face_renderer, render_code
 from inversion.tune import tune
@@ -346,3 +347,19 @@ def test_what_cannot_be_corrected_is_refused(linear_generator):
     generator = tiny()
     with pytest.raises(ConfigError, match="choose one"):
         tune(make_task(generator, photo(), config=F))
+
+
+def test_what_the_options_leave_to_the_method_it_takes_where_it_can(linear_generator):
+    generator = tiny()
+    for method, space, steps, f_steps in (
+        ("project", "f", 200, 60), ("hybrid", "f", 50, 50), ("tune", "w+", 200, 60), ("guess", "w+", 200, 60),
+        ("reference", "w", 1000, 60),
+    ):  # fmt: skip
+        settled = settle(ProjectionConfig(), method, generator)
+        assert (settled.space, settled.steps, settled.f_steps) == (space, steps, f_steps)
+    assert settle(ProjectionConfig(steps=5), "hybrid", generator).space == "w+"
+    assert settle(ProjectionConfig(), "project", linear_generator).space == "w+"
+    given = ProjectionConfig(space="f", steps=3, f_steps=9)
+    assert settle(given, "hybrid", generator) == given
+    found = project_task(make_task(generator, photo(), config={"space": "auto"}))
+    assert len(found.corrections) == 1 and len(found.history[0]["f_loss"]) == 10

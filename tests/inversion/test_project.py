@@ -16,7 +16,15 @@ from stylegan_core.networks.configs import StyleGAN2Config
 from stylegan_core.networks.stylegan2 import StyleGAN2Generator
 
 PLAIN = ProjectionConfig(
-    lambda_percept=0, lambda_mse=1, lambda_wplus=0, jitter=0, steps=400, lr=0.2, patience=0, optimise_noise=False
+    space="w+",
+    lambda_percept=0,
+    lambda_mse=1,
+    lambda_wplus=0,
+    jitter=0,
+    steps=400,
+    lr=0.2,
+    patience=0,
+    optimise_noise=False,
 )
 
 
@@ -94,7 +102,7 @@ def test_a_target_s_result_does_not_depend_on_its_neighbours(linear_generator):
 
 def test_the_same_seed_gives_the_same_code_bit_for_bit_and_another_seed_does_not():
     generator, target = tiny_generator(), torch.rand(1, 3, 16, 16)
-    config = ProjectionConfig(steps=8, lambda_percept=0, jitter=0.3)
+    config = ProjectionConfig(space="w+", steps=8, lambda_percept=0, jitter=0.3)
     one, again = project(generator, target, None, config), project(generator, target, None, config)
     assert torch.equal(one.ws, again.ws)
     assert not torch.equal(one.ws, project(generator, target, None, replace(config, seed=1)).ws)
@@ -138,7 +146,7 @@ def test_noise_inputs_are_optimised_and_kept_standardised():
     for name in generator.noise:
         dict(generator.synthesis.named_parameters())[f"{name}.noise_strength"].data.fill_(0.5)
     target = torch.rand(1, 3, 16, 16) * 2 - 1
-    config = ProjectionConfig(steps=12, lambda_percept=0, lambda_mse=10)
+    config = ProjectionConfig(space="w+", steps=12, lambda_percept=0, lambda_mse=10)
     found = project(generator, target, None, config)
     assert set(found.noise) == set(generator.noise)
     for name, level in found.noise.items():
@@ -189,7 +197,7 @@ def test_w_statistics_are_those_of_the_mapping(linear_generator):
     assert_close(deviation, torch.ones(12), atol=0.05, rtol=0)
 
 
-@pytest.mark.parametrize("wrong", [{"space": "x"}, {"steps": -1}, {"lr": 0.0}, {"lambda_mse": -1.0}])
+@pytest.mark.parametrize("wrong", [{"space": "x"}, {"steps": -2}, {"lr": 0.0}, {"lambda_mse": -1.0}])
 def test_options_that_make_no_sense_are_refused(linear_generator, wrong):
     with pytest.raises(ConfigError):
         project(linear_generator, torch.zeros(1, 3, 16, 16), None, replace(PLAIN, **wrong))
