@@ -1,13 +1,14 @@
 # ruff: noqa: E402
 """How well the default generator draws faces that nobody trained on, by group.
 
-    python benchmarks/held_out_faces.py --data faces256.zip [--faces 24] [--generator FILE] [--searches NAMES]
+    python benchmarks/held_out_faces.py --data faces256.zip [--faces 24] [--generator FILE] [--sheet FILE]
 
 The faces are every tenth of those without a person (what `invertigo encoder cotrain` leaves out), of one source:
 sfhq-t2i, which no earlier generator saw either. PSNR is at 128 px, larger renders shrunk; identity is the distance of
 the recognition descriptors (two photos of one person: .25); sharpness is the mean vertical gradient of the render over
 the photo's, at the generator's own size; cpu s is processor seconds a face. Groups are by `condition`, a text search's
-answer, not a label by hand."""
+answer, not a label by hand. `--sheet` draws what was found: the photo, the code alone and with all that was found
+beside it, then both after edits of strength 1."""
 
 import sys
 from pathlib import Path
@@ -16,19 +17,25 @@ sys.path[0] = str(Path(__file__).resolve().parent.parent)  # a script's own fold
 
 import argparse
 import time
+from dataclasses import replace
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import interpolate
 
 from inversion.config import InvertConfig, ProjectionConfig
 from inversion.faces.judges import identity_distance
-from inversion.invert import Inverter
+from inversion.invert import InvertedFace, Inverter
+from inversion.render import renderer
 from inversion.scores import psnr
-from stylegan_core.images import decode_photo
-from stylegan_core.networks.protocol import Alignment
+from stylegan_core.directions import find_direction
+from stylegan_core.images import decode_photo, to_uint8, write_png
+from stylegan_core.networks.protocol import Alignment, Generator
 from stylegan_core.training.dataset import ImageDataset
 
+EDITS = ("smile", "age", "yaw")
 SIDE = 128  # pixels at which PSNR is taken
 GROUPS = {
     "children": ("baby", "child", "toddler"),
@@ -39,6 +46,16 @@ GROUPS = {
     "beards": ("beard", "goatee", "mustache"),
     "turned or tilted": ("three-quarter", "tilted"),
 }
+
+
+@torch.no_grad()
+def sheet_row(generator: Generator, inverted: InvertedFace) -> NDArray[np.uint8]:
+    """Return the photo, the code's render and the inversion's, and both after each edit, side by side."""
+    latent = inverted.latent
+    renders = [renderer(generator, latent if whole else replace(latent, correction=None)) for whole in (False, True)]
+    steps = [0.0, *(find_direction(name, generator).vector for name in EDITS)]
+    images = [inverted.face.target, *(render(latent.ws + step) for step in steps for render in renders)]
+    return np.concatenate([to_uint8(image)[0] for image in images], axis=1)
 
 
 def vertical_gradient(images: Tensor) -> Tensor:
@@ -58,6 +75,7 @@ def main() -> None:
     parser.add_argument("--source", default="sfhq-t2i")
     parser.add_argument("--every", type=int, default=10, help="which faces were held out")
     parser.add_argument("--faces", type=int, default=24, help="faces at most, evenly chosen; 0: all")
+    parser.add_argument("--sheet", default="", help="PNG for the faces of the last search, and their edits")
     parser.add_argument("--searches", default="encoder alone,w+ 200 steps,default search")
     parser.add_argument("--generator", default=InvertConfig().generator)
     options = parser.parse_args()
@@ -80,12 +98,16 @@ def main() -> None:
         "default search": ProjectionConfig(),
     }
     for label in options.searches.split(","):
-        inverter.projection, scores = searches[label], []
+        inverter.projection, scores, rows = searches[label], [], []
         for photo in photos:
             face = inverter.align(photo)[0]
             began = time.process_time()
-            image = inverter.invert_face(photo, face).image.clamp(-1, 1)
+            inverted = inverter.invert_face(photo, face)
+            image = inverted.image.clamp(-1, 1)
             scores.append([*score(image, face.target, inverter.generator.meta.alignment), time.process_time() - began])
+            if options.sheet:
+                rows.append(sheet_row(inverter.generator, inverted))
+                write_png(options.sheet, np.concatenate(rows))
         found[label] = torch.tensor(scores)
     print(f"{len(names)} faces of {options.source}, {inverter.generator.meta.name}, {torch.get_num_threads()} threads")
     print(f"{'':18} {'faces':>5} {'PSNR':>6} {'lowest':>6} {'identity':>8} {'sharpness':>9} {'cpu s':>7}")

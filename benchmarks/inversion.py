@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 from editing.discover.pairs import read_pairs
 from inversion.config import InvertConfig, ProjectionConfig, TuneConfig
@@ -31,14 +32,13 @@ from inversion.losses import perceptual_features
 from inversion.methods import METHODS
 from inversion.render import face_renderer
 from inversion.scores import psnr
-from inversion.statistics import random_ws, w_statistics
+from inversion.statistics import w_statistics
 from inversion.task import Projection, Task
 from stylegan_core.directions import find_direction
 from stylegan_core.networks.configs import StyleGAN2Config, StyleGAN3Config
 from stylegan_core.networks.protocol import CheckpointMeta
 from stylegan_core.networks.stylegan2 import StyleGAN2Generator
 from stylegan_core.networks.stylegan3 import StyleGAN3Generator
-from stylegan_core.seeds import generator_for
 
 HAPPY = EXPRESSIONS.index("happy")
 DIAL = [0.1 * step for step in range(1, 21)]
@@ -161,54 +161,66 @@ def tune(bench: Bench) -> None:
 
 
 def features(bench: Bench) -> None:
-    """`--space f` beside W+ and `tune`: fidelity, what edits still do, size and time.
+    """`--space f` beside W+: fidelity, what edits still do, size and time.
 
-    Kept is the change that an edit makes, as a share of what it makes of the same code through the plain generator:
-    of the smile's judge over `DIAL`, of the age's in years, of the turn in the 68 landmarks. LEC (Tov et al. 2021) is
-    the distance of the code of the edited render, the edit taken back, from the code, in std of W. Seconds are the
-    processor's, so that what else runs on the machine does not count."""
+    PSNR is at 128 px, larger renders shrunk, and then at the generator's own size. Kept is the change that an edit of
+    strength 1 makes, as a share of what it makes of the same code through the plain generator: of pictures shrunk to 64
+    px (how much of the plain change is in it, by least squares), then by judges: of the smile's over `DIAL`, of the
+    age's in years, of the turn in the 68 landmarks. LEC (Tov et al. 2021) is the distance of the code of the edited
+    render, the edit taken back, from the code, in std of W; beside it the same of no edit at all, and the distance of
+    these two codes, which is the edit's own share. Seconds are the processor's."""
     generator = bench.inverter.generator
-    edits = {"smile": find_direction("smile", generator).vector, "age": find_direction("age", generator).vector}
-    edits["yaw"] = yaw_direction(generator)
-    w_std = w_statistics(generator)[1]
-    heads = ("PSNR", "lowest", "identity", "smile", "age", "yaw", "LEC", "bytes", "seconds")
+    alignment, w_std = generator.meta.alignment, w_statistics(generator)[1]
+    edits = {name: find_direction(name, generator).vector for name in ("smile", "age", "yaw")}
+    heads = ("PSNR", "own", "identity", "kept:", *edits, "judged:", *edits, "LEC", "none", "edit's", "bytes", "seconds")
     print(" " * 6, *(f"{head:>8}" for head in heads))
-    for name, method, config, size in (
-        ("w+", "hybrid", ProjectionConfig(steps=50, space="w+"), lambda found: 0),
-        ("f", "hybrid", ProjectionConfig(), lambda found: found.corrections[0].num_bytes),
-        ("tune", "tune", ProjectionConfig(), lambda found: found.deltas[0].num_bytes),
+    for name, config in (
+        ("w+", ProjectionConfig(steps=50, space="w+")),
+        ("f 32", ProjectionConfig(space="f", f_side=32)),
+        ("f 64", ProjectionConfig(space="f")),
     ):
-        rows = []
+        rows, changes = [], []
         for target in bench.targets.split(1):
             began = time.process_time()
-            found = bench.timed(method, target, config.steps, config=config)[0]
-            seconds = time.process_time() - began
-            ws, plain = found.ws, lambda codes: generator.synthesis(codes)
-            delta = found.deltas[0] if found.deltas else None
-            render = face_renderer(generator, ws, {}, delta, found.corrections[0] if found.corrections else None)
+            found = bench.timed("hybrid", target, config.steps, config=config)[0]
+            seconds, ws = time.process_time() - began, found.ws
+            plain = generator.synthesis
+            correction = found.corrections[0] if found.corrections else None
+            render = face_renderer(generator, ws, {}, None, correction)
             with torch.no_grad():
                 image = render(ws).clamp(-1, 1)
-                changes = [[change_of(name, draw, ws, step, generator) for draw in (plain, render)]
-                           for name, step in edits.items()]  # fmt: skip
+                changes.append([
+                    (*picture_change(plain, render, ws, step), change_of(edit, plain, ws, step, generator),
+                     change_of(edit, render, ws, step, generator))
+                    for edit, step in edits.items()
+                ])  # fmt: skip
                 edited = render(ws + edits["smile"]).clamp(-1, 1)
-            again = bench.timed("hybrid", edited, 50)[0].ws - edits["smile"]
-            lec = float(((again - ws) / w_std).square().mean().sqrt())
-            distance = float(identity_distance(image, target, generator.meta.alignment))
-            rows.append(
-                [
-                    float(psnr(image, target)),
-                    distance,
-                    lec,
-                    size(found),
-                    seconds,
-                    *(value for pair in changes for value in pair),
-                ]
-            )
-        table = torch.tensor(rows)
-        mean, low = table.mean(dim=0).tolist(), float(table[:, 0].min())
-        kept = [f"{mean[5 + 2 * k + 1] / mean[5 + 2 * k]:8.0%}" for k in range(len(edits))]
-        print(f"{name:6} {mean[0]:8.2f} {low:8.2f} {mean[1]:8.3f} {' '.join(kept)} {mean[2]:8.3f} {mean[3]:8.0f} "
-              f"{mean[4]:8.1f}", flush=True)  # fmt: skip
+            none, again = (bench.timed("hybrid", shown, 50)[0].ws for shown in (image, edited))
+            again = again - edits["smile"]
+            rows.append([
+                float(psnr(shrunk(image), shrunk(target))), float(psnr(image, target)),
+                float(identity_distance(image, target, alignment)),
+                *(float(((one - other) / w_std).square().mean().sqrt())
+                  for one, other in ((again, ws), (none, ws), (again, none))),
+                correction.num_bytes if correction else 0, seconds,
+            ])  # fmt: skip
+        mean = torch.tensor(rows).mean(dim=0).tolist()
+        sums = torch.tensor(changes).sum(dim=0)  # [edits, 4]
+        kept = [f"{both / plain:8.0%}" for both, plain in sums[:, :2].tolist()]
+        judged = [f"{ours / plain:8.0%}" for plain, ours in sums[:, 2:].tolist()]
+        print(f"{name:6} {mean[0]:8.2f} {mean[1]:8.2f} {mean[2]:8.3f}", " " * 8, *kept, " " * 8, *judged,
+              *(f"{value:8.3f}" for value in mean[3:6]), f"{mean[6]:8.0f} {mean[7]:8.1f}", flush=True)  # fmt: skip
+
+
+def shrunk(images: Tensor, side: int = 128) -> Tensor:
+    """Return images at `side` pixels, or as they are where they are smaller."""
+    return interpolate(images, size=(side, side), mode="area") if images.shape[-1] > side else images
+
+
+def picture_change(plain: Any, render: Any, ws: Tensor, step: Tensor) -> tuple[float, float]:
+    """Return the product of what an edit changes in both ways of rendering, at 64 px, and the plain one's square."""
+    one, other = (shrunk(draw(ws + step) - draw(ws), 64) for draw in (plain, render))
+    return float((one * other).sum()), float(one.square().sum())
 
 
 def change_of(name: str, render: Any, ws: Tensor, step: Tensor, generator: Any) -> float:
@@ -230,18 +242,6 @@ def turn(images: Tensor, alignment: Any) -> Tensor:
     points = find_landmarks(images, alignment)
     left, right, nose = points[:, 0, 0], points[:, 16, 0], points[:, 30, 0]
     return (nose - (left + right) / 2) / (right - left).clamp_min(1e-3)
-
-
-def yaw_direction(generator: Any, num: int = 192) -> Tensor:
-    """The direction in W along which samples turn, [1, 1, w_dim], of two standard deviations of the turn."""
-    ws = random_ws(generator, num, generator_for(0))
-    with torch.no_grad():
-        turns = torch.cat([turn(generator.synthesis(part).clamp(-1, 1), generator.meta.alignment)
-                           for part in ws.split(16)])  # fmt: skip
-    mean, std = w_statistics(generator)
-    units = (ws[:, 0] - mean) / std
-    slope = ((turns - turns.mean())[:, None] * units).mean(dim=0)  # of independent units this is the regression
-    return (2 * turns.std() * slope / slope.square().sum() * std)[None, None]
 
 
 def batch(bench: Bench) -> None:
