@@ -64,8 +64,9 @@ def mix_files(
             f"layers '{layers}' are all {generator.num_ws} of this generator's, so every row would show the column's "
             "picture; give fewer layers, or a generator with more styles"
         )
-    row_codes = torch.cat([_code(generator, text) for text in rows])
-    column_codes = torch.cat([_code(generator, text) for text in columns])
+    row_codes, column_codes = (
+        torch.cat([_code(generator, text, console) for text in texts]) for texts in (rows, columns)
+    )
     grid = mixing_grid(row_codes, column_codes, chosen)  # [R, C, num_ws, w_dim]
     side = min(generator.img_resolution * 2, MAX_CELL)
     top = [*to_uint8(render(generator, column_codes))]
@@ -76,5 +77,8 @@ def mix_files(
     console.say(f"{Path(out) / 'mix.png'}: {len(rows)} rows, {len(columns)} columns, {layers} layers of the column")
 
 
-def _code(generator: Generator, text: str) -> torch.Tensor:
-    return open_code(text, generator).ws.to(generator.w_avg.device)
+def _code(generator: Generator, text: str, console: Console) -> torch.Tensor:
+    latent = open_code(text, generator)
+    if latent.correction is not None:
+        console.warn(f"{text}: a grid is of codes alone, so its corrected features are left out")
+    return latent.ws.to(generator.w_avg.device)

@@ -83,9 +83,9 @@ def invert_waiting(inverter: Inverter, jobs: Sequence[WaitingFace], start: Laten
 
 
 def told_steps(report: Mapping[str, Any]) -> str:
-    """Say how many steps an inversion took: `200 steps`, or with tuning `200 steps and 400 of tuning`."""
-    steps, tuning = report["steps_taken"], report.get("tuning")
-    return f"{steps} steps" + (f" and {tuning['steps_taken']} of tuning" if tuning else "")
+    """Say how many steps an inversion took: `200 steps and 400 of tuning`, `50 steps and 50 of features`."""
+    more = [f" and {report[part]['steps_taken']} of {part}" for part in ("tuning", "features") if part in report]
+    return f"{report['steps_taken']} steps" + "".join(more)
 
 
 def write_inversion(folder: Path, inverted: InvertedFace) -> None:

@@ -56,6 +56,7 @@ def test_no_line_comes_sooner_than_it_is_due(capsys):
 def test_tuning_steps_are_told():
     assert told_steps({"steps_taken": 200}) == "200 steps"
     assert told_steps({"steps_taken": 200, "tuning": {"steps_taken": 400}}) == "200 steps and 400 of tuning"
+    assert told_steps({"steps_taken": 50, "features": {"steps_taken": 60}}) == "50 steps and 60 of features"
 
 
 def test_a_latent_is_called_as_its_photo(tmp_path):
