@@ -305,7 +305,7 @@ def test_a_method_takes_from_the_encoder_what_it_says(faces64, monkeypatch, meth
         return project_task(task)
 
     for name in ("project", "hybrid", "tune"):
-        monkeypatch.setitem(METHODS, name, replace(METHODS[name], search=record))
+        monkeypatch.setitem(METHODS, name, replace(METHODS[name], run=record))
     config, steps = InvertConfig(method=method, start=start, align=False), ProjectionConfig(steps=0)
     inverter = Inverter(config, steps, generator=faces64, perceptual=Pooled())
     job = a_job(inverter)
