@@ -176,8 +176,7 @@ def features(bench: Bench) -> None:
     print(" " * 6, *(f"{head:>8}" for head in heads))
     for name, config in (
         ("w+", ProjectionConfig(steps=50, space="w+")),
-        ("f 32", ProjectionConfig(space="f", f_side=32)),
-        ("f 64", ProjectionConfig(space="f")),
+        ("f", ProjectionConfig(space="f")),
     ):
         rows, changes = [], []
         for target in bench.targets.split(1):
