@@ -9,21 +9,29 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from editing.dials import natural_axes
+from editing.judging import as_face
 from editing.operations.render import Render
 from editing.reach import layers_of_shape
 from inversion.delta import tuned_synthesis
+from inversion.faces.detect import detect_faces
+from inversion.faces.landmarks import VIEWS, find_landmarks, trace_landmarks
 from stylegan_core.errors import ConfigError
-from stylegan_core.networks.protocol import FeatureLayer, Generator
+from stylegan_core.images import to_uint8
+from stylegan_core.networks.protocol import Alignment, FeatureLayer, Generator
 
 STEPS = 40  # of Adam
 ARRIVAL = 0.6  # share of the steps after which the points are asked to be at their targets
-RATE = 0.1  # in standard deviations of W along its principal axes
+RATE = 0.12  # in standard deviations of W along its principal axes
 GRID = 128  # side to which features are enlarged, so that points move by less than a cell
 SUPERVISED = 0.03  # radius around a point whose features move along, in units of the face
 TRACKED = 0.06  # radius in which a point is looked for again
 LEAST_SIDE = 64  # pixels of the features that are followed, where the image has so many
 MIN_CELLS = 1.0  # of the feature layer: radii are at least so large, for small generators
-HOLD_WEIGHT, SPREAD_WEIGHT = 10.0, 0.005
+HOLD_WEIGHT, SPREAD_WEIGHT = 10.0, 0.02
+NEAR = 0.03  # of the face: a point so close to a landmark is taken to lie on it
+LANDMARK_WEIGHT = 1.0  # of the way that landmarks still have to go, as a share of the whole way
+SHORTEST_WAY = 0.01  # of the face, that counts as the whole way
+LOOKS = 1  # crops that the landmark network looks at in each step
 
 
 @dataclass(frozen=True)
@@ -40,9 +48,10 @@ def drag(render: Render, ws: Tensor, starts: NDArray[np.float64], targets: NDArr
 
     Motion supervision as Pan et al. 2023 (eq. 1), but towards the patch of features that was at the start, which is
     asked for ever further along the line (as the templates of Ling et al. 2024, FreeDrag): nothing has to be tracked on
-    the way, so nothing oscillates. The codes of the layers up to `FINEST` move, in W's principal axes.
-    `free_area` [1, 1, R, R] is 1 where the image may change, 0 where it is held. Points are found again at the end, by
-    the nearest features."""
+    the way, so nothing oscillates. Features may arrive without the shape around them, so where a point lies on a
+    landmark of a face, the landmark is asked to go the same way. The codes of the layers up to `FINEST` move, in W's
+    principal axes. `free_area` [1, 1, R, R] is 1 where the image may change, 0 where it is held. Points are found again
+    at the end: landmarks by their network, others by the nearest features."""
     if not len(starts):
         return Dragged(ws, starts)
     features = _Features(render)
@@ -53,15 +62,18 @@ def drag(render: Render, ws: Tensor, starts: NDArray[np.float64], targets: NDArr
 
     begin, end = torch.from_numpy(starts).to(ws), torch.from_numpy(targets).to(ws)
     with torch.no_grad():
-        before = features(ws)
+        before, face = features(ws)
         patches = features.patches(before, begin, SUPERVISED)  # [P, K, C]
+        shape = Landmarks(face, render.alignment, begin)
     held = None if free_area is None else 1 - F.interpolate(free_area.to(ws), size=(GRID, GRID), mode="area")
     free = ws.new_zeros(len(layers), len(axes)).requires_grad_()
     optimizer = torch.optim.Adam([free], lr=RATE, betas=(0.8, 0.98))
     for step in range(1, STEPS + 1):
         here = begin + (end - begin) * min(1.0, step / (ARRIVAL * STEPS))
-        now = features(code(free))
+        now, face = features(code(free))
         loss = (features.patches(now, here, SUPERVISED) - patches).abs().sum(dim=2).mean()
+        if len(shape.on):
+            loss = loss + LANDMARK_WEIGHT * shape.distance(face, here - begin, end - begin)
         if held is not None:
             loss = loss + HOLD_WEIGHT * ((now - before).abs().sum(dim=1, keepdim=True) * held).mean()
         optimizer.zero_grad()
@@ -69,7 +81,9 @@ def drag(render: Render, ws: Tensor, starts: NDArray[np.float64], targets: NDArr
         optimizer.step()
     moved = code(free.detach())
     with torch.no_grad():
-        ends = features.find(features(moved), before, begin, end)
+        now, face = features(moved)
+        ends = features.find(now, before, begin, end)
+        ends[shape.on] = shape.ends(face)
     return Dragged(moved, ends.double().cpu().numpy())
 
 
@@ -86,6 +100,33 @@ def feature_layer(generator: Generator) -> tuple[str, FeatureLayer]:
     )
 
 
+class Landmarks:
+    """The landmarks on which dragged points lie, as their network sees them; none where the render shows no face."""
+
+    def __init__(self, face: Tensor, alignment: Alignment, points: Tensor) -> None:
+        self.alignment, self.points = alignment, points
+        self.first = find_landmarks(face, alignment)[0].to(points)  # [68, 2]
+        distance, nearest = (points[:, None] - self.first[None]).norm(dim=2).min(dim=1)
+        known = bool((distance < NEAR).any()) and bool(detect_faces(to_uint8(face)[0]))
+        self.on = (distance < NEAR).nonzero().flatten() if known else nearest[:0]  # which points
+        self.which = nearest[self.on]  # of the 68
+        self.seen = self._look(face) if known else self.first[self.which]
+
+    def distance(self, face: Tensor, moved: Tensor, whole: Tensor) -> Tensor:
+        """Return how far the landmarks of a face [1, 3, R, R] are from where `moved` [P, 2] takes them, as a share of
+        the `whole` way [P, 2], differentiably."""
+        missing = self._look(face) - self.seen - moved[self.on]
+        return (missing.norm(dim=1) / whole[self.on].norm(dim=1).clamp_min(SHORTEST_WAY)).mean()
+
+    def ends(self, face: Tensor) -> Tensor:
+        """Return where the points that lie on landmarks are on a face, [len(on), 2]."""
+        now = find_landmarks(face, self.alignment)[0].to(self.first)
+        return self.points[self.on] + (now - self.first)[self.which]
+
+    def _look(self, face: Tensor) -> Tensor:
+        return trace_landmarks(face, self.alignment, VIEWS[:LOOKS])[0].to(self.points)[self.which]
+
+
 class _Features:
     """The features of one layer over the image, of unit length, on a grid of `GRID` cells a side."""
 
@@ -100,19 +141,19 @@ class _Features:
         cell = MIN_CELLS / (self.layer.side - 2 * self.layer.margin)
         self.least = max(cell, 1.5 / GRID)
 
-    def __call__(self, ws: Tensor) -> Tensor:
-        """Return [1, C, GRID, GRID]."""
+    def __call__(self, ws: Tensor) -> tuple[Tensor, Tensor]:
+        """Return [1, C, GRID, GRID] for ws [1, num_ws, w_dim], and the face [1, 3, R, R] that they become."""
         kept: list[Tensor] = []
 
         def keep(x: Tensor) -> Tensor:
             kept.append(x)
             return x
 
-        self.synthesis(ws, noise_mode="const", hooks={self.name: keep}, **self.noise)
+        image = self.synthesis(ws, noise_mode="const", hooks={self.name: keep}, **self.noise)
         margin = round(self.layer.margin)
         inner = kept[0][..., margin : self.layer.side - margin, margin : self.layer.side - margin].float()
         large = F.interpolate(inner, size=(GRID, GRID), mode="bilinear", align_corners=False)
-        return F.normalize(large, dim=1)
+        return F.normalize(large, dim=1), as_face(image)
 
     def patches(self, features: Tensor, centres: Tensor, radius: float) -> Tensor:
         """Return the features [P, K, C] at a disc of K places around each of `centres` [P, 2]."""
