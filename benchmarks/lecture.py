@@ -47,10 +47,11 @@ NARROW = ("--channel-base", "256", "--channel-max", "16", "--z-dim", "32", "--w-
 QUICK = {
     "wgan": ("--lr-g", "5e-4", "--lr-d", "5e-4", "--n-critic", "2", "--clip", "0.05"),
     "wgan-gp": ("--n-critic", "2"),
-    "dragan": ("--g-objective", "non-saturating"),
+    "dragan": ("--ema-kimg", "1", "--anneal", "0.5"),
     "ebgan": ("--margin", "0.1"),
     "began": ("--lr-g", "1e-4", "--gamma", "0.7"),
 }
+LONGER = {"dragan": 3.0}  # times --kimg: without batch norm D learns more slowly
 PRESETS = {  # options, and times --kimg
     "dcgan": (("--channel-base", "256", "--lr-g", "1e-3", "--lr-d", "1e-3"), 1),
     "autoencoder": (("--width", "8"), 1),
@@ -82,7 +83,7 @@ CONFIGS = (
 )
 FACES = (
     *("--preset", "dcgan", "--resolution", "64", "--channel-base", "1024", "--batch", "32", "--minibatch-std"),
-    *("--real-label", "0.9", *COMMON),
+    *("--real-label", "0.9", "--ema-kimg", "1", *COMMON),
 )
 
 
@@ -313,7 +314,7 @@ def run_parts() -> None:
         mode_collapse()
     if "objectives" in todo:
         variants = {name: dcgan("--objective", name, *QUICK.get(name, ())) for name in OBJECTIVES}
-        on_the_ring(out, "objectives", variants, kimg)
+        on_the_ring(out, "objectives", variants, kimg, LONGER)
     if "presets" in todo:
         variants = {name: ("--preset", name, *extra) for name, (extra, _) in PRESETS.items()}
         on_the_ring(out, "presets", variants, kimg, {name: times for name, (_, times) in PRESETS.items()})

@@ -13,6 +13,7 @@ no textbook formulation here: ours alone is timed."""
 
 import argparse
 import math
+import resource
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -27,6 +28,7 @@ from PIL import Image
 from synthesis import textbook_fir, textbook_synthesis
 from torch import Tensor
 
+from stylegan_core.devices import keep_memory
 from stylegan_core.networks.configs import StyleGAN2Config
 from stylegan_core.networks.discriminators import StyleGAN2Discriminator, append_minibatch_std
 from stylegan_core.networks.layers import Conv2d
@@ -137,8 +139,13 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--profile", action=argparse.BooleanOptionalAction, default=True, help="for the last column")
     parser.add_argument("--cpu-time", action="store_true", help="time the process, not the clock: for a busy machine")
+    parser.add_argument(
+        "--keep-memory", action=argparse.BooleanOptionalAction, default=True, help="as the command does"
+    )
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    if options.keep_memory:
+        keep_memory()
     unit = "CPU seconds" if options.cpu_time else "seconds"
     clock = time.process_time if options.cpu_time else time.perf_counter
     stepper, batches = make_stepper(options.preset, options.resolution, options.batch)
@@ -161,6 +168,7 @@ def main() -> None:
         totals = [totals[0] + slow * share, totals[1] + fast * share]
         outside = f"{outside_convolutions(run):14.0%}" if options.profile else ""
         print(f"{name:12}{slow:10.2f}{fast:8.2f}{slow / fast:7.2f}{share:8.2f}{outside}", flush=True)
+    print(f"largest resident memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.1f} GiB")
     print(f"whole step: textbook {totals[0]:.2f}, ours {totals[1]:.2f} {unit}, ratio {totals[0] / totals[1]:.2f}")
 
 

@@ -1,5 +1,6 @@
 """Choose where the tensors live."""
 
+import ctypes
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -11,6 +12,7 @@ from stylegan_core.errors import ConfigError
 
 SMALL = 128  # pixels: generators up to here run on one CPU thread in the commands
 DEVICES = ("auto", "cpu", "cuda", "mps")
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # options of glibc's mallopt (malloc.h)
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -57,3 +59,16 @@ def fit_threads(img_resolution: int) -> None:
     Two threads spend their time there waiting for each other (benchmarks/threads.py). OMP_NUM_THREADS overrules."""
     if img_resolution <= SMALL and "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(1)
+
+
+def keep_memory() -> None:
+    """Let this process keep the memory that large tensors leave, for the next ones (glibc; elsewhere nothing happens).
+
+    By default glibc gives blocks over 32 MB back and asks for them anew, and the kernel clears every page of them: of a
+    StyleGAN3 training step on a CPU that is a quarter. For the process of a command: it lasts as long as that does."""
+    try:
+        set_option = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):
+        return
+    for option, value in ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, 2**31 - 1), (_M_TOP_PAD, 1 << 28)):
+        set_option(option, value)

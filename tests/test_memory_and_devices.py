@@ -1,5 +1,7 @@
 """Memory that runs out is one sentence; and no part mixes devices, seen on the meta device where there is no GPU."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -31,6 +33,19 @@ def test_other_failures_stay_what_they_are():
     assert sentence_of(CheckpointError("a file")) == "a file"
     assert sentence_of(RuntimeError("a bug")) == "unexpected RuntimeError: a bug"
     assert not ran_out_of_memory(CheckpointError("the header says out of memory"))
+
+
+def test_training_on_a_cpu_keeps_large_blocks_where_the_c_library_can(tmp_path, monkeypatch):
+    calls = []
+    monkeypatch.setattr("stylegan_core.training.loop.train", lambda config: SimpleNamespace(lines=[]))
+    monkeypatch.setattr(
+        "ctypes.CDLL", lambda name: SimpleNamespace(mallopt=lambda option, value: calls.append((option, value)))
+    )
+    arguments = ["train", "--data", str(tmp_path), "--out", str(tmp_path / "run"), "--device", "cpu"]
+    assert CliRunner().invoke(cli.main, arguments).exit_code == 0
+    assert (-4, 0) in calls and dict(calls)[-1] > 2**30  # no block of its own by mmap; the heap's end is not given back
+    monkeypatch.setattr("ctypes.CDLL", lambda name: SimpleNamespace())  # another C library
+    assert CliRunner().invoke(cli.main, arguments).exit_code == 0
 
 
 def test_a_command_that_runs_out_of_memory_says_so_and_goes_on_with_the_next_photo(tmp_path, monkeypatch):

@@ -21,7 +21,11 @@ def train(config: TrainConfig, console: Console) -> None:
     from stylegan_core.training.checks import check_config
 
     check_config(config)
+    from stylegan_core.devices import keep_memory, pick_device
     from stylegan_core.training.loop import train as run
+
+    if pick_device(config.device).type == "cpu":
+        keep_memory()
 
     for line in run(config).lines:
         console.say(line)
