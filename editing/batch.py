@@ -5,17 +5,17 @@ from functools import partial
 from pathlib import Path
 
 from editing.codes import latent_of_code, open_code
-from editing.early import tell_strengths
+from editing.early import check_batch, tell_strengths
 from editing.pipeline import EditPipeline
 from editing.recipe import Recipe, load_recipe
-from inversion.batch.inputs import find_inputs
+from inversion.batch.inputs import MANIFEST, find_inputs
 from inversion.batch.manifest import Manifest
-from inversion.batch.runner import MANIFEST, in_use, run
+from inversion.batch.runner import in_use, run
 from inversion.latents import Latent
 from stylegan_core.checkpoints.load import load_generator
 from stylegan_core.console import Console
 from stylegan_core.credentials import load_signature
-from stylegan_core.errors import ConfigError, OutputError
+from stylegan_core.errors import ConfigError
 from stylegan_core.files import write_text
 from stylegan_core.locking import locked
 from stylegan_core.networks.protocol import Generator
@@ -106,7 +106,5 @@ def batch_export(out: str, csv: str, console: Console) -> None:
 
 def open_manifest(out: str) -> Manifest:
     """Open the manifest of a batch's OUT; raises `OutputError` where there is none."""
-    path = Path(out) / MANIFEST
-    if not path.is_file():
-        raise OutputError(f"{out}: no {MANIFEST} in it; give the --out of a batch")
-    return Manifest(path)
+    check_batch(out)
+    return Manifest(Path(out) / MANIFEST)

@@ -107,7 +107,7 @@ class StudioConfig:
     EVERYDAY: ClassVar[tuple[str, ...]] = ("port", "browser", "host")
 
     host: str = option("127.0.0.1", "address to listen on; any other than this one lets other machines in")
-    port: int = option(7860, "port to listen on; 0: any that is free")
+    port: int = option(7860, "port to listen on; 0: any that is free", least=0, most=65535)
     browser: bool = option(True, "open the page in the browser")
     share: bool = option(False, "let gradio.live tunnel a public link here; whoever has it can use this machine")
     max_photo: int = option(50, "megabytes of a photo at most")

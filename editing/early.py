@@ -2,15 +2,18 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from glob import has_magic
+from os.path import lexists
 from pathlib import Path
 
 from editing.operations.base import AUTO, Operation
 from editing.operations.transfer import Transfer
+from inversion.batch.inputs import MANIFEST
 from inversion.config import STARTS, InvertConfig
-from stylegan_core.assets import DEFAULT_GENERATOR, embedded_generators
+from stylegan_core.assets import DEFAULT_GENERATOR, embedded_generators, no_such_generator
 from stylegan_core.catalogue import read_known, read_texts, shipped_names
 from stylegan_core.console import Console
-from stylegan_core.errors import ConfigError
+from stylegan_core.errors import CheckpointError, ConfigError, ImageError, OutputError
 from stylegan_core.models import is_remote
 from stylegan_core.photo_files import photo_problem
 from stylegan_core.spelling import suggestion
@@ -50,17 +53,50 @@ def check_setting(config: InvertConfig, photo: str = "") -> None:
 
 
 def check_generator_name(text: str) -> None:
-    """Refuse what is neither a file, nor embedded, nor to be fetched; raises `ConfigError`."""
+    """Refuse an option's generator that is neither a file, nor embedded, nor to be fetched; raises `ConfigError`."""
+    if problem := generator_problem(text):
+        raise ConfigError(f"--generator {text}: {problem}")
+
+
+def check_checkpoint(text: str) -> None:
+    """Refuse a checkpoint to work on that is neither a file, nor embedded, nor to be fetched; raises
+    `CheckpointError`."""
+    if problem := generator_problem(text):
+        raise CheckpointError(problem)
+
+
+def generator_problem(text: str) -> str:
+    """Say what keeps a generator from being found; empty where nothing does."""
     path = Path(text).expanduser()
     if is_remote(text) or path.is_file() or text in embedded_generators():
-        return
-    if path.is_dir():
-        raise ConfigError(f"--generator {text} is a folder; name the checkpoint file in it")
-    embedded = ", ".join(embedded_generators())
-    hint = suggestion(text, embedded_generators())
-    raise ConfigError(
-        f"--generator {text}: no file, and no embedded generator ({embedded}){hint}; public ones: invertigo models list"
-    )
+        return ""
+    return f"{text} is a folder; name the checkpoint file in it" if path.is_dir() else no_such_generator(text)
+
+
+def file_problem(text: str) -> str:
+    """Say what keeps a file, or a generator by its name, from being looked at; empty where nothing does."""
+    return "" if Path(text).exists() else generator_problem(text)
+
+
+def check_pictures(text: str) -> None:
+    """Refuse what is to be pictures and is neither a folder or zip, nor a generator; raises `CheckpointError`."""
+    if problem := file_problem(text):
+        raise CheckpointError(problem)
+
+
+def check_batch(out: str) -> None:
+    """Refuse a folder that no batch was written to; raises `OutputError`."""
+    if not (Path(out) / MANIFEST).is_file():
+        raise OutputError(f"{out}: no {MANIFEST} in it; give the --out of a batch")
+
+
+def check_photos(photos: Sequence[str]) -> None:
+    """Refuse a batch's photos where none of them is there, and a recipe among them."""
+    for text in photos:
+        if Path(text).suffix == ".toml":
+            raise ConfigError(f"{text} is no photo; a recipe is given as --recipe {text}")
+    if not any(has_magic(text) or lexists(text) for text in photos):
+        raise ImageError(f"{photos[0]}: no such file or folder; check the path")
 
 
 def check_recipe(path: str) -> None:

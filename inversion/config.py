@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from inversion.methods import CORRECTING_STEPS, METHOD_NAMES, WORTH_CORRECTING
 from stylegan_core.assets import DEFAULT_GENERATOR
+from stylegan_core.device_names import check_device
 from stylegan_core.errors import ConfigError
 from stylegan_core.options import Checked, option
 
@@ -135,10 +136,10 @@ class RestorerConfig(Checked):
     data: str = option("", "folder or zip of sharp aligned faces, 256 px")
     exclude: str = option("", "persons of the data's attributes.csv that are left out, comma-separated")
     init: str = option("", "a restorer to go on from; empty: from scratch")
-    steps: int = option(2500, "training steps")
-    batch: int = option(8, "crops a step")
+    steps: int = option(2500, "training steps", least=1)
+    batch: int = option(8, "crops a step", least=1)
     crop: int = option(80, "pixels of a crop, a multiple of 8")
-    lr: float = option(5e-4, "peak learning rate")
+    lr: float = option(5e-4, "peak learning rate", above=0)
     adversarial: float = option(0.5, "how strongly the critic pulls, as a share of the distance's pull")
     adversarial_from: int = option(500, "step at which the critic starts to pull")
     holdout: int = option(48, "images at the end of the data that are only scored and shown")
@@ -216,4 +217,4 @@ class InvertConfig(Checked):
         "", "ArcFace IR-SE50 (model_ir_se50.pth) for the identity term and reports; empty: the shipped network"
     )
     strict: bool = option(False, "refuse what else is only warned of: faces covered, from the side, small, several")
-    device: str = option("auto", "auto, cpu, cuda or mps")
+    device: str = option("auto", "auto, cpu, cuda or mps", check=check_device)

@@ -1,11 +1,10 @@
 """The methods that a scorecard compares, as they are written; no torch here, so that a mistake is named early."""
 
-from pathlib import Path
-
 from inversion.config import SPACES, ScorecardConfig
 from inversion.methods import METHODS
-from stylegan_core.errors import ConfigError, DatasetError
+from stylegan_core.errors import ConfigError
 from stylegan_core.spelling import suggestion
+from stylegan_core.training.checks import check_data
 
 EXTRAS = ("encoder", "w_avg")  # rows without a search: the encoder's guess, and the mean face
 
@@ -15,8 +14,7 @@ def check_scorecard(config: ScorecardConfig) -> None:
     parse_methods(config.methods)
     if not config.data:
         raise ConfigError("a scorecard needs images; give --data with a folder or zip of faces")
-    if not Path(config.data).exists():
-        raise DatasetError(f"{config.data}: no such folder or zip; check the path")
+    check_data(config.data)
 
 
 def parse_methods(text: str, usual: str = "w+") -> list[tuple[str, str, str, int]]:

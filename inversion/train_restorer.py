@@ -25,6 +25,7 @@ from stylegan_core.images import labelled_grid, to_uint8, write_png
 from stylegan_core.networks.protocol import Generator
 from stylegan_core.ops.resample import resized
 from stylegan_core.seeds import generator_for
+from stylegan_core.training.checks import check_data
 from stylegan_core.training.dataset import ImageDataset
 from stylegan_core.training.ema import update
 
@@ -42,8 +43,7 @@ def train_restorer(out: str, generator_name: str, config: RestorerConfig, consol
     """Train a restorer on faces and write it to `out`; run again after an interruption, it goes on.
 
     Beside it, `OUT.png` shows held-out crops: what it is given, what it makes of that, and the truth."""
-    if not config.data or config.steps < 1 or config.batch < 1 or config.lr <= 0:
-        raise ConfigError("a restorer needs --data with sharp aligned faces, and steps, batch and lr above 0")
+    check_data(config.data)
     data = ImageDataset(config.data, exclude=config.exclude)
     if not 0 < config.holdout < data.num_images or config.crop % 8 or not 32 <= config.crop <= data.resolution:
         raise ConfigError(

@@ -8,20 +8,19 @@ from typing import Any
 
 import torch
 
+from stylegan_core.device_names import check_device
 from stylegan_core.errors import ConfigError
 
 SMALL = 128  # pixels: generators up to here run on one CPU thread in the commands
-DEVICES = ("auto", "cpu", "cuda", "mps")
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # options of glibc's mallopt (malloc.h)
 
 
 def pick_device(name: str = "auto") -> torch.device:
     """Turn `auto`, `cpu`, `cuda` (or `cuda:1`) or `mps` into a device that is there; raises `ConfigError`."""
+    check_device(name)
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     kind = name.partition(":")[0]
-    if kind not in DEVICES:
-        raise ConfigError(f"device '{name}' is unknown; expected one of {', '.join(DEVICES)}")
     if kind == "cuda" and not torch.cuda.is_available():
         raise ConfigError("no CUDA device is available here; use --device cpu")
     if kind == "mps" and not torch.backends.mps.is_available():

@@ -42,11 +42,15 @@ def shown(*words):
 
 
 @pytest.mark.parametrize("name", EVERY)
-def test_every_commands_help_ends_with_two_examples_whose_words_it_takes(name):
+def test_every_commands_help_ends_with_two_examples_whose_words_it_takes(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     lines = EVERY[name].help.partition("Examples:\n")[2].strip().splitlines()
     assert len(lines) == 2
     for line in lines:
         program, *words = shlex.split(line.partition(" >")[0])
+        for word in words:
+            if "." in word and "/" not in word:  # files that the example supposes to be there
+                Path(word).touch()
         command = PROGRAMS[program]
         while isinstance(command, click.Group):
             known = command.get_command(CONTEXT, words[0])

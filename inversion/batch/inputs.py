@@ -10,6 +10,7 @@ from pathlib import Path
 from stylegan_core.errors import ConfigError
 from stylegan_core.photo_files import SUFFIXES
 
+MANIFEST = "manifest.sqlite"  # in the output folder of a run
 MAX_NAME = 200  # bytes; file systems take 255
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from inversion.batch.inputs import find_inputs
+from inversion.batch.inputs import MANIFEST, find_inputs
 from inversion.batch.items import WORK, Item, Pipeline, Result
 from inversion.batch.local import LocalEngine, workers_for
 from inversion.batch.manifest import Manifest
@@ -16,7 +16,6 @@ from stylegan_core.console import Console
 from stylegan_core.errors import ConfigError, OutputError
 from stylegan_core.locking import locked
 
-MANIFEST = "manifest.sqlite"
 MAX_ATTEMPTS = 3  # of a photo whose worker died
 MAX_DEATHS = 12  # of workers in a row, before the run gives up
 ENGINES = ("local", "ray")

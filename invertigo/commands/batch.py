@@ -28,9 +28,10 @@ def batch_run(photos: tuple[str, ...], recipe: str, out: str, engine: str, worke
       invertigo batch photos --recipe recipe.toml --out done
       invertigo batch photos --recipe recipe.toml --out done --explain
     """
-    from editing.early import check_recipe
+    from editing.early import check_photos, check_recipe
 
     check_recipe(recipe)
+    check_photos(photos)
     from editing.batch import batch_files
 
     batch_files(photos, recipe, out, engine, workers, size, explain, console, sign)
@@ -46,6 +47,9 @@ def batch_status(out: str, console: Console) -> None:
       invertigo batch status done
       invertigo batch status done --quiet
     """
+    from editing.early import check_batch
+
+    check_batch(out)
     from editing.batch import batch_status as run
 
     run(out, console)
@@ -61,6 +65,9 @@ def batch_retry(out: str, console: Console) -> None:
       invertigo batch retry done
       invertigo batch retry done --debug
     """
+    from editing.early import check_batch
+
+    check_batch(out)
     from editing.batch import batch_retry as run
 
     run(out, console)
@@ -77,6 +84,9 @@ def batch_export(out: str, csv: str, console: Console) -> None:
       invertigo batch export done --csv done.csv
       invertigo batch export done --csv /tmp/table.csv
     """
+    from editing.early import check_batch
+
+    check_batch(out)
     from editing.batch import batch_export as run
 
     run(out, csv, console)

@@ -26,6 +26,9 @@ def convert(source: str, target: str, form: str, half: bool, console: Console) -
       invertigo convert ffhq.pkl ffhq.safetensors
       invertigo convert faces64 faces64.pt --format rosinality
     """
+    from editing.early import check_checkpoint
+
+    check_checkpoint(source)
     from stylegan_core.checkpoints.convert import convert as run
 
     console.say(f"{target}: written ({run(source, target, form, half)})")

@@ -21,6 +21,9 @@ def dataset_make(source: str, out: str, config: DatasetConfig, console: Console)
       invertigo dataset make photos faces.zip --crop faces
       invertigo dataset make pictures squares.zip --resolution 64
     """
+    from stylegan_core.training.checks import check_data
+
+    check_data(source)
     from inversion.faces.crops import cropper_for
     from stylegan_core.training.prepare import make_dataset, report_lines
 
@@ -39,6 +42,9 @@ def dataset_inspect(path: str, console: Console) -> None:
       invertigo dataset inspect faces.zip
       invertigo dataset inspect pictures
     """
+    from stylegan_core.training.checks import check_data
+
+    check_data(path)
     from stylegan_core.training.prepare import inspect_dataset, report_lines
 
     report = inspect_dataset(path)

@@ -24,10 +24,8 @@ def directions_list(generator: str, console: Console) -> None:
       invertigo directions list
       invertigo directions list --generator faces64
     """
-    from editing.early import check_generator_name
     from stylegan_core.catalogue import list_directions
 
-    check_generator_name(generator)
     for line in list_directions(generator):
         console.say(line)
 

@@ -20,6 +20,14 @@ def evaluate(checkpoint: str, config: EvaluateConfig, console: Console) -> None:
       invertigo evaluate run/best.safetensors --data faces.zip
       invertigo evaluate faces64
     """
+    from editing.early import check_checkpoint
+    from stylegan_core.metrics.config import parse_scores
+    from stylegan_core.training.checks import check_data
+
+    parse_scores(config)
+    check_checkpoint(checkpoint)
+    if config.data:
+        check_data(config.data)
     from inversion.faces.judges import expression_probabilities
     from stylegan_core.metrics.evaluate import evaluate as run
     from stylegan_core.metrics.evaluate import report_lines

@@ -21,6 +21,10 @@ def expression_save(photo: str, out: str, pose: bool, console: Console) -> None:
     """
     from pathlib import Path
 
+    from editing.early import usable
+
+    if not usable([photo], console):
+        return
     from editing.saved_expressions import read_expression, save_expression
     from stylegan_core.images import read_photo
 

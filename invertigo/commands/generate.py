@@ -23,11 +23,9 @@ def generate(seeds: str, psi: float, label: int | None, out: str, generator: str
       invertigo generate --seeds 0-15
       invertigo generate --seeds 3,7 --psi 0.7 --generator ffhq.pkl
     """
-    from editing.early import check_generator_name
     from stylegan_core.seed_numbers import parse_seeds
 
     parse_seeds(seeds)
-    check_generator_name(generator)
     from editing.sheets import generate_files
 
     generate_files(seeds, out, generator, psi, label, device, console)

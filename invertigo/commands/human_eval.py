@@ -27,6 +27,10 @@ def run(real: str, generated: str, config: HumanConfig, page: StudioConfig, cons
       invertigo human-eval run faces.zip run/snapshot-000200.safetensors --pairs 100
       invertigo human-eval run photos edited --matched --out smiles-by-anna.json
     """
+    from editing.early import check_pictures
+
+    check_pictures(real)
+    check_pictures(generated)
     from editing.studio.human_page import open_human_page
 
     open_human_page(real, generated, config, page, console)

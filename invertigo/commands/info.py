@@ -16,9 +16,11 @@ def info(files: tuple[str, ...], console: Console) -> None:
       invertigo info ffhq.pkl
       invertigo info out/photo/face0/latent.npz smile.npz
     """
-    from editing.info import describe_file
+    from editing.early import file_problem, usable
 
-    for name in files:
+    for name in usable(files, console, file_problem):
+        from editing.info import describe_file
+
         with console.guard(name):
             lines = describe_file(name)
             console.say("\n".join([name, *(f"  {label}: {text}" for label, text in lines.items())]))

@@ -9,6 +9,7 @@ from editing.operations.words import EditWords, edit_options
 from invertigo.commands.declare import command
 from invertigo.commands.editing import editing_options, ready, workshop
 from stylegan_core.console import Console
+from stylegan_core.errors import ConfigError
 from stylegan_core.options import options_from
 
 
@@ -27,6 +28,8 @@ def interpolate(inputs: tuple[str, ...], config: InterpolateConfig, words: EditW
       invertigo interpolate 3 7 11 --loop --format mp4
     """
     operations = words.operations()
+    if len(inputs) < 2:
+        raise ConfigError(f"{len(inputs)} code to interpolate; give two or more")
     if len(ready(inputs, operations, console, options, seeds=True)) < len(inputs):
         return
     from editing.films import interpolate_files

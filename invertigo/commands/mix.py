@@ -24,9 +24,8 @@ def mix(rows: tuple[str, ...], columns: tuple[str, ...], layers: str, out: str, 
       invertigo mix --row 1 --row 2 --column 3 --column 4
       invertigo mix --row a.npz --column 7 --layers coarse
     """
-    from editing.early import check_generator_name, code_problem
+    from editing.early import code_problem
 
-    check_generator_name(generator)
     for text in (*rows, *columns):
         if reason := code_problem(text):
             raise ConfigError(reason)

@@ -19,6 +19,9 @@ def report(out: str, config: ReportConfig, console: Console) -> None:
       invertigo report done
       invertigo report done --to sheet.html --pictures 200
     """
+    from editing.early import check_batch
+
+    check_batch(out)
     from editing.report import write_report
 
     write_report(out, config, console)

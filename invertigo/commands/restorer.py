@@ -22,6 +22,9 @@ def restorer_train(out: str, generator: str, config: RestorerConfig, console: Co
       invertigo restorer train --data faces.zip
       invertigo restorer train --data faces.zip --out mine.safetensors
     """
+    from stylegan_core.training.checks import check_data
+
+    check_data(config.data)
     from inversion.train_restorer import train_restorer
 
     train_restorer(out, generator, config, console)

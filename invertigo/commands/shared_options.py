@@ -6,13 +6,36 @@ from typing import Any
 import click
 
 from stylegan_core.assets import DEFAULT_GENERATOR
+from stylegan_core.device_names import check_device
+from stylegan_core.errors import ConfigError
 from stylegan_core.grouped_help import GroupedOption
 
 SETTING = ("generator", "encoder", "perceptual", "device")  # of `invert`'s options, where method and faces are given
-DEVICE = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps")
+
+
+def _device(context: click.Context, parameter: click.Parameter, value: str) -> str:
+    """Refuse an unknown device before anything is imported."""
+    try:
+        check_device(value)
+    except ConfigError as error:
+        raise click.BadParameter(str(error), context, parameter) from error
+    return value
+
+
+def _generator(context: click.Context, parameter: click.Parameter, value: str) -> str:
+    """Refuse a generator that is not there before anything is imported."""
+    from editing.early import generator_problem
+
+    if problem := generator_problem(value):
+        raise click.BadParameter(problem, context, parameter)
+    return value
+
+
+DEVICE = click.option("--device", default="auto", show_default=True, callback=_device, help="auto, cpu, cuda or mps")
 GENERATOR = click.option(
     "--generator",
     default=DEFAULT_GENERATOR,
+    callback=_generator,
     show_default=True,
     help="file, https URL, hf:OWNER/REPO/FILE[@REVISION], or name (shipped, or of `models list`)",
 )

@@ -20,6 +20,9 @@ def studio(config: StudioConfig, invert: InvertConfig, projection: ProjectionCon
       invertigo studio
       invertigo studio --port 0 --no-browser --generator faces64
     """
+    from editing.early import check_setting
+
+    check_setting(invert)
     from editing.studio.serve import open_studio
 
     invert = quick(invert)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stylegan_core.assets import RETIRED, asset_path
+from stylegan_core.assets import asset_path, no_such_generator
 from stylegan_core.checkpoints.assemble import Checkpoint
 from stylegan_core.checkpoints.native import load_safetensors, read_safetensors
 from stylegan_core.checkpoints.nvidia import is_nvidia, load_nvidia, load_plain
@@ -103,15 +103,7 @@ def find_checkpoint(path_or_name: str | Path) -> Path:
     embedded = {file.stem: file for file in sorted(asset_path("").glob("*.safetensors")) if is_generator(file)}
     if str(path_or_name) in embedded:
         return embedded[str(path_or_name)]
-    if (successor := RETIRED.get(str(path_or_name))) is not None:
-        raise CheckpointError(
-            f"{path_or_name} does not ship any more: {successor} took its place; use --generator {successor}, and "
-            "invert photos again, since a latent fits the generator it was made with alone"
-        )
-    raise CheckpointError(
-        f"no file {path}, and no embedded generator of that name; embedded: {', '.join(embedded)}; "
-        "public ones: invertigo models list"
-    )
+    raise CheckpointError(no_such_generator(str(path_or_name)))
 
 
 def is_generator(path: Path) -> bool:

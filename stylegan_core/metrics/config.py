@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from stylegan_core.device_names import check_device
+from stylegan_core.errors import ConfigError
 from stylegan_core.options import option
 
 SCORES = (
@@ -48,5 +50,21 @@ class EvaluateConfig:
     mirror: bool = option(False, "count mirrored training images too")
     batch: int = option(32, "images at a time")
     seed: int = option(0, "of the samples")
-    device: str = option("auto", "auto, cpu, cuda or mps")
+    device: str = option("auto", "auto, cpu, cuda or mps", check=check_device)
     out: str = option("", "JSON file to write the scores to")
+
+
+def parse_scores(config: EvaluateConfig) -> list[str]:
+    """Read the list of scores and refuse what can not be measured."""
+    wanted = [SHORT.get(name.strip(), name.strip()) for name in config.scores.split(",") if name.strip()]
+    unknown = [name for name in wanted if name not in SCORES]
+    if unknown or not wanted:
+        raise ConfigError(f"scores {config.scores!r}: choose from {', '.join(SCORES)}")
+    lacking = [name for name in wanted if name in WITH_DATA | WITH_LABELS]
+    if config.classifier and "mode-count" in lacking:
+        lacking.remove("mode-count")
+    if lacking and not config.data:
+        raise ConfigError(f"{', '.join(lacking)}: the training images are needed: give --data, or other --scores")
+    if config.samples < 2 or config.batch < 1 or config.paths < 1:
+        raise ConfigError("scores need 2 samples or more, and batch and paths of 1 or more")
+    return wanted

@@ -13,7 +13,7 @@ from stylegan_core.devices import pick_device
 from stylegan_core.errors import ConfigError
 from stylegan_core.features.perceptual import load_perceptual
 from stylegan_core.files import write_text
-from stylegan_core.metrics.config import SCORES, SHORT, WITH_DATA, WITH_LABELS, EvaluateConfig
+from stylegan_core.metrics.config import EvaluateConfig, parse_scores
 from stylegan_core.metrics.extractors import Extractor, get_extractor
 from stylegan_core.metrics.frechet import FeatureStatistics, frechet_distance
 from stylegan_core.metrics.inception_score import InceptionScore
@@ -114,22 +114,6 @@ def evaluate(checkpoint: str, config: EvaluateConfig, judges: Judges | None = No
     if config.out:
         write_text(config.out, json.dumps(result, indent=2) + "\n")
     return result
-
-
-def parse_scores(config: EvaluateConfig) -> list[str]:
-    """Read the list of scores and refuse what can not be measured."""
-    wanted = [SHORT.get(name.strip(), name.strip()) for name in config.scores.split(",") if name.strip()]
-    unknown = [name for name in wanted if name not in SCORES]
-    if unknown or not wanted:
-        raise ConfigError(f"scores {config.scores!r}: choose from {', '.join(SCORES)}")
-    lacking = [name for name in wanted if name in WITH_DATA | WITH_LABELS]
-    if config.classifier and "mode-count" in lacking:
-        lacking.remove("mode-count")
-    if lacking and not config.data:
-        raise ConfigError(f"{', '.join(lacking)}: the training images are needed: give --data, or other --scores")
-    if config.samples < 2 or config.batch < 1 or config.paths < 1:
-        raise ConfigError("scores need 2 samples or more, and batch and paths of 1 or more")
-    return wanted
 
 
 def _from_features(

@@ -31,7 +31,7 @@ class HumanConfig:
     HEADING: ClassVar[str] = "The pairs"
 
     out: str = option("answers.json", "file of the answers; the same command goes on where it stopped")
-    pairs: int = option(50, "pairs to show")
+    pairs: int = option(50, "pairs to show", least=1)
     ask: str = option("real", "real: which is the photograph; better: which is preferred", choices=tuple(QUESTIONS))
     matched: bool = option(False, "pair files of one name, as before and after an edit; else at random")
     resolution: int = option(512, "pixels at most: both of a pair are shown at the smaller one's size")

@@ -11,12 +11,17 @@ from stylegan_core.training.config import TrainConfig
 DISCRIMINATORS = ("stylegan2", "projected")
 
 
+def check_data(path: str) -> None:
+    """Refuse a training set that is not named, or not there; raises `ConfigError` or `DatasetError`."""
+    if not path:
+        raise ConfigError("no training images given: --data FOLDER or --data FILE.zip")
+    if not Path(path).exists():
+        raise DatasetError(f"{path}: no such folder or zip; check the path")
+
+
 def check_config(config: TrainConfig, world_size: int = 1) -> None:
     """Refuse values that make no sense, before anything is read or written."""
-    if not config.data:
-        raise ConfigError("no training images given: --data FOLDER or --data FILE.zip")
-    if not Path(config.data).exists():
-        raise DatasetError(f"{config.data}: no such folder or zip; check the path")
+    check_data(config.data)
     choices = {
         "preset": (config.preset, tuple(PRESETS)),
         "objective": (config.objective, tuple(OBJECTIVE_SETTINGS)),

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from stylegan_core.device_names import check_device
 from stylegan_core.networks.configs import PRESET_LINES
 from stylegan_core.objective_settings import OBJECTIVE_SETTINGS
 from stylegan_core.options import option
@@ -38,7 +39,7 @@ class TrainConfig:
     batch: int = option(16, "images a step, over all processes", group=RUN)
     accumulate: int = option(1, "parts a process splits its share of the batch into, to save memory", group=RUN)
     seed: int = option(0, "of weights, data order and all other randomness", group=RUN)
-    device: str = option("auto", "auto, cpu, cuda or mps", group=RUN)
+    device: str = option("auto", "auto, cpu, cuda or mps", check=check_device, group=RUN)
     mirror: bool = option(True, "show mirrored images too", group=RUN)
     labels: bool = option(False, "train on the labels of dataset.json", group=RUN)
     snapshot_kimg: float = option(50.0, "thousands of images between two snapshots", group=RUN)

@@ -16,9 +16,9 @@ from PIL import Image
 import cli
 from batch.toy import ENVIRONMENT, Negative, contents, make_photos
 from inversion.batch import Result, run
-from inversion.batch.inputs import find_inputs
+from inversion.batch.inputs import MANIFEST, find_inputs
 from inversion.batch.manifest import Manifest
-from inversion.batch.runner import MANIFEST, MAX_DEATHS, Summary, _process, in_use
+from inversion.batch.runner import MAX_DEATHS, Summary, _process, in_use
 from stylegan_core.console import Console
 from stylegan_core.errors import ConfigError, OutputError
 from stylegan_core.locking import locked

@@ -8,10 +8,9 @@ from PIL import Image
 
 from batch.toy import Negative, Seen, contents, make_photos
 from inversion.batch import run
-from inversion.batch.inputs import find_inputs, safe_name
+from inversion.batch.inputs import MANIFEST, find_inputs, safe_name
 from inversion.batch.local import cores, workers_for
 from inversion.batch.manifest import Manifest
-from inversion.batch.runner import MANIFEST
 from stylegan_core.console import Console
 from stylegan_core.devices import num_gpus
 from stylegan_core.errors import ConfigError, OutputError

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from inversion.batch import Item, Result
-from inversion.batch.runner import MANIFEST
+from inversion.batch.inputs import MANIFEST
 from stylegan_core.errors import ConfigError, ToolkitError
 from stylegan_core.images import read_photo, write_png
 

@@ -16,10 +16,9 @@ import cli
 from editing.codes import latent_of_code
 from editing.config import ReportConfig
 from editing.report import SIDE, write_report
-from inversion.batch.inputs import Input
+from inversion.batch.inputs import MANIFEST, Input
 from inversion.batch.items import Result
 from inversion.batch.manifest import Manifest
-from inversion.batch.runner import MANIFEST
 from inversion.latents import save_latent
 from stylegan_core.console import Console
 from stylegan_core.generate import generate_ws
