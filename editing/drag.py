@@ -29,8 +29,10 @@ LEAST_SIDE = 64  # pixels of the features that are followed, where the image has
 MIN_CELLS = 1.0  # of the feature layer: radii are at least so large, for small generators
 HOLD_WEIGHT, SPREAD_WEIGHT = 10.0, 0.02
 NEAR = 0.03  # of the face: a point so close to a landmark is taken to lie on it
-LANDMARK_WEIGHT = 1.0  # of the way that landmarks still have to go, as a share of the whole way
+LANDMARK_WEIGHT = 2.0  # of the way that landmarks still have to go, as a share of the whole way
 SHORTEST_WAY = 0.01  # of the face, that counts as the whole way
+COLOUR_WEIGHT = 5.0  # of the mean change of colour in cells, whose range is 2
+COLOUR_CELLS = 16  # a side: finer ones would hold the shape
 LOOKS = 1  # crops that the landmark network looks at in each step
 
 
@@ -64,6 +66,7 @@ def drag(render: Render, ws: Tensor, starts: NDArray[np.float64], targets: NDArr
     with torch.no_grad():
         before, face = features(ws)
         patches = features.patches(before, begin, SUPERVISED)  # [P, K, C]
+        colours = coarse(face)
         shape = Landmarks(face, render.alignment, begin)
     held = None if free_area is None else 1 - F.interpolate(free_area.to(ws), size=(GRID, GRID), mode="area")
     free = ws.new_zeros(len(layers), len(axes)).requires_grad_()
@@ -74,6 +77,7 @@ def drag(render: Render, ws: Tensor, starts: NDArray[np.float64], targets: NDArr
         loss = (features.patches(now, here, SUPERVISED) - patches).abs().sum(dim=2).mean()
         if len(shape.on):
             loss = loss + LANDMARK_WEIGHT * shape.distance(face, here - begin, end - begin)
+        loss = loss + COLOUR_WEIGHT * (coarse(face) - colours).abs().mean()
         if held is not None:
             loss = loss + HOLD_WEIGHT * ((now - before).abs().sum(dim=1, keepdim=True) * held).mean()
         optimizer.zero_grad()
@@ -98,6 +102,11 @@ def feature_layer(generator: Generator) -> tuple[str, FeatureLayer]:
     raise ConfigError(
         f"{generator.meta.name} shows no layer's features, which points are dragged by; take another generator"
     )
+
+
+def coarse(face: Tensor) -> Tensor:
+    """Return the mean colours [1, 3, COLOUR_CELLS, COLOUR_CELLS] of a face [1, 3, R, R]."""
+    return F.adaptive_avg_pool2d(face, min(COLOUR_CELLS, face.shape[-1]))
 
 
 class Landmarks:
