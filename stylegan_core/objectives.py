@@ -179,9 +179,10 @@ class HistoryBuffer:
         self.capacity = capacity
         self.images: Tensor | None = None
         self.labels: Tensor | None = None
+        self.num_old = 0  # of the last batch, at its end
 
     def exchange(self, fakes: Tensor, labels: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Return `fakes` [N, ...] and their `labels` [N, c_dim], half of them exchanged for stored ones.
+        """Return `fakes` [N, ...] and their `labels` [N, c_dim]: new ones first, then as many stored ones (`num_old`).
 
         What left the batch enters the store. Until the store is full it only grows and the batch stays as it was."""
         fakes = fakes.detach()
@@ -195,10 +196,11 @@ class HistoryBuffer:
         assert self.images is not None and self.labels is not None
         num = min(len(fakes) // 2, self.capacity)
         slots = torch.randperm(self.capacity, generator=rng)[:num]
-        places = torch.randperm(len(fakes), generator=rng)[:num]
-        mixed, mixed_labels = fakes.clone(), labels.clone()
-        mixed[places], mixed_labels[places] = self.images[slots], self.labels[slots]
-        self.images[slots], self.labels[slots] = fakes[places], labels[places]
+        leaving, staying = torch.randperm(len(fakes), generator=rng).split([num, len(fakes) - num])
+        mixed = torch.cat([fakes[staying], self.images[slots]])
+        mixed_labels = torch.cat([labels[staying], self.labels[slots]])
+        self.images[slots], self.labels[slots] = fakes[leaving], labels[leaving]
+        self.num_old = num
         return mixed, mixed_labels
 
 

@@ -59,10 +59,17 @@ class Game:
         rng = Stream(self.config.seed, step, phase, self.config.batch).rng(name)
         return augment(images, p, rng, self.groups, (shard.index, shard.stride))
 
-    def judge(self, images: Tensor, labels: Tensor, step: int, phase: str, name: str, shard: Shard) -> Tensor:
-        """D's outputs for augmented images: [n], or [n, K] of a discriminator with K heads."""
+    def judge(
+        self, images: Tensor, labels: Tensor, step: int, phase: str, name: str, shard: Shard, num_apart: int = 0
+    ) -> Tensor:
+        """D's outputs for augmented images: [n], or [n, K] of a discriminator with K heads.
+
+        The last `num_apart` are a batch of their own for batch norm and minibatch deviation: old fakes, so that the new
+        ones are seen in D's step as they are in G's."""
+        sizes = [len(images) - num_apart, num_apart] if num_apart else [len(images)]
         images = self.augmented(images, step, phase, name, shard)
-        outputs: Tensor = self.models.discriminator(images, labels if labels.shape[1] else None)
+        parts = zip(images.split(sizes), labels.split(sizes), strict=True)
+        outputs = torch.cat([self.models.discriminator(part, c if c.shape[1] else None) for part, c in parts])
         return outputs.squeeze(1) if outputs.shape[1:] == (1,) else outputs
 
     def consistency(

@@ -237,7 +237,8 @@ class Stepper:
                 if self.history is not None:
                     fakes, fake_labels = self.history.exchange(fakes, fake_labels, stream.rng("history"))
                 real = self.game.judge(reals, labels, step, "d", "augment-real", shard)
-                fake = self.game.judge(fakes, fake_labels, step, "d", "augment-fake", shard)
+                num_old = 0 if self.history is None else self.history.num_old
+                fake = self.game.judge(fakes, fake_labels, step, "d", "augment-fake", shard, num_apart=num_old)
                 loss = self.objective.d(real, fake).mean()
                 if train:
                     if self.settings.penalty:

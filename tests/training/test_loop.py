@@ -11,6 +11,7 @@ from stylegan_core.checkpoints import load_checkpoint, load_generator
 from stylegan_core.errors import ConfigError, DatasetError, OutputError, TrainingError
 from stylegan_core.locking import locked
 from stylegan_core.training import loop, report
+from stylegan_core.training.game import Game
 from stylegan_core.training.loop import train
 from stylegan_core.training.state import STATE_FILE
 
@@ -173,9 +174,20 @@ def test_transfer_between_resolutions_is_refused(tiny, change, tmp_path):
         train(change(tiny, init=str(source), resolution=8, out=str(tmp_path / "next")))
 
 
-def test_history_smoothing_and_rest_train_together(tiny, change):
+def test_history_smoothing_and_rest_train_together(tiny, change, monkeypatch):
+    apart, judge = [], Game.judge
+
+    def watched(self, images, *args, num_apart=0):
+        apart.append(num_apart)
+        return judge(self, images, *args, num_apart=num_apart)
+
+    monkeypatch.setattr(Game, "judge", watched)
     config = change(tiny, history=8, real_label=0.9, adaptive_d=0.1, adaptive_g=0.1, kimg=0.016)
     assert train(config).finished
+    assert sorted(apart)[-2:] == [
+        0,
+        4,
+    ]  # once the store is full, half of a batch of 8 is old and has its own statistics
     assert tensors_of(config)["history"].shape == (8, 3, 16, 16)
 
 
