@@ -146,7 +146,7 @@ def test_ada_takes_signs_about_the_objectives_own_boundary(learner, change, monk
     """At the optimum of least squares D says 0.5 of everything: no overfitting, so p must not run up."""
     rng = torch.Generator().manual_seed(0)
 
-    def undecided(self, images, labels, *args):
+    def undecided(self, images, labels, *args, num_apart=0):
         return (
             0.5
             + 0.1 * torch.randn(len(images), generator=rng)
