@@ -81,7 +81,7 @@ def find_strength(
             _bisect(measure, low, point, lambda item: not within(item), points)
             return _result(points, judge, config, _broken(point, config), within)
     bounded = ", where faces stop being believable" if abs(farthest) < config.max_strength else ""
-    reason = f"the judge stays short of it up to strength {farthest:g}{bounded}"
+    reason = f"the target was not reached up to strength {farthest:g}{bounded}"
     return _result(points, judge, config, reason, within)
 
 
@@ -112,7 +112,7 @@ def _result(
     best = min(allowed, key=lambda point: (abs(point.value - config.target), abs(point.strength)))
     reached = abs(best.value - config.target) <= judge.tolerance
     if not reached and not reason:
-        reason = "the judge jumps over it"
+        reason = "what is measured jumps over the target"
     ordered = tuple(sorted(points, key=lambda point: point.strength))
     return StrengthSearch(best, reached, "" if reached else reason, ordered)
 

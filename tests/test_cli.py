@@ -213,3 +213,12 @@ def test_directions_are_listed_and_fitted_from_a_csv_of_photos(astronaut, tmp_pa
     direction = load_direction(out)
     assert direction.report["pairs"] == 2
     assert direction.vector.abs().max() > 0
+
+
+def test_output_that_nobody_reads_on_ends_without_a_word():
+    command = [sys.executable, "-c", "import cli; cli.main()", "completion", "bash"]
+    reader, writer = os.pipe()
+    os.close(reader)
+    ended = subprocess.run(command, cwd=ROOT, stdout=writer, stderr=subprocess.PIPE, text=True)
+    os.close(writer)
+    assert ended.stderr == ""

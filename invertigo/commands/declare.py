@@ -47,6 +47,8 @@ def _run(function: Callable[..., Any], console: Console, values: dict[str, Any])
     except KeyboardInterrupt as error:
         console.error(str(error) or INTERRUPTED)
         return 130
+    except BrokenPipeError:  # `| head` has read enough: click ends without a word
+        raise
     except Exception as error:
         if console.debug or isinstance(error, click.ClickException):
             raise

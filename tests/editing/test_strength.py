@@ -72,7 +72,7 @@ def test_the_leak_budget_counts_as_well_and_an_unreachable_target_is_named():
     assert (found.reached, "outside the face" in found.reason) == (False, True)
     assert found.best.leak <= 0.05
     flat = find_strength(curve(lambda s: 0.1 * sigmoid(s)), PROBABILITY, SearchConfig(max_strength=2))
-    assert (flat.reached, flat.reason) == (False, "the judge stays short of it up to strength 2")
+    assert (flat.reached, flat.reason) == (False, "the target was not reached up to strength 2")
     assert flat.best.strength == 2
 
 
