@@ -87,26 +87,14 @@ def filtered_lrelu(
 
     What is large at the higher rate is not kept for the gradient but made again for it, some channels at a time."""
     x = x if bias is None else x + bias.to(x.dtype)[:, None, None]
-    settings = (up_filter, down_filter, up, down, padding, gain, slope, clamp)
-    if not (torch.is_grad_enabled() and x.requires_grad) or x.numel() * up**2 <= PART:
-        return _filtered(x, *settings)
-    parts = x.split(max(PART * x.shape[1] // (x.numel() * up**2), 1), dim=1)
-    made = [checkpoint(_filtered, part, *settings, use_reentrant=False, preserve_rng_state=False) for part in parts]
-    return torch.cat(made, dim=1)
-
-
-def _filtered(
-    x: Tensor,
-    up_filter: Tensor | None,
-    down_filter: Tensor | None,
-    up: int,
-    down: int,
-    padding: tuple[int, int],
-    gain: float,
-    slope: float,
-    clamp: float | None,
-) -> Tensor:
-    """Do what `filtered_lrelu` does after the bias."""
+    if torch.is_grad_enabled() and x.requires_grad and x.shape[1] > 1 and x.numel() * up**2 > PART:
+        filters = (up_filter, down_filter, up, down, padding, gain, slope, clamp)
+        parts = x.split(max(PART * x.shape[1] // (x.numel() * up**2), 1), dim=1)
+        made = [
+            checkpoint(filtered_lrelu, part, None, *filters, use_reentrant=False, preserve_rng_state=False)
+            for part in parts
+        ]
+        return torch.cat(made, dim=1)
     one = x.new_ones([1], dtype=torch.float32)
     taps = one if up_filter is None else up_filter
     # lrelu(a x) = a lrelu(x) for a > 0: the gain goes into the filter, which is small and acts once an axis.
