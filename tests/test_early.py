@@ -105,6 +105,10 @@ def photo(astronaut, tmp_path):
         (["--transfer", "smile", "--start", "none.npz"], "--start none.npz: no such file"),
         (["--transfer", "smile", "--photo", "gone.jpg"], "--photo gone.jpg: no such file"),
         (["--crossover", "gone.npz"], "no file or folder"),
+        (
+            ["--truncate", "0.5", "--layers", "fine"],
+            "--layers means nothing with --truncate; it belongs to",
+        ),
         ([], "nothing to do"),
     ],
 )

@@ -8,6 +8,7 @@ import click
 
 from editing.operations.base import AUTO, Operation
 from editing.operations.registry import OPERATIONS
+from stylegan_core.errors import ConfigError
 from stylegan_core.grouped_help import GroupedOption
 from stylegan_core.options import click_option, options_of
 
@@ -25,10 +26,16 @@ class EditWords:
     def operations(self) -> list[Operation]:
         """Read the operations, in the order of `OPERATIONS`, of each kind the ones with the strength "auto" last.
 
-        Raises `ConfigError` for words that make no sense."""
+        Raises `ConfigError` for words that make no sense, and for an option that none of the operations has."""
+        kinds = {key: kind for key, kind in OPERATIONS.items() if self.texts.get(key)}
+        for name in self.shared:
+            having = [_flag(key) for key, kind in OPERATIONS.items() if name in options_of(kind)]
+            if kinds and not any(name in options_of(kind) for kind in kinds.values()):
+                given = " and ".join(map(_flag, kinds))
+                raise ConfigError(f"{_flag(name)} means nothing with {given}; it belongs to {', '.join(having)}")
         found: list[Operation] = []
-        for key, kind in OPERATIONS.items():
-            made = kind.parse_all(self.texts.get(key, ()), **self.shared)
+        for key, kind in kinds.items():
+            made = kind.parse_all(self.texts[key], **self.shared)
             found += sorted(made, key=lambda operation: getattr(operation, "strength", 0) == AUTO)
         return found
 
@@ -63,7 +70,7 @@ def edit_options(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]
 
 def _repeated(item: Any) -> Callable[..., Any]:
     """The option of an operation's key, which may be given several times."""
-    flag, text = "--" + item.name.replace("_", "-"), item.metadata["help"]
+    text = item.metadata["help"]
     settings: dict[str, Any] = {
         "cls": GroupedOption,
         "group": WHAT,
@@ -74,4 +81,8 @@ def _repeated(item: Any) -> Callable[..., Any]:
     }
     if isinstance(item.default, tuple):
         settings["nargs"] = item.metadata["num"]
-    return click.option(flag, item.name, **settings)
+    return click.option(_flag(item.name), item.name, **settings)
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
