@@ -8,6 +8,9 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 LOCK := .ci/constraints.txt
 LATEST := .venv-latest
+# Two processes of one thread each, a file's tests in one of them, since they share what is dear to make.
+TWICE := --numprocesses 2 --dist loadfile
+test test-latest: export OMP_NUM_THREADS ?= 1
 
 .PHONY: demo test test-slow test-gpu test-latest lint lock chromium clean
 
@@ -15,7 +18,7 @@ demo: $(STAMP)
 	$(BIN)/python examples/demo.py
 
 test: $(STAMP) lint chromium
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(TWICE)
 
 test-slow: $(STAMP) chromium
 	$(BIN)/python -m pytest -m slow
@@ -23,7 +26,7 @@ test-slow: $(STAMP) chromium
 test-latest: chromium
 	$(PYTHON) .ci/make_venv.py $(LATEST)
 	$(LATEST)/bin/python -m pip install --quiet --editable '.[dev]'
-	$(LATEST)/bin/python -m pytest
+	$(LATEST)/bin/python -m pytest $(TWICE)
 
 lock: $(STAMP)
 	$(BIN)/python -m pip install --quiet uv
