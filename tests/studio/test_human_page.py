@@ -3,10 +3,11 @@
 import base64
 import io
 import re
+from contextlib import closing
 
 import numpy as np
 import pytest
-from browser import chromium, require_chromium, served
+from browser import served
 from click.testing import CliRunner
 from PIL import Image
 
@@ -83,14 +84,12 @@ def test_what_keeps_it_from_starting_is_said_first(folders, tmp_path):
     assert result.exit_code == 2 and "'--pairs'" in result.output
 
 
-def test_in_a_browser_each_click_brings_the_next_pair(folders, tmp_path):
-    require_chromium()
+def test_in_a_browser_each_click_brings_the_next_pair(folders, browser, tmp_path):
     from playwright.sync_api import expect
 
     out = tmp_path / "a.json"
     command = ("human-eval", "run", *folders, "--pairs", "3", "--out", str(out))
-    with served(tmp_path / "run", *command) as address, chromium() as browser:
-        page = browser.new_page()
+    with served(tmp_path / "run", *command) as address, closing(browser.new_page()) as page:
         asked = []
         page.on("request", lambda request: asked.append(request.url))
         page.goto(address)
