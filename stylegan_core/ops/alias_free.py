@@ -11,7 +11,6 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
 MOST_TAPS = 12  # of an upsampling filter that a depthwise convolution applies faster than matrix products
 FILTER_FROM = 256  # side in pixels from which a depthwise convolution with the outer product beats a matrix product
@@ -90,10 +89,7 @@ def filtered_lrelu(
     if torch.is_grad_enabled() and x.requires_grad and x.shape[1] > 1 and x.numel() * up**2 > PART:
         filters = (up_filter, down_filter, up, down, padding, gain, slope, clamp)
         parts = x.split(max(PART * x.shape[1] // (x.numel() * up**2), 1), dim=1)
-        made = [
-            checkpoint(filtered_lrelu, part, None, *filters, use_reentrant=False, preserve_rng_state=False)
-            for part in parts
-        ]
+        made = [_MadeAgain.apply(part, filters) for part in parts]
         return torch.cat(made, dim=1)
     one = x.new_ones([1], dtype=torch.float32)
     taps = one if up_filter is None else up_filter
@@ -111,6 +107,28 @@ def filtered_lrelu(
         kernel = down_filter.flip(0, 1).to(x.dtype).expand(x.shape[1], 1, -1, -1)
         return F.conv2d(x, kernel, stride=down, groups=x.shape[1])
     return resample(x, one if down_filter is None else down_filter, 1, down, (0, 0))
+
+
+class _MadeAgain(torch.autograd.Function):
+    """`filtered_lrelu` without a bias, which keeps its input alone and is computed again for the gradient.
+
+    (`torch.utils.checkpoint` does the same, but in torch 2.4 it warns, and importing it imports torch._inductor.)"""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, filters: tuple[Any, ...]) -> Tensor:
+        ctx.save_for_backward(x)
+        ctx.filters = filters
+        return filtered_lrelu(x, None, *filters)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Any:
+        (x,) = ctx.saved_tensors
+        is_twice = torch.is_grad_enabled()  # of a gradient that is differentiated itself
+        with torch.enable_grad():
+            x = x.view_as(x) if is_twice else x.detach().requires_grad_()
+            y = filtered_lrelu(x, None, *ctx.filters)
+            (gradient,) = torch.autograd.grad(y, x, grad, create_graph=is_twice)
+        return gradient, None
 
 
 class _ClampedLeakyReLU(torch.autograd.Function):
