@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from stylegan_core.errors import ConfigError
 from stylegan_core.models import is_remote
-from stylegan_core.options import build, changed_values, mistake, options_of, type_mistake, values_of
+from stylegan_core.options import build, changed_values, flag_of, mistake, options_of, type_mistake, values_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -120,8 +120,8 @@ def _split(text: str, known: Mapping[str, Any], key: str) -> tuple[str, dict[str
     except ValueError:
         if is_remote(text):  # the colon is an address's own
             return text, own
-        flag = "--" + key.replace("_", "-")
-        raise ConfigError(f"{flag} '{text}': '{strength}' is no number; expected NAME or NAME:STRENGTH") from None
+        said = f"{flag_of(known[key])} '{text}'"
+        raise ConfigError(f"{said}: '{strength}' is no number; expected NAME or NAME:STRENGTH") from None
     return name, own
 
 

@@ -10,7 +10,7 @@ from editing.operations.base import AUTO, Operation
 from editing.operations.registry import OPERATIONS
 from stylegan_core.errors import ConfigError
 from stylegan_core.grouped_help import GroupedOption
-from stylegan_core.options import click_option, options_of
+from stylegan_core.options import click_option, flag_of, options_of
 
 WHAT, HOW = "What to edit", "How strong, and where"  # headings of `--help`
 EVERYDAY = ("strength", "layers", "keep", "target")
@@ -28,16 +28,21 @@ class EditWords:
 
         Raises `ConfigError` for words that make no sense, and for an option that none of the operations has."""
         kinds = {key: kind for key, kind in OPERATIONS.items() if self.texts.get(key)}
-        for name in self.shared:
-            having = [_flag(key) for key, kind in OPERATIONS.items() if name in options_of(kind)]
-            if kinds and not any(name in options_of(kind) for kind in kinds.values()):
-                given = " and ".join(map(_flag, kinds))
-                raise ConfigError(f"{_flag(name)} means nothing with {given}; it belongs to {', '.join(having)}")
+        self._refuse_unused(kinds)
         found: list[Operation] = []
         for key, kind in kinds.items():
             made = kind.parse_all(self.texts[key], **self.shared)
             found += sorted(made, key=lambda operation: getattr(operation, "strength", 0) == AUTO)
         return found
+
+    def _refuse_unused(self, kinds: Mapping[str, type[Operation]]) -> None:
+        known = {key: options_of(kind) for key, kind in OPERATIONS.items()}
+        for name in self.shared:
+            having = [key for key, items in known.items() if name in items]
+            if kinds and kinds.keys().isdisjoint(having):
+                flag = flag_of(known[having[0]][name])
+                given, others = ([flag_of(known[key][key]) for key in keys] for keys in (kinds, having))
+                raise ConfigError(f"{flag} means nothing with {' and '.join(given)}; it belongs to {', '.join(others)}")
 
 
 def edit_options(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -81,8 +86,4 @@ def _repeated(item: Any) -> Callable[..., Any]:
     }
     if isinstance(item.default, tuple):
         settings["nargs"] = item.metadata["num"]
-    return click.option(_flag(item.name), item.name, **settings)
-
-
-def _flag(name: str) -> str:
-    return "--" + name.replace("_", "-")
+    return click.option(flag_of(item), item.name, **settings)
