@@ -1,7 +1,7 @@
 """Figures of dials, points and regions on faces to which nothing was fitted.
 
     python benchmarks/dials.py --photos FOLDER [--num 6] [--data faces256.zip] [--method hybrid --steps 60]
-        [--parts dials,points,regions,border,channels] [--picture OUT.png]
+        [--parts dials,points,regions,border] [--picture OUT.png]
 
 FOLDER holds NAME_neutral.jpg and NAME_smiling.jpg; of `--data` every tenth face is taken. Each face is inverted by
 `--method` (guess: the encoder alone, as `edit photo.jpg` does). Dials: every measure is set to a quarter and three
@@ -9,8 +9,7 @@ quarters of the way between the ends of its range. Points: the mouth's landmarks
 those of the smiling one (brought onto the neutral face by the eyes); 1.00 is as far as not editing leaves them.
 Regions: photo pixels that change outside the mouth. Border: how much an edit changes the render's rim with and
 without `--keep border` (mean absolute change, of the range of pixel values), and how much of what the judge gained is
-kept. Channels: attribute dependency of directions of 8 channels (by `--table`) and of those in W, on faces of the
-generator to which neither was fitted."""
+kept."""
 
 # ruff: noqa: E402
 import sys
@@ -28,10 +27,7 @@ import numpy as np
 import torch
 
 from editing.border import rim_change
-from editing.codes import latent_of_code
 from editing.dials import find_dials
-from editing.discover.channels import found_table
-from editing.discover.find_channels import find_channels
 from editing.drag import drag
 from editing.editor import Editor
 from editing.judging import as_face, find_judge
@@ -43,20 +39,13 @@ from editing.render import paste_into_photo
 from inversion.config import InvertConfig, ProjectionConfig
 from inversion.faces.landmarks import EYES, find_landmarks
 from inversion.faces.measures import MEASURES
-from inversion.faces.traits import TRAITS, dependency, traits
 from inversion.invert import InvertedFace, Inverter
-from inversion.statistics import random_ws
-from stylegan_core.directions import Direction, find_direction
 from stylegan_core.images import Photo, decode_photo, labelled_grid, read_photo, to_uint8, write_png
-from stylegan_core.networks.protocol import Generator
-from stylegan_core.seeds import generator_for
 
 CEILING = 0.35  # identity distance
 DRAGGED = (48, 51, 54, 57)  # corners and middles of the lips
 MAX_BYTES = 20_000_000
-PARTS = ("dials", "points", "regions", "border", "channels")
-MOVED = ("mouth-open", "happy")  # traits that channels and directions in W move, one by one
-FRESH = 2_000_000  # seeds of faces to which neither was fitted
+PARTS = ("dials", "points", "regions", "border")
 HELD = {"smile": "happy", "age": "age"}  # the edits of the border's part, and their judges
 
 
@@ -124,36 +113,6 @@ def measure_border(editor: Editor, rows: dict[str, list[tuple[float, float, floa
         rows.setdefault(name, []).append((rim_change(before, plain), rim_change(before, kept), left / gained, seconds))
 
 
-@torch.no_grad()
-def measure_channels(generator: Generator, table: str, num: int = 6) -> None:
-    """Print how of few channels compare with those in W: attribute dependency at the same change of the trait."""
-    channels, dials = found_table(generator, table), find_dials(generator)
-    faces = [random_ws(generator, 1, generator_for(FRESH + index)) for index in range(num)]
-    editors = [Editor(generator, latent_of_code(generator, ws, {})) for ws in faces]
-    spread, alignment = channels.spread, generator.meta.alignment
-    before = torch.cat([traits(as_face(editor.apply().edited), alignment) for editor in editors])
-
-    def changed(direction: Direction, strength: float) -> torch.Tensor:
-        edited = [as_face(editor.apply(Transfer(direction, strength)).edited) for editor in editors]
-        return (torch.cat([traits(face, alignment) for face in edited]) - before).cpu() / spread
-
-    for name in MOVED:
-        few = find_channels(generator, channels, name, name, ("identity", "yaw"), 8)
-        own = changed(few, 1.0)
-        if name in dials.names:
-            vector = dials.directions[dials.names.index(name)][None, None]
-            in_w = Direction(name, vector, generator.meta.fingerprint, generator.meta.name)
-        else:
-            in_w = find_direction(name, generator)
-        wanted, column, strength = float(own[:, TRAITS.index(name)].mean()), TRAITS.index(name), 1.0
-        for _ in range(3):  # to the same change of the trait
-            other = changed(in_w, strength)
-            strength *= min(max(wanted / max(float(other[:, column].mean()), 1e-3), 0.2), 5.0)
-        said = f"{wanted:+.2f} deviations at dependency {dependency(own, name):.2f}"
-        beside = f"{float(other[:, column].mean()):+.2f} at {dependency(other, name):.2f}"
-        print(f"channels, {name} (a table of {channels.samples} faces): {said}; in W {beside}", flush=True)
-
-
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -163,7 +122,6 @@ def main() -> None:
     parser.add_argument("--method", default="hybrid")
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--parts", default=",".join(PARTS))
-    parser.add_argument("--table", default="", help="of `invertigo channels fit`")
     parser.add_argument("--picture", default="")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -173,8 +131,6 @@ def main() -> None:
         InvertConfig(device="cpu", method=options.method, align=False), found.projection, found.generator,
         found.perceptual,
     )  # fmt: skip
-    if "channels" in parts:
-        measure_channels(found.generator, options.table)
     rows: dict[str, list[tuple[float, float, float, float]]] = {}
     borders: dict[str, list[tuple[float, float, float, float]]] = {}
     points, leaks, grid = [], [], []

@@ -22,8 +22,9 @@ def option(default: Any, help: str, **extra: Any) -> Any:
     raises `ConfigError` for a value that makes no sense; `also(value)` tells whether a value of another type will do;
     `num` is how many texts a tuple has; `flag` is its name on the command line where it is another, `type` what the
     default does not tell, `part(value)` what an operation takes of a value that is meant for several, `was` an
-    earlier name that still works; `group` is its heading in `--help`, else its dataclass's `HEADING`. A dataclass's
-    `EVERYDAY` names those options that are listed there even where there are many."""
+    earlier name that still works; `prose` tells that it is a sentence, in which a colon may stand; `group` is its
+    heading in `--help`, else its dataclass's `HEADING`. A dataclass's `EVERYDAY` names those options that are listed
+    there even where there are many."""
     return field(default=default, metadata={"help": help, **extra})
 
 

@@ -75,7 +75,8 @@ def fit_text_channels(
     and then renamed; one of another generator or another CLIP is refused. `told(faces, 0)` hears of each."""
     table = load_text_channels(path) if path.is_file() else None
     if table is not None:
-        check_text_channels(table, generator, clip.key, str(path))
+        check_text_channels(table, generator, str(path))
+        check_clip(table, clip, str(path))
     for index in range(table.samples if table else 0, num):
         ways = clip_ways(generator, clip, random_ws(generator, 1, generator_for(seed + index)), seed + index)
         table = table or _empty(generator, clip, clip_file, ways.shape[1])
@@ -110,10 +111,13 @@ def text_styles(
     generator: Generator, text: str, neutral: str, threshold: float, clip_file: str = "", table_file: str = ""
 ) -> tuple[dict[str, Tensor], float, int]:
     """Return what `TextTable.styles` does for a text against a neutral one; raises `ConfigError` where the table or
-    CLIP is missing, or they do not belong together."""
+    CLIP is missing, or they do not belong together.
+
+    Without `clip_file` it is the CLIP that the table was made with; `Text` asks for it beside a table of a file, which
+    may be a stranger's."""
     table = found_text_table(generator, clip_file, table_file)
     clip = load_clip(clip_file or table.clip_file, table.clip_model)
-    check_text_channels(table, generator, clip.key, table_file or "the table")
+    check_clip(table, clip, table_file or "the table")
     return table.styles(clip.towards(text, neutral), threshold)
 
 
@@ -137,22 +141,29 @@ def found_text_table(generator: Generator, clip_file: str = "", path: str = "") 
         )
     file = max(files, key=lambda one: one.stat().st_mtime)
     table = load_text_channels(file)
-    check_text_channels(table, generator, table.clip, str(file))
+    check_text_channels(table, generator, str(file))
     return table
 
 
-def check_text_channels(table: TextTable, generator: Generator, clip: str, source: str) -> None:
-    """Refuse the table of another generator, or of another CLIP than that of the SHA-256 `clip`; raises `ConfigError`
-    that names both."""
-    meta, again = generator.meta, "make another with `invertigo channels fit --clip FILE`"
+AGAIN = "make another with `invertigo channels fit --clip FILE`"
+
+
+def check_text_channels(table: TextTable, generator: Generator, source: str) -> None:
+    """Refuse the table of another generator; raises `ConfigError` that names both."""
+    meta = generator.meta
     if table.generator != meta.fingerprint:
         raise ConfigError(
             f"{source}: the channels of {table.generator_name} ({table.generator[:12]}), but the generator here is "
-            f"{meta.name} ({meta.fingerprint[:12]}); {again}"
+            f"{meta.name} ({meta.fingerprint[:12]}); {AGAIN}"
         )
-    if table.clip != clip:
+
+
+def check_clip(table: TextTable, clip: Clip, source: str) -> None:
+    """Refuse the table of another CLIP; raises `ConfigError` that names both."""
+    if table.clip != clip.key:
         raise ConfigError(
-            f"{source}: made with {table.clip_model} ({table.clip[:12]}), but the CLIP here is {clip[:12]}; {again}"
+            f"{source}: made with {table.clip_model} ({table.clip[:12]}), but the CLIP here is {clip.name} "
+            f"({clip.key[:12]}); {AGAIN}"
         )
 
 

@@ -118,7 +118,7 @@ def _split(text: str, known: Mapping[str, Any], key: str) -> tuple[str, dict[str
     try:
         own["strength"] = AUTO if strength == AUTO else float(strength)
     except ValueError:
-        if is_remote(text):  # the colon is an address's own
+        if is_remote(text) or known[key].metadata.get("prose"):  # the colon is an address's or a sentence's own
             return text, own
         said = f"{flag_of(known[key])} '{text}'"
         raise ConfigError(f"{said}: '{strength}' is no number; expected NAME or NAME:STRENGTH") from None

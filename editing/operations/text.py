@@ -38,7 +38,7 @@ class Text(Operation):
     key: ClassVar[str] = "text"
     text: str = option(
         "", "what the picture shall show, as 'a person with a beard', or ...:1.5 with a strength; repeat",
-        check=check_text, metavar="TEXT",
+        check=check_text, metavar="TEXT", prose=True,
     )  # fmt: skip
     text_neutral: str = option("a person", "what the picture shows without --text, in the same words", check=check_text)
     text_threshold: float = option(
@@ -46,17 +46,23 @@ class Text(Operation):
         least=0, most=1,
     )  # fmt: skip
     clip: str = option("", "checkpoint of open_clip for --text; empty: that of the latest `channels fit --clip FILE`")
-    text_table: str = option("", "table of `channels fit --clip FILE` for --text; empty: where it was put")
+    text_table: str = option(
+        "", "table of `channels fit --clip FILE` for --text (needs --clip); empty: where it was put"
+    )
     strength: float | str = strength_option()
     keep: str = keep_option()
     search: SearchConfig = group(DEFAULT_SEARCH, beside=("strength", AUTO))
 
     @classmethod
     def mistakes(cls, values: Mapping[str, Any]) -> list[tuple[str, str]]:
-        """Return (option, reason) of everything wrong, a neutral text that is none included."""
+        """Return (option, reason) of everything wrong: also a neutral text that is none, and a table without CLIP."""
         found = super().mistakes(values)
         if "text_neutral" in values and not str(values["text_neutral"]).strip():
             found.append(("text_neutral", "--text-neutral says nothing; expected as 'a person'"))
+        if values.get("text_table") and not values.get("clip"):  # the CLIP that a table names is its author's word
+            found.append(
+                ("text_table", f"--text-table {values['text_table']} needs the CLIP it was made with; add --clip FILE")
+            )
         return found
 
     @property

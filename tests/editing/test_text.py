@@ -17,6 +17,7 @@ from editing.codes import open_code
 from editing.discover.clip import Clip, load_clip, told_name
 from editing.discover.text_channels import (
     TextTable,
+    check_clip,
     check_text_channels,
     clip_ways,
     fit_text_channels,
@@ -27,6 +28,7 @@ from editing.discover.text_channels import (
 )
 from editing.editor import Editor
 from editing.operations.text import Text
+from editing.operations.transfer import Transfer
 from editing.recipe import parse_recipe
 from editing.video import resolve_steady
 from inversion.latents import load_latent, save_latent
@@ -157,6 +159,30 @@ def test_brighter_brightens_and_a_film_and_a_recipe_say_it_in_the_same_words(
     assert json.loads((tmp_path / "out" / "a" / "face0" / "report.json").read_text())["edits"][0]["channels"] > 0
 
 
+def test_a_text_may_have_colons():
+    for said, text, strength in (
+        ("person: beard", "person: beard", 1.0), ("person: beard:0.5", "person: beard", 0.5),
+        ("12:30 o'clock", "12:30 o'clock", 1.0), ("a: b: -2", "a: b", -2.0), ("beard:auto", "beard", "auto"),
+        ("person:", "person:", 1.0),
+    ):  # fmt: skip
+        read = Text.parse(said)
+        assert (read.text, read.strength) == (text, strength)
+    with pytest.raises(ConfigError, match="no number"):
+        Transfer.parse("smile: much")
+
+
+def test_the_clip_that_a_table_of_a_file_names_is_not_opened(faces64, open_clip, clip_file, tmp_path):
+    clip = load_clip(clip_file, "colours")
+    save_text_channels(tmp_path / "t.npz", replace(a_table(faces64), clip_file=clip_file, clip=clip.key))
+    with pytest.raises(ConfigError, match=r"add --clip FILE"):
+        Text("brighter", text_table=str(tmp_path / "t.npz"))
+    words = f'[[edit]]\ntext = "brighter"\ntext_table = "{tmp_path / "t.npz"}"\n'
+    with pytest.raises(ConfigError, match=r"line 3: .*add --clip FILE"):
+        parse_recipe(words)
+    edited = parse_recipe(words + f'clip = "{clip_file}"\n').edits[0].resolve(faces64, lambda text: text)
+    assert edited.steady
+
+
 def test_what_is_missing_is_said(faces64, open_clip, clip_file, tmp_path, monkeypatch):
     monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "cache"))
     with pytest.raises(ConfigError, match=r"--clip none\.pt: no such file.*nothing is fetched"):
@@ -205,10 +231,12 @@ def test_a_table_knows_its_generator_and_its_clip(faces64, tmp_path):
     table = a_table(faces64, 7)
     save_text_channels(tmp_path / "t.npz", table)
     assert load_text_channels(tmp_path / "t.npz").samples == 7
-    for other, reason in ((replace(table, generator="f" * 64), "generator here is faces64"),
-                          (replace(table, clip="d" * 64), "the CLIP here is cccc")):  # fmt: skip
-        with pytest.raises(ConfigError, match=reason):
-            check_text_channels(other, faces64, "c" * 64, "t.npz")
+    check_text_channels(table, faces64, "t.npz")
+    with pytest.raises(ConfigError, match="generator here is faces64"):
+        check_text_channels(replace(table, generator="f" * 64), faces64, "t.npz")
+    check_clip(table, a_clip(), "t.npz")
+    with pytest.raises(ConfigError, match=r"the CLIP here is colours .cccc"):
+        check_clip(replace(table, clip="d" * 64), a_clip(), "t.npz")
     save_text_channels(tmp_path / "nan.npz", replace(table, ways=table.ways + float("nan")))
     with pytest.raises(LatentError, match="not finite"):
         load_text_channels(tmp_path / "nan.npz")
