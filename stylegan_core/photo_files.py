@@ -93,6 +93,8 @@ def film_problem(path: str) -> str:
     file = Path(path)
     if not file.exists():
         return f"{path}: no such file; give a film, or a folder of frames"
+    if file.is_dir() and not any(item.suffix.lower() in SUFFIXES for item in file.iterdir()):
+        return f"{path}: no frames in it; give a film, or a folder of its frames as pictures"
     if file.suffix.lower() in SUFFIXES and file.suffix.lower() != ".gif":
         return f"{path}: a photo; `edit {path}` edits it"
     return f"{path}: the file is empty; copy or download it again" if file.is_file() and not file.stat().st_size else ""

@@ -1,6 +1,7 @@
 """What is refused before anything heavy is imported, in words that say what to do."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -62,6 +63,18 @@ REFUSED = {
     "studio --generator gone.pkl": 2,
     "models fetch gone": 1,
     "completion tcsh": 2,
+    # an --out that cannot be, and data without a picture
+    "edit a.jpg --transfer smile --out a.jpg": 2,
+    "invert a.jpg --out a.jpg/x": 2,
+    "generate --out a.jpg": 2,
+    "train --data . --out a.jpg": 2,
+    "sample a.jpg/x.png": 2,
+    "directions find --moves yaw --name x --out .": 2,
+    "convert faces256 empty": 2,
+    "scorecard --data empty": 1,
+    "scorecard --data a.jpg": 1,
+    "evaluate --data empty": 1,
+    "video empty --transfer smile": 2,
 }
 # Runs them all in one process, and says what each ended with and whether torch was imported by then.
 REFUSALS = """
@@ -162,9 +175,11 @@ def test_heic_is_read_where_its_extra_is_and_names_it_where_it_is_not(photo, tmp
     assert "invertigo[heic]" in photo_problem(str(path))
 
 
-def test_refusals_import_no_torch_and_tell_usage_by_their_exit_code():
+def test_refusals_import_no_torch_and_tell_usage_by_their_exit_code(photo, tmp_path):
+    (tmp_path / "empty").mkdir()
     command = [sys.executable, "-c", REFUSALS, json.dumps(list(REFUSED))]
-    shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    shown = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
     found = json.loads(shown.stdout)
     assert {line: code for line, (code, _, _) in found.items()} == REFUSED
     assert [line for line, (_, _, loaded) in found.items() if loaded] == []

@@ -3,12 +3,13 @@
 import click
 
 from invertigo.commands.declare import command
+from invertigo.commands.shared_options import OutPath
 from stylegan_core.console import Console
 
 
 @command("convert")
 @click.argument("source")
-@click.argument("target")
+@click.argument("target", type=OutPath())
 @click.option(
     "--format",
     "form",

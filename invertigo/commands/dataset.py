@@ -4,6 +4,7 @@ import click
 
 from invertigo.commands.declare import command
 from invertigo.commands.groups import Family
+from invertigo.commands.shared_options import OutPath
 from stylegan_core.console import Console
 from stylegan_core.options import options_from
 from stylegan_core.training.config import DatasetConfig
@@ -11,7 +12,7 @@ from stylegan_core.training.config import DatasetConfig
 
 @command("make")
 @click.argument("source")
-@click.argument("out")
+@click.argument("out", type=OutPath())
 @options_from(DatasetConfig, "config")
 def dataset_make(source: str, out: str, config: DatasetConfig, console: Console) -> None:
     """Crop the pictures of SOURCE (a folder or zip) into the new training set OUT, a zip; name what was left out.

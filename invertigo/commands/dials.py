@@ -4,7 +4,7 @@ import click
 
 from invertigo.commands.declare import command
 from invertigo.commands.groups import Family
-from invertigo.commands.shared_options import DEVICE, GENERATOR
+from invertigo.commands.shared_options import DEVICE, GENERATOR, OutPath
 from stylegan_core.console import Console
 
 
@@ -26,7 +26,9 @@ def dials_list(generator: str, console: Console) -> None:
 
 
 @command("fit")
-@click.option("--out", default="", help="file to write, NAME.npz; empty: where they are found from then on")
+@click.option(
+    "--out", default="", type=OutPath(), help="file to write, NAME.npz; empty: the place where they are found"
+)
 @click.option("--samples", default=1000, show_default=True, type=click.IntRange(32, 100_000), help="faces to fit to")
 @GENERATOR
 @DEVICE

@@ -6,12 +6,12 @@ from editing.config import BoundaryConfig, ComponentConfig, FinishConfig, FitSou
 from inversion.config import InvertConfig
 from invertigo.commands.declare import command
 from invertigo.commands.groups import Family
-from invertigo.commands.shared_options import GENERATOR
+from invertigo.commands.shared_options import GENERATOR, OutPath
 from stylegan_core.console import Console
 from stylegan_core.options import options_from
 
 NAME = click.option("--name", required=True, help="name of the direction")
-OUT = click.option("--out", required=True, help="file to write, NAME.npz")
+OUT = click.option("--out", required=True, type=OutPath(), help="file to write, NAME.npz")
 
 
 @command("list")

@@ -5,14 +5,14 @@ import click
 from inversion.config import CotrainConfig, EncoderConfig
 from invertigo.commands.declare import command
 from invertigo.commands.groups import Family
-from invertigo.commands.shared_options import DEVICE, GENERATOR, out_option
+from invertigo.commands.shared_options import DEVICE, GENERATOR, OutPath, out_option
 from stylegan_core.assets import DEFAULT_GENERATOR
 from stylegan_core.console import Console
 from stylegan_core.options import options_from
 
 
 @command("train")
-@click.option("--out", required=True, help="file to write, NAME.safetensors")
+@click.option("--out", required=True, type=OutPath(), help="file to write, NAME.safetensors")
 @GENERATOR
 @click.option("--perceptual", default="auto", show_default=True, help="perceptual features, as those of `invert`")
 @DEVICE

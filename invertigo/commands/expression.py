@@ -4,12 +4,13 @@ import click
 
 from invertigo.commands.declare import command
 from invertigo.commands.groups import Family
+from invertigo.commands.shared_options import OutPath
 from stylegan_core.console import Console
 
 
 @command("save")
 @click.argument("photo")
-@click.option("--out", required=True, help="file to write, NAME.json")
+@click.option("--out", required=True, type=OutPath(), help="file to write, NAME.json")
 @click.option("--pose", is_flag=True, help="save how the head is held as well")
 def expression_save(photo: str, out: str, pose: bool, console: Console) -> None:
     """Read the expression off the largest face of PHOTO.

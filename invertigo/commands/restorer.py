@@ -5,14 +5,14 @@ import click
 from inversion.config import RestorerConfig
 from invertigo.commands.declare import command
 from invertigo.commands.groups import Family
-from invertigo.commands.shared_options import GENERATOR
+from invertigo.commands.shared_options import GENERATOR, OutPath
 from stylegan_core.console import Console
 from stylegan_core.options import options_from
 
 
 @command("train")
 @GENERATOR
-@click.option("--out", default="restorer.safetensors", show_default=True, help="file to write")
+@click.option("--out", default="restorer.safetensors", show_default=True, type=OutPath(), help="file to write")
 @options_from(RestorerConfig, "config")
 def restorer_train(out: str, generator: str, config: RestorerConfig, console: Console) -> None:
     """Train a restorer on sharp aligned faces; then: edit --restore OUT. It works with any generator.

@@ -3,11 +3,12 @@
 import click
 
 from invertigo.commands.declare import command
+from invertigo.commands.shared_options import OutPath
 from stylegan_core.console import Console
 
 
 @command("sample")
-@click.argument("path", default="astronaut.png")
+@click.argument("path", default="astronaut.png", type=OutPath())
 def sample(path: str, console: Console) -> None:
     """Write a sample photo to PATH: NASA's portrait of Eileen Collins, in the public domain.
 

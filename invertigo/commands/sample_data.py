@@ -3,12 +3,13 @@
 import click
 
 from invertigo.commands.declare import command
+from invertigo.commands.shared_options import OutPath
 from stylegan_core.console import Console
 
 
 @command("sample-data")
 @click.argument("kind", type=click.Choice(["ring", "digits", "shapes"]))
-@click.option("--out", default=None, help="zip to write; KIND.zip by default")
+@click.option("--out", default=None, type=OutPath(), help="zip to write; KIND.zip by default")
 @click.option("--resolution", default=32, show_default=True, help="pixels a side")
 @click.option("--num", default=2000, show_default=True, help="images (of digits there are 1,797)")
 @click.option("--seed", default=0, show_default=True, help="of what is drawn")

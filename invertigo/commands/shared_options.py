@@ -8,6 +8,7 @@ import click
 from stylegan_core.assets import DEFAULT_GENERATOR
 from stylegan_core.device_names import check_device
 from stylegan_core.errors import ConfigError
+from stylegan_core.files import place_problem
 from stylegan_core.grouped_help import GroupedOption
 
 SETTING = ("generator", "encoder", "perceptual", "device")  # of `invert`'s options, where method and faces are given
@@ -45,9 +46,23 @@ SIGN = click.option(
 )  # fmt: skip
 
 
+class OutPath(click.ParamType):
+    """A file or folder to write: refused before anything is computed where it cannot be written."""
+
+    def __init__(self, folder: bool = False) -> None:
+        self.folder = folder
+        self.name = "folder" if folder else "file"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the path as it was given; raises `click.BadParameter`."""
+        if value and (problem := place_problem(value, self.folder)):
+            self.fail(problem, param, ctx)
+        return value
+
+
 def out_option(default: str) -> Callable[..., Any]:
     """The folder to write into."""
     return click.option(
         "--out", default=default, show_default=True, help="folder to write into", cls=GroupedOption, group="Where to",
-        everyday=True,
+        everyday=True, type=OutPath(folder=True),
     )  # fmt: skip

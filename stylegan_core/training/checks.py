@@ -1,10 +1,13 @@
 """What of a run's options makes no sense together; no torch here, so that a mistake is named early."""
 
 from pathlib import Path
+from zipfile import is_zipfile
 
 from stylegan_core.errors import ConfigError, DatasetError
+from stylegan_core.files import place_problem
 from stylegan_core.networks.configs import PRESETS
 from stylegan_core.objective_settings import OBJECTIVE_SETTINGS
+from stylegan_core.photo_files import SUFFIXES
 from stylegan_core.spelling import suggestion
 from stylegan_core.training.config import TrainConfig
 
@@ -12,16 +15,23 @@ DISCRIMINATORS = ("stylegan2", "projected")
 
 
 def check_data(path: str) -> None:
-    """Refuse a training set that is not named, or not there; raises `ConfigError` or `DatasetError`."""
+    """Refuse a training set that is not named, not there, or empty; raises `ConfigError` or `DatasetError`."""
     if not path:
         raise ConfigError("no training images given: --data FOLDER or --data FILE.zip")
-    if not Path(path).exists():
+    place = Path(path)
+    if not place.exists():
         raise DatasetError(f"{path}: no such folder or zip; check the path")
+    if place.is_file() and not is_zipfile(place):
+        raise DatasetError(f"{path}: neither a folder nor a zip; give one of the two")
+    if place.is_dir() and not any(file.name.lower().endswith(SUFFIXES) for file in place.rglob("*")):
+        raise DatasetError(f"{path}: no images in it; give a folder or zip of square pictures")
 
 
 def check_config(config: TrainConfig, world_size: int = 1) -> None:
     """Refuse values that make no sense, before anything is read or written."""
     check_data(config.data)
+    if problem := place_problem(config.out, folder=True):
+        raise ConfigError(f"--out {problem}")
     choices = {
         "preset": (config.preset, tuple(PRESETS)),
         "objective": (config.objective, tuple(OBJECTIVE_SETTINGS)),
