@@ -173,8 +173,8 @@ def test_mistakes_are_one_sentence_and_exit_code_1_or_2(inverted, astronaut_file
 
 def test_an_output_folder_that_cannot_be_written_is_named(inverted, tmp_path):
     (tmp_path / "file").write_text("")
-    result = run("edit", inverted / "latent.npz", "--transfer", "smile", "--out", tmp_path / "file", code=1)
-    assert "cannot be written" in result.stderr
+    result = run("edit", inverted / "latent.npz", "--transfer", "smile", "--out", tmp_path / "file", code=2)
+    assert "is a file; give a folder" in result.stderr
 
 
 def test_a_moved_photo_is_said_and_can_be_named(astronaut, tmp_path):

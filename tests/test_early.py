@@ -74,6 +74,8 @@ REFUSED = {
     "scorecard --data empty": 1,
     "scorecard --data a.jpg": 1,
     "evaluate --data empty": 1,
+    "encoder train --data empty --out e.safetensors": 1,
+    "encoder cotrain --init gone.pkl --data .": 1,
     "video empty --transfer smile": 2,
 }
 # Runs them all in one process, and says what each ended with and whether torch was imported by then.

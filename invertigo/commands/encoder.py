@@ -26,6 +26,10 @@ def encoder_train(out: str, generator: str, perceptual: str, device: str, config
       invertigo encoder train --out mine.safetensors --generator my.safetensors
       invertigo encoder train --out mine.safetensors --data faces.zip --steps 4000
     """
+    from stylegan_core.training.checks import check_data
+
+    if config.data:
+        check_data(config.data)
     from inversion.train_encoder import train_encoder
 
     train_encoder(out, generator, perceptual, device, config, console)
@@ -41,9 +45,15 @@ def encoder_cotrain(out: str, init: str, device: str, config: CotrainConfig, con
 
     \b
     Examples:
-      invertigo encoder cotrain --out mine.safetensors --data faces.zip
-      invertigo encoder cotrain --out mine.safetensors --data faces.zip --seed 1
+      invertigo encoder cotrain --out runs/mine --data faces.zip
+      invertigo encoder cotrain --out runs/mine --data faces.zip,more.zip --init my.safetensors
     """
+    from editing.early import check_checkpoint
+    from stylegan_core.training.checks import check_data
+
+    check_checkpoint(init)
+    for part in config.data.split(","):
+        check_data(part.strip())
     from inversion.cotrain import cotrain
 
     cotrain(out, init, device, config, console)
