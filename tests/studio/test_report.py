@@ -87,6 +87,8 @@ def sheet(tmp_path):
         draw(out / name / "face0" / "edited.png", (0, 0, 200), side=256)
     result = CliRunner().invoke(cli.main, ["report", str(out)])
     assert result.exit_code == 0, result.output
+    assert "photos: 3 of 3, 1 failed" in result.output
+    assert "3 photos (2 done, 1 failed)" in result.output
     return out / "report.html"
 
 
