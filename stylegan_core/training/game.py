@@ -66,20 +66,30 @@ class Game:
 
         The last `num_apart` are a batch of their own for batch norm and minibatch deviation: old fakes, so that the new
         ones are seen in D's step as they are in G's."""
+        return self._outputs(self.augmented(images, step, phase, name, shard), labels, num_apart)
+
+    def _outputs(self, images: Tensor, labels: Tensor, num_apart: int) -> Tensor:
         sizes = [len(images) - num_apart, num_apart] if num_apart else [len(images)]
-        images = self.augmented(images, step, phase, name, shard)
         parts = zip(images.split(sizes), labels.split(sizes), strict=True)
         outputs = torch.cat([self.models.discriminator(part, c if c.shape[1] else None) for part, c in parts])
         return outputs.squeeze(1) if outputs.shape[1:] == (1,) else outputs
 
     def consistency(
-        self, output: Tensor, images: Tensor, labels: Tensor, stream: Stream, kind: str, shard: Shard
+        self,
+        output: Tensor,
+        images: Tensor,
+        labels: Tensor,
+        stream: Stream,
+        kind: str,
+        shard: Shard,
+        num_apart: int = 0,
     ) -> Tensor:
-        """bcr * |D(T(x)) - D(x)|^2 for mirrored, turned and shifted images T(x) (bCR, Zhao et al. 2020)."""
+        """bcr * |D(T(x)) - D(x)|^2 for mirrored, turned and shifted images T(x) (bCR, Zhao et al. 2020).
+
+        `output` are D's outputs for `images` by `judge`, with the same `num_apart`."""
         shown = self.augmented(images, stream.step, "d", f"augment-{kind}", shard)
         moved = augment(shown, 1.0, stream.rng(f"bcr-{kind}"), parse_groups("b"), (shard.index, shard.stride))
-        again = self.models.discriminator(moved, labels if labels.shape[1] else None)
-        return self.config.bcr * (again.view_as(output) - output).square().mean()
+        return self.config.bcr * (self._outputs(moved, labels, num_apart) - output).square().mean()
 
     def r1(self, images: Tensor, labels: Tensor, step: int, name: str, shard: Shard) -> Tensor:
         """R1 [n] at images, or at the features of a projected discriminator."""

@@ -245,7 +245,7 @@ class Stepper:
                         loss = loss + self.game.slope_penalty(reals, fakes, labels, stream).mean()
                     if self.config.bcr:
                         loss = loss + self.game.consistency(real, reals, labels, stream, "real", shard)
-                        loss = loss + self.game.consistency(fake, fakes, fake_labels, stream, "fake", shard)
+                        loss = loss + self.game.consistency(fake, fakes, fake_labels, stream, "fake", shard, num_old)
                     if self.crops is not None:
                         loss = loss + self.crops.discriminator_loss(reals, fakes, step, stream, shard)
                     (loss / num).backward()

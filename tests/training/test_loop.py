@@ -11,9 +11,14 @@ from stylegan_core.checkpoints import load_checkpoint, load_generator
 from stylegan_core.errors import ConfigError, DatasetError, OutputError, TrainingError
 from stylegan_core.locking import locked
 from stylegan_core.training import loop, report
+from stylegan_core.training.dataset import ImageDataset
+from stylegan_core.training.distributed import World
 from stylegan_core.training.game import Game
 from stylegan_core.training.loop import train
+from stylegan_core.training.randomness import Shard, Stream
+from stylegan_core.training.start import build_models
 from stylegan_core.training.state import STATE_FILE
+from stylegan_core.training.steps import Stepper
 
 
 def tensors_of(config):
@@ -189,6 +194,22 @@ def test_history_smoothing_and_rest_train_together(tiny, change, monkeypatch):
         4,
     ]  # once the store is full, half of a batch of 8 is old and has its own statistics
     assert tensors_of(config)["history"].shape == (8, 3, 16, 16)
+
+
+def test_consistency_keeps_old_fakes_a_batch_of_their_own(tiny, change, monkeypatch):
+    config = change(tiny, preset="dcgan", channel_base=128, bcr=10.0, augment="none", pl_every=0, r1_every=0)
+    data = ImageDataset(config.data)
+    models, _ = build_models(config, data, torch.device("cpu"))
+    stepper = Stepper(config, models, data, World(), torch.device("cpu"))
+    monkeypatch.setattr("stylegan_core.training.game.augment", lambda images, *_: images)
+    images, labels = data.batch(range(8))
+    images[4:] = -1.0  # what batch norm tells from the others
+    shard, stream = Shard(0, 1), Stream(0, 0, "d", 8)
+    with torch.no_grad():
+        output = stepper.game.judge(images, labels, 0, "d", "augment-fake", shard, num_apart=4)
+        apart = stepper.game.consistency(output, images, labels, stream, "fake", shard, num_apart=4)
+        mixed = stepper.game.consistency(output, images, labels, stream, "fake", shard, num_apart=0)
+    assert float(apart) < 1e-6 < float(mixed)
 
 
 def test_a_network_at_rest_keeps_its_weights(tiny, change):
