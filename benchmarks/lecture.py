@@ -4,9 +4,9 @@
     python benchmarks/lecture.py --out lecture [--part theory|objectives|presets|tricks|balance|configs|faces]
                                  [--faces SET.zip] [--kimg 20]
 
-Each training is one `invertigo train`, printed with its processor seconds. On the ring of 8 modes (`sample-data ring`,
-16 pixels) 1,000 samples are counted: a sample is good when it is as near to its mode's mean image as 99 % of the data
-are to theirs, and a mode is found with 1 % of the samples, all good. Faces are measured by `fd-squeezenet`, 500
+Each training is one `invertigo train`, printed with its processor seconds. On the ring of 8 modes and on digits
+(`sample-data`, 16 pixels) 1,000 samples are counted as `lecture_judges.py` says: a mode is found with 1 % of the
+samples, all good. Presets are trained on digits, but for StyleGAN's configs A to F, which are on faces. Faces are measured by `fd-squeezenet`, 500
 samples. Without --faces they are renders of the default generator. The parts can run side by side; what is finished is
 not run again. Tables are printed as Markdown, pictures lie in OUT."""
 
@@ -23,43 +23,60 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from lecture_judges import DigitsJudge, FaceJudge, Judge, RingJudge, count
 from lecture_theory import mode_collapse, optimal_discriminator, transport
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
-from torch import Tensor
+from PIL import Image, ImageDraw, ImageFont, ImageSequence
 
 from cli import main
-from stylegan_core.checkpoints import load_generator
 from stylegan_core.images import write_png
-from stylegan_core.metrics.evaluate import collect, generated
-from stylegan_core.metrics.extractors import get_extractor
-from stylegan_core.metrics.frechet import FeatureStatistics, frechet_distance
-from stylegan_core.metrics.frequency import HighFrequencies
 from stylegan_core.objectives import OBJECTIVES
-from stylegan_core.training.dataset import ImageDataset
 
 Pixels = NDArray[np.uint8]
 COMMON = ("--snapshot-kimg", "1000", "--device", "cpu")
-RING = ("--batch", "32", "--no-mirror", *COMMON)
+SMALL = ("--no-mirror", *COMMON)
+BATCH = {"--batch": "32"}
 DCGAN = ("--preset", "dcgan", "--channel-base", "256")
 RATES = {"--lr-g": "1e-3", "--lr-d": "1e-3"}  # five times the paper's, for some hundred steps
+
+
+def with_defaults(defaults: dict[str, str], *options: str) -> tuple[str, ...]:
+    """`options`, after those `defaults` that they do not give."""
+    missing = [word for name, value in defaults.items() if name not in options for word in (name, value)]
+    return (*missing, *options)
+
+
+def dcgan(*options: str) -> tuple[str, ...]:
+    """Options of a DCGAN of 16 pixels: at RATES, where `options` do not give others."""
+    return (*DCGAN, *with_defaults(RATES, *options))
+
+
 NARROW = ("--channel-base", "256", "--channel-max", "16", "--z-dim", "32", "--w-dim", "32")
 QUICK = {
     "wgan": ("--lr-g", "5e-4", "--lr-d", "5e-4", "--n-critic", "2", "--clip", "0.05"),
     "wgan-gp": ("--n-critic", "2"),
     "dragan": ("--ema-kimg", "1", "--anneal", "0.5"),
     "ebgan": ("--margin", "0.1"),
-    "began": ("--lr-g", "1e-4", "--gamma", "0.7"),
+    "began": ("--lr-g", "5e-4", "--gamma", "1", "--lambda-k", "10", "--critic-code", "16"),
 }
 LONGER = {"dragan": 3.0}  # times --kimg: without batch norm D learns more slowly
+STYLES = ("--batch", "16", *NARROW)
+SLOWEST = ("--batch", "8", "--channel-base", "256", "--channel-max", "8", "--z-dim", "32", "--w-dim", "32")
 PRESETS = {  # options, and times --kimg
-    "dcgan": (("--channel-base", "256", "--lr-g", "1e-3", "--lr-d", "1e-3"), 1),
-    "autoencoder": (("--width", "8"), 1),
-    "vae": (("--width", "8", "--kl-weight", "0.2"), 1),
-    "lapgan": (("--width", "16"), 2),
-    "micro-stylegan": (NARROW, 1),
-    "stylegan1-a": ((*NARROW, "--phase-kimg", "0"), 1),
-    "stylegan2-ada": (NARROW, 1),
+    "dcgan": (dcgan(), 3.0),
+    "dcgan, began": (dcgan("--objective", "began", *QUICK["began"]), 3.0),
+    "autoencoder": (("--preset", "autoencoder", "--width", "16"), 3.0),
+    "vae": (("--preset", "vae", "--width", "16", "--kl-weight", "0.05", "--lr-g", "2e-3"), 2.0),
+    "lapgan": (("--preset", "lapgan", "--width", "16"), 3.0),
+    "micro-stylegan": (("--preset", "micro-stylegan", *STYLES), 1.5),
+    "stylegan1-a": (("--preset", "stylegan1-a", *STYLES, "--phase-kimg", "0"), 1.5),
+    "stylegan1-f": (("--preset", "stylegan1-f", *STYLES, "--phase-kimg", "0"), 1.5),
+    "stylegan2": (("--preset", "stylegan2", *STYLES), 1.0),
+    "stylegan2-ada": (("--preset", "stylegan2-ada", *STYLES), 1.0),
+    "stylegan2-small": (("--preset", "stylegan2-small", *STYLES), 1.0),
+    "stylegan2-cifar": (("--preset", "stylegan2-cifar", *STYLES), 1.0),
+    "stylegan3-t": (("--preset", "stylegan3-t", *SLOWEST), 0.2),
+    "stylegan3-r": (("--preset", "stylegan3-r", *SLOWEST), 0.2),
 }
 TRICKS = {
     "none": (),
@@ -127,18 +144,21 @@ def train(out: Path, name: str, data: Path, kimg: float, *options: str) -> Run:
     return Run(name, folder, command, seconds)
 
 
-def dcgan(*options: str) -> tuple[str, ...]:
-    """Options of a DCGAN on the ring: at RATES, where `options` do not give others."""
-    rates = [word for name, rate in RATES.items() if name not in options for word in (name, rate)]
-    return (*DCGAN, *rates, *options)
+@dataclass(frozen=True)
+class Task:
+    """A labelled set of `sample-data` and its judge."""
+
+    kind: str
+    data: Path
+    judge: Judge
 
 
-def ring_set(out: Path) -> Path:
-    """The ring's images, made once."""
-    data = out / "ring.zip"
+def task(out: Path, kind: str) -> Task:
+    """The ring or the digits at 16 pixels, made once."""
+    data = out / f"{kind}.zip"
     if not data.exists():
-        invertigo("sample-data", "ring", "--resolution", "16", "--out", str(data))
-    return data
+        invertigo("sample-data", kind, "--resolution", "16", "--out", str(data))
+    return Task(kind, data, RingJudge(data) if kind == "ring" else DigitsJudge(data))
 
 
 def face_set(out: Path, given: str | None) -> Path:
@@ -150,41 +170,6 @@ def face_set(out: Path, given: str | None) -> Path:
         (renders / "grid.png").unlink(missing_ok=True)
         invertigo("dataset", "make", str(renders), str(data), "--resolution", "64")
     return data
-
-
-class RingJudge:
-    """Knows the ring's modes by their mean images, and how far the data are from them."""
-
-    def __init__(self, data: Path) -> None:
-        ring = ImageDataset(data, labels=True)
-        images, labels = ring.batch(range(len(ring)))
-        self.means = (labels.T @ _light(images)) / labels.sum(0)[:, None]  # [8, pixels]
-        self.limit = float(torch.quantile(self.errors(images)[0], 0.99))
-        self.sharpness = sharpness(images)
-
-    def errors(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Distance of images [N, 1, R, R] to the nearest mode in units of its length, and which it is: [N], [N]."""
-        nearest = (torch.cdist(_light(images), self.means) / self.means.norm(dim=1)).min(1)
-        return nearest.values, nearest.indices
-
-    def count(self, run: Run, num: int = 1000) -> tuple[int, float, float]:
-        """Modes found, the share of good samples, and the samples' high frequencies in units of the data's."""
-        generator = load_generator(run.snapshot)
-        images = torch.cat(list(generated(generator, num, seed=1, batch=100))).clamp(-1, 1)
-        errors, modes = self.errors(images)
-        found = torch.bincount(modes[errors <= self.limit], minlength=len(self.means))
-        return int((found >= num / 100).sum()), float(found.sum()) / num, sharpness(images) / self.sharpness
-
-
-def sharpness(images: Tensor) -> float:
-    """The energy of images [N, 1, R, R] beyond a quarter cycle a pixel."""
-    frequencies = HighFrequencies()
-    frequencies.update(images)
-    return frequencies.mean
-
-
-def _light(images: Tensor) -> Tensor:
-    return (images / 2 + 0.5).flatten(1)
 
 
 def table(head: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
@@ -210,36 +195,68 @@ def sheet(path: Path, cells: dict[str, Pixels], columns: int, side: int) -> None
     write_png(path, np.asarray(canvas), note="Samples are synthetic images by generators in training")
 
 
-def on_the_ring(
-    out: Path, part: str, variants: dict[str, tuple[str, ...]], kimg: float, longer: dict[str, float] | None = None
+def train_and_count(
+    out: Path,
+    part: str,
+    given: Task,
+    variants: dict[str, tuple[str, ...]],
+    kimg: float,
+    longer: dict[str, float] | None = None,
 ) -> list[Run]:
-    """Train variants on the ring, some of them `longer`, print their table, write their samples."""
-    data = ring_set(out)
-    judge, runs = RingJudge(data), []
-    for name, options in variants.items():
-        times = (longer or {}).get(name, 1.0)
-        runs.append(train(out, f"{part}-{name}", data, times * kimg, *RING, *options))
-    counted = [judge.count(run) for run in runs]
-    rows = [
-        (name, f"{modes} of 8", f"{good:.0%}", f"{sharp:.2f}", f"{run.seconds:.0f}")
-        for name, run, (modes, good, sharp) in zip(variants, runs, counted, strict=True)
+    """Train variants, some of them `longer`, print their table, write their samples."""
+    longer, judge = longer or {}, given.judge
+    runs = [
+        train(out, f"{part}-{name}", given.data, longer.get(name, 1.0) * kimg, *SMALL, *with_defaults(BATCH, *options))
+        for name, options in variants.items()
     ]
-    table((part, "modes", "good samples", "high frequencies", "seconds"), rows)
+    rows = []
+    for name, run in zip(variants, runs, strict=True):
+        modes, good, sharp = count(judge, run.snapshot)
+        shown = f"{longer.get(name, 1.0) * kimg:g}"
+        rows.append((name, shown, f"{modes} of {judge.num_modes}", f"{good:.0%}", f"{sharp:.2f}", f"{run.seconds:.0f}"))
+    table((f"{part}, {given.kind}", "kimg", "modes", "good samples", "high frequencies", "seconds"), rows)
     samples = dict(zip(variants, (run.samples() for run in runs), strict=True))
     sheet(out / f"{part}.png", samples, columns=5, side=192)
     return runs
 
 
+def between(out: Path, runs: dict[str, Run], pairs: int = 3) -> None:
+    """Straight lines between codes of two seeds, 8 pictures each, a row a pair, for each of `runs`."""
+    cells = {}
+    for name, run in runs.items():
+        rows = []
+        for pair in range(pairs):
+            folder = out / f"between-{name}-{pair}"
+            ends = (str(2 * pair), str(2 * pair + 1))
+            command = ("interpolate", *ends, "--generator", str(run.snapshot), "--frames", "8", "--device", "cpu")
+            if not folder.exists():
+                invertigo(*command, "--out", str(folder))
+                print(f"invertigo {' '.join(command)} --out {folder}", flush=True)
+            with Image.open(folder / "interpolation.gif") as film:
+                frames = [np.asarray(frame.convert("RGB")) for frame in ImageSequence.Iterator(film)]
+            rows.append(np.concatenate(frames, axis=1))
+        cells[name] = np.concatenate(rows, axis=0)
+    sheet(out / "between.png", cells, columns=3, side=320)
+
+
 def tricks(out: Path, kimg: float, seeds: int = 2) -> None:
     """Each trick alone on top of one DCGAN, over several seeds."""
-    data = ring_set(out)
-    judge, rows = RingJudge(data), []
+    ring, rows = task(out, "ring"), []
     for name, options in TRICKS.items():
         runs = [
-            train(out, f"trick-{name}-{seed}", data, kimg, *RING, *dcgan(*options), "--seed", str(seed))
+            train(
+                out,
+                f"trick-{name}-{seed}",
+                ring.data,
+                kimg,
+                *SMALL,
+                *with_defaults(BATCH, *dcgan(*options)),
+                "--seed",
+                str(seed),
+            )
             for seed in range(seeds)
         ]
-        modes, good, _ = zip(*(judge.count(run) for run in runs), strict=True)
+        modes, good, _ = zip(*(count(ring.judge, run.snapshot) for run in runs), strict=True)
         shares = ", ".join(f"{share:.0%}" for share in good)
         shown = f"`{' '.join(options)}`" if options else "the DCGAN of the loss table"
         rows.append((name, shown, min(modes), f"{np.mean(good):.0%} ({shares})"))
@@ -248,7 +265,8 @@ def tricks(out: Path, kimg: float, seeds: int = 2) -> None:
 
 def balance(out: Path, kimg: float) -> None:
     """A weak, a good and a bad training side by side: curves over samples."""
-    runs = on_the_ring(out, "balance", {name: dcgan(*options) for name, options in BALANCE.items()}, kimg)
+    variants = {name: dcgan(*options) for name, options in BALANCE.items()}
+    runs = train_and_count(out, "balance", task(out, "ring"), variants, kimg)
     cells = {}
     for name, run in zip(BALANCE, runs, strict=True):
         curve = Image.open(run.folder / "training-curve.png").convert("RGB")
@@ -260,26 +278,11 @@ def balance(out: Path, kimg: float) -> None:
     sheet(out / "balance.png", cells, columns=3, side=480)
 
 
-class FaceJudge:
-    """Fréchet distances of samples to the first 1,000 faces of a set at a resolution."""
-
-    def __init__(self, data: Path, resolution: int) -> None:
-        self.extractor = get_extractor("fd-squeezenet")
-        faces = ImageDataset(data, resolution)
-        batches = (faces.batch(range(start, start + 50))[0] for start in range(0, min(len(faces), 1000) - 49, 50))
-        self.real: FeatureStatistics = collect(batches, self.extractor).statistics
-
-    def distance(self, run: Run, num: int = 500) -> float:
-        """The Fréchet distance of `num` samples."""
-        samples = generated(load_generator(run.snapshot), num, seed=1)
-        return frechet_distance(collect(samples, self.extractor).statistics, self.real)
-
-
 def configs(out: Path, data: Path, kimg: float) -> None:
     """Configs A to F of StyleGAN's table 1, trained alike on faces of 32 pixels."""
     runs = [train(out, f"config-{c}", data, kimg, "--preset", f"stylegan1-{c}", *CONFIGS) for c in "abcdef"]
     judge = FaceJudge(data, 32)
-    rows = [(run.name[-1].upper(), f"{judge.distance(run):.0f}", f"{run.seconds:.0f}") for run in runs]
+    rows = [(run.name[-1].upper(), f"{judge.distance(run.snapshot):.0f}", f"{run.seconds:.0f}") for run in runs]
     table(("config", "fd-squeezenet", "seconds"), rows)
     sheet(out / "configs.png", {run.name[-1].upper(): run.samples() for run in runs}, columns=3, side=256)
 
@@ -289,7 +292,7 @@ def faces(out: Path, data: Path, kimg: float) -> None:
     judge, cells, rows = FaceJudge(data, 64), {}, []
     for images in (kimg, 3 * kimg):
         run = train(out, "faces", data, images, *FACES)
-        rows.append((f"{images:g}", f"{judge.distance(run):.0f}", f"{run.seconds:.0f}"))
+        rows.append((f"{images:g}", f"{judge.distance(run.snapshot):.0f}", f"{run.seconds:.0f}"))
         cells[f"{images:g} kimg"] = run.samples()
     table(("kimg", "fd-squeezenet", "seconds of this command"), rows)
     sheet(out / "faces.png", cells, columns=2, side=384)
@@ -314,10 +317,13 @@ def run_parts() -> None:
         mode_collapse()
     if "objectives" in todo:
         variants = {name: dcgan("--objective", name, *QUICK.get(name, ())) for name in OBJECTIVES}
-        on_the_ring(out, "objectives", variants, kimg, LONGER)
+        train_and_count(out, "objectives", task(out, "ring"), variants, kimg, LONGER)
     if "presets" in todo:
-        variants = {name: ("--preset", name, *extra) for name, (extra, _) in PRESETS.items()}
-        on_the_ring(out, "presets", variants, kimg, {name: times for name, (_, times) in PRESETS.items()})
+        variants = {name: extra for name, (extra, _) in PRESETS.items()}
+        longer = {name: times for name, (_, times) in PRESETS.items()}
+        runs = train_and_count(out, "presets", task(out, "digits"), variants, kimg, longer)
+        trained = dict(zip(variants, runs, strict=True))
+        between(out, {name: trained[name] for name in ("autoencoder", "vae", "dcgan")})
     if "tricks" in todo:
         tricks(out, kimg)
     if "balance" in todo:
