@@ -6,9 +6,9 @@
 
 Each training is one `invertigo train`, printed with its processor seconds. On the ring of 8 modes and on digits
 (`sample-data`, 16 pixels) 1,000 samples are counted as `lecture_judges.py` says: a mode is found with 1 % of the
-samples, all good. Presets are trained on digits, but for StyleGAN's configs A to F, which are on faces. Faces are measured by `fd-squeezenet`, 500
-samples. Without --faces they are renders of the default generator. The parts can run side by side; what is finished is
-not run again. Tables are printed as Markdown, pictures lie in OUT."""
+samples, all good. Presets are trained on digits, configs A to F of StyleGAN's table on faces too. Faces are measured by
+`fd-squeezenet`, 500 samples. Without --faces they are renders of the default generator. The parts can run side by side;
+what is finished is not run again. Tables are printed as Markdown, pictures lie in OUT."""
 
 import sys
 from pathlib import Path
@@ -60,14 +60,15 @@ QUICK = {
     "began": ("--lr-g", "5e-4", "--gamma", "1", "--lambda-k", "10", "--critic-code", "16"),
 }
 LONGER = {"dragan": 3.0}  # times --kimg: without batch norm D learns more slowly
-STYLES = ("--batch", "16", *NARROW)
-SLOWEST = ("--batch", "8", "--channel-base", "256", "--channel-max", "8", "--z-dim", "32", "--w-dim", "32")
+STEADY = ("--r1-gamma", "0.2", "--ema-kimg", "1")
+STYLES = ("--batch", "16", *NARROW, *STEADY)
+SLOWEST = ("--batch", "8", *STEADY, "--channel-base", "256", "--channel-max", "8", "--z-dim", "32", "--w-dim", "32")
 PRESETS = {  # options, and times --kimg
     "dcgan": (dcgan(), 3.0),
     "dcgan, began": (dcgan("--objective", "began", *QUICK["began"]), 3.0),
     "autoencoder": (("--preset", "autoencoder", "--width", "16"), 3.0),
-    "vae": (("--preset", "vae", "--width", "16", "--kl-weight", "0.05", "--lr-g", "2e-3"), 2.0),
-    "lapgan": (("--preset", "lapgan", "--width", "16"), 3.0),
+    "vae": (("--preset", "vae", "--width", "16", "--lr-g", "2e-3"), 2.0),
+    "lapgan": (("--preset", "lapgan", "--lr-g", "5e-4", "--lr-d", "5e-4", *STEADY, "--r1-every", "1"), 3.0),
     "micro-stylegan": (("--preset", "micro-stylegan", *STYLES), 1.5),
     "stylegan1-a": (("--preset", "stylegan1-a", *STYLES, "--phase-kimg", "0"), 1.5),
     "stylegan1-f": (("--preset", "stylegan1-f", *STYLES, "--phase-kimg", "0"), 1.5),
