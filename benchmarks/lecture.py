@@ -65,7 +65,7 @@ STYLES = ("--batch", "16", *NARROW, *STEADY)
 SLOWEST = ("--batch", "8", *STEADY, "--channel-base", "256", "--channel-max", "8", "--z-dim", "32", "--w-dim", "32")
 PRESETS = {  # options, and times --kimg
     "dcgan": (dcgan(), 3.0),
-    "dcgan, began": (dcgan("--objective", "began", *QUICK["began"]), 3.0),
+    "dcgan-began": (dcgan("--objective", "began", *QUICK["began"]), 3.0),
     "autoencoder": (("--preset", "autoencoder", "--width", "16"), 3.0),
     "vae": (("--preset", "vae", "--width", "16", "--lr-g", "2e-3"), 2.0),
     "lapgan": (("--preset", "lapgan", "--lr-g", "5e-4", "--lr-d", "5e-4", *STEADY, "--r1-every", "1"), 3.0),

@@ -66,7 +66,10 @@ class StyleGAN1Config(Pyramid):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.mapping_layers and (self.w_dim != self.z_dim or self.c_dim):
-            raise ConfigError("without a mapping network w_dim must equal z_dim, and there can be no labels")
+            raise ConfigError(
+                f"z_dim is {self.z_dim}, w_dim {self.w_dim} and there are {self.c_dim} label values; without a mapping "
+                "network w is z itself: make w_dim and z_dim the same and leave out the labels"
+            )
         if not self.use_styles and self.const_input:
             raise ConfigError("a generator without styles needs the code as its input: const_input must be False")
 

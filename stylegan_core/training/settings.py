@@ -156,4 +156,20 @@ def describe(config: TrainConfig, settings: StepSettings) -> str:
         parts.append(f"path length {config.pl_weight:g} every {settings.pl_every} steps")
     parts += [f"style mixing {settings.style_mixing:g}"] if settings.style_mixing else []
     parts.append(f"augmentation {settings.augment}")
+    parts += _tricks(config)
     return f"{config.objective}: {', '.join(parts)}"
+
+
+def _tricks(config: TrainConfig) -> list[str]:
+    """What the objective's own knobs and the tricks beside it are set to, where they play a part."""
+    began = f"gamma {config.gamma:g}, lambda_k {config.lambda_k:g}"
+    said = {
+        f"margin {config.margin:g}": config.objective == "ebgan",
+        began: config.objective == "began",
+        f"pull-away {config.pull_away:g}": config.pull_away > 0,
+        f"G's loss of {config.g_objective}": config.g_objective is not None,
+        f"real label {config.real_label:g}": config.real_label != 1,
+        f"history of {config.history} fakes": config.history > 0,
+        f"consistency {config.bcr:g}": config.bcr > 0,
+    }
+    return [text for text, plays in said.items() if plays]

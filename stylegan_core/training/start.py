@@ -72,6 +72,8 @@ def _generator_config(config: TrainConfig, data: ImageDataset) -> Any:
         value = getattr(config, name)
         if value is not None:
             values[_field(preset, name, config.preset)] = value
+    if config.w_dim is None and getattr(preset, "mapping_layers", None) == 0 and "z_dim" in values:
+        values["w_dim"] = values["z_dim"]  # w is z itself
     if getattr(preset, "channels", None) is not None and preset.img_resolution != data.resolution:
         raise ConfigError(
             f"preset {config.preset} is for {preset.img_resolution} pixels, the data has {data.resolution}"

@@ -17,7 +17,7 @@ from stylegan_core.training.game import Game
 from stylegan_core.training.loop import train
 from stylegan_core.training.optimizers import clip_weights
 from stylegan_core.training.report import read_log
-from stylegan_core.training.settings import decide, network_settings, objective_of
+from stylegan_core.training.settings import decide, describe, network_settings, objective_of
 from stylegan_core.training.steps import Stepper
 
 COLOUR = torch.tensor([0.6, -0.6, 0.2])
@@ -140,6 +140,16 @@ def test_a_run_says_what_it_was_trained_with(learner, change):
     assert "wgan: G rmsprop 0.02, D rmsprop 5e-05" in result.lines[0] and "5 critic steps" in result.lines[0]
     training = load_checkpoint(result.snapshot).generator.meta.training
     assert training["settings"] == result.lines[0]
+
+
+def test_what_a_run_says_names_the_objectives_own_knobs_and_the_tricks(learner, change):
+    began = change(learner, objective="began", gamma=0.7, lambda_k=5.0, history=16)
+    theirs = decide(began, objective_of(began), configs.DCGANConfig())
+    assert "gamma 0.7, lambda_k 5, history of 16 fakes" in describe(began, theirs)
+    plain = change(learner, real_label=0.9, bcr=10.0)
+    theirs = decide(plain, objective_of(plain), configs.DCGANConfig())
+    said = describe(plain, theirs)
+    assert "real label 0.9, consistency 10" in said and "gamma 0" not in said and "margin" not in said
 
 
 def test_ada_takes_signs_about_the_objectives_own_boundary(learner, change, monkeypatch):

@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 
 from cli import main
 from stylegan_core.checkpoints import load_checkpoint, load_generator
+from stylegan_core.errors import ConfigError
 from stylegan_core.networks.configs import PRESET_LINES, PRESETS
 from stylegan_core.objectives import OBJECTIVES
 from stylegan_core.training.autoencode import kl_divergence
@@ -160,6 +161,15 @@ def test_kl_divergence_is_that_of_torch_distributions():
     ours = torch.distributions.Normal(mean, (log_variance / 2).exp())
     expected = torch.distributions.kl_divergence(ours, torch.distributions.Normal(0.0, 1.0)).sum(1)
     torch.testing.assert_close(kl_divergence(mean, log_variance), expected)
+
+
+def test_without_a_mapping_network_w_is_as_long_as_z(shapes):
+    given = {"preset": "stylegan1-a", "channel_base": 64, "channel_max": 8, "device": "cpu"}
+    data = ImageDataset(shapes)
+    models, _ = build_models(TrainConfig(data=str(shapes), z_dim=8, **given), data, torch.device("cpu"))
+    assert models.generator.w_dim == models.generator.z_dim == 8
+    with pytest.raises(ConfigError, match=r"z_dim is 8, w_dim 4 .* make w_dim and z_dim the same"):
+        build_models(TrainConfig(data=str(shapes), z_dim=8, w_dim=4, **given), data, torch.device("cpu"))
 
 
 def test_bcr_and_a_crop_discriminator_train_and_resume(shapes, tmp_path):
