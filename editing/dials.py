@@ -2,7 +2,10 @@
 
 Fitted to the generator's own samples. For w of a normal distribution the covariance of w and a measure is the smallest
 step (in the distribution's own metric) that moves it, so it is the most natural one; here with ridge regression, which
-takes less noise from the samples."""
+takes less noise from the samples.
+
+Where there is a table of what the channels of style space do (`channels fit`), each measure also gets a direction of a
+few channels: those of a mouth move it with less of the person than any step in W does."""
 
 import json
 from dataclasses import dataclass
@@ -31,6 +34,7 @@ FEW = 192  # where nobody fitted them before
 BATCH = 8
 RIDGE = 0.15  # in units of the variance of W along its axes
 SHARE = 0.01  # of the samples at each end that does not count as range
+ARRAYS = ("directions", "response", "ranges", "channels", "effects", "person")  # of a file; the last three where known
 SHORTEST = 1e-3  # of the longest axis of W: shorter ones do not count
 
 
@@ -43,8 +47,13 @@ class DialTable:
     names: tuple[str, ...]
     directions: Tensor  # [M, w_dim] in W
     response: Tensor  # [M, M]: what each measure (column) is expected to do along each direction (row)
-    ranges: Tensor  # [M, 2]: from and to, as seen on samples
+    ranges: Tensor  # [M, 2]: from and to, as seen on samples, or as reached on faces to which nothing was fitted
     samples: int
+    layers: tuple[tuple[str, int], ...] = ()  # that give styles, and how many: the channels of all stand in a row
+    channels: Tensor = torch.zeros(0, 0)  # [K, C]: directions in style space; K is 0 where no table was at hand
+    effects: Tensor = torch.zeros(0, 0)  # [K, M]: what each measure (column) is expected to do along them
+    person: Tensor = torch.zeros(0)  # [K]: the identity distance that each comes to
+    reached_on: int = 0  # faces on which the ranges were reached; 0: they are those of the samples
 
     def range_of(self, name: str) -> tuple[float, float]:
         """Return from where to where a measure was seen to go."""
@@ -93,10 +102,11 @@ def save_dials(path: Path, table: DialTable) -> None:
     """Write dials as .npz, atomically; among the package's assets/dials they are that generator's from then on."""
     about = {
         "generator": table.generator, "generator_name": table.generator_name, "names": table.names,
-        "samples": table.samples,
+        "samples": table.samples, "layers": table.layers, "reached_on": table.reached_on,
     }  # fmt: skip
-    arrays = {name: getattr(table, name).numpy().astype(np.float32) for name in ("directions", "response", "ranges")}
-    write_atomic(path, lambda file: np.savez(file, about=json.dumps(about), **arrays))
+    arrays = {name: getattr(table, name).numpy().astype(np.float32) for name in ARRAYS if len(table.channels)}
+    arrays |= {name: getattr(table, name).numpy().astype(np.float32) for name in ARRAYS[:3]}
+    write_atomic(path, lambda file: np.savez_compressed(file, about=json.dumps(about), **arrays))
 
 
 def load_dials(path: Path) -> DialTable:
@@ -105,18 +115,20 @@ def load_dials(path: Path) -> DialTable:
     try:
         about: dict[str, Any] = json.loads(str(arrays["about"]))
         names = tuple(str(name) for name in about["names"])
-        tensors = {
-            name: torch.from_numpy(arrays[name].astype(np.float32)) for name in ("directions", "response", "ranges")
-        }
+        layers = tuple((str(name), int(size)) for name, size in about.get("layers", ()))
+        chosen = ARRAYS if "channels" in arrays else ARRAYS[:3]
+        tensors = {name: torch.from_numpy(arrays[name].astype(np.float32)) for name in chosen}
         shapes = [tuple(tensor.shape) for tensor in tensors.values()]
-        num = len(names)
-        if not set(names) <= set(MEASURES) or shapes != [(num, shapes[0][-1]), (num, num), (num, 2)]:
+        num, few, width = len(names), len(arrays.get("channels", ())), sum(size for _, size in layers)
+        expected = [(num, shapes[0][-1]), (num, num), (num, 2), (few, width), (few, num), (few,)]
+        if not set(names) <= set(MEASURES) or shapes != expected[: len(chosen)]:
             raise ValueError(f"arrays of {shapes}")
         if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
             raise ValueError("values that are not finite")
         return DialTable(
-            str(about["generator"]), str(about["generator_name"]), names, samples=int(about["samples"]), **tensors
-        )
+            str(about["generator"]), str(about["generator_name"]), names, samples=int(about["samples"]), layers=layers,
+            reached_on=int(about.get("reached_on", 0)), **tensors,
+        )  # fmt: skip
     except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
         raise LatentError(f"{path}: no dials in it ({error}); make them with `invertigo dials fit`") from error
 
@@ -155,7 +167,10 @@ def _shipped() -> dict[str, DialTable]:
 def range_lines(table: DialTable) -> list[str]:
     """Say a line a measure: its name, from where to where it goes, and what its number means."""
     seen = f"seen on {table.samples} faces of {table.generator_name}"
+    seen = f"seen on {table.samples} faces"
+    if table.reached_on:
+        seen = f"reached by three of four of {table.reached_on} faces"
     return [
-        f"{name}: {low:.2f} to {high:.2f} ({MEASURES[name].unit}); {seen}"
+        f"{name}: {low:.2f} to {high:.2f} ({MEASURES[name].unit}); {seen} of {table.generator_name}"
         for name, (low, high) in zip(table.names, table.ranges.tolist(), strict=True)
     ]

@@ -14,12 +14,15 @@ from inversion.faces.judges import identity_descriptor
 from inversion.faces.landmarks import find_landmarks
 from inversion.faces.measures import MEASURES, measure_all
 from stylegan_core.networks.protocol import Alignment, Generator
+from stylegan_core.styles import split_styles
 
 ROUNDS = 10  # renders at most on the way
 CLOSE = 0.4  # of a measure's tolerance: a value is met when it is this close
 HELD = 0.15  # weight of the measures that were not asked for, which shall stay
 EFFORT = 0.02  # weight of the step's own length, in standard deviations of W
+GAIN, DEARER = 0.05, 3.0  # at the ceiling: tolerances that a round must gain, and how much more length counts then
 LONGEST = 2.0  # of one round, in standard deviations of W
+PERSON = 0.15  # identity distance that a step of one standard deviation of W comes to, on average
 FINEST = 64  # pixels of a layer: finer ones draw skin and light, not where eyes and mouths are
 SHORTER, BACK_OFF = 0.85, 12  # a step that changes the person too much is made shorter by this, so often at most
 
@@ -29,6 +32,7 @@ class Reached:
     """Where the measures got."""
 
     ws: Tensor  # [1, num_ws, w_dim]
+    styles: dict[str, Tensor]  # and a step in style space beside it; empty where the dials have none
     before: dict[str, float]  # all measures of the face before
     values: dict[str, float]  # and after
     identity: float  # distance of the recognition descriptors of the two renders
@@ -36,14 +40,18 @@ class Reached:
 
 
 @torch.no_grad()
-def reach(render: Render, ws: Tensor, targets: Mapping[str, float], ceiling: float) -> Reached:
-    """Move ws [1, num_ws, w_dim] until the measures (names of `MEASURES`) have the values in `targets`.
+def reach(
+    render: Render, ws: Tensor, targets: Mapping[str, float], ceiling: float, dials: DialTable | None = None
+) -> Reached:
+    """Move ws [1, num_ws, w_dim] until the measures (names of `MEASURES`) have the values in `targets`, along `dials`
+    (None: the generator's own).
 
-    Broyden's method (1965) in the span of the generator's dials, by the shortest steps in the metric of W: what a
-    measure does along each dial is first what it does on average, then what was seen on this face. The other measures
-    are held softly. The best code that was seen below the identity `ceiling` is returned."""
-    look = _Look(render, ws, find_dials(render.generator), targets, ceiling)
-    jacobian, here = look.table.response.T.clone(), torch.zeros(len(look.table.names))  # [measures, dials], [dials]
+    Broyden's method (1965) in the span of the generator's dials and of its directions of few channels, by the shortest
+    steps: in the metric of W, and by what channels change of the person. What a measure does along each is first what
+    it does on average, then what was seen on this face. The other measures are held softly. The best code that was seen
+    below the identity `ceiling` is returned."""
+    look = _Look(render, ws, dials or find_dials(render.generator), targets, ceiling)
+    jacobian, here = look.expected.clone(), torch.zeros(look.expected.shape[1])  # [measures, dials], [dials]
     now = best = look.at(here)
     for _ in range(ROUNDS):
         if best.distance <= CLOSE:
@@ -52,8 +60,14 @@ def reach(render: Render, ws: Tensor, targets: Mapping[str, float], ceiling: flo
         found = look.at(here + step)
         seen = found.values - now.values
         jacobian += torch.outer(seen - jacobian @ step, step) / step.square().sum().clamp_min(1e-12)  # Broyden (1965)
-        here, now = here + step, found
-        best = min(best, look.within(found), key=lambda item: item.distance)
+        now = look.within(found)
+        here = now.along
+        if now is not found:  # the person is as far as may be: it goes on by shorter steps, while that helps
+            if now.distance > best.distance - GAIN:
+                best = min(best, now, key=lambda item: item.distance)
+                break
+            look.effort *= DEARER
+        best = min(best, now, key=lambda item: item.distance)
     return look.reached(best)
 
 
@@ -91,6 +105,14 @@ class _Look:
         self.alignment, self.layers = render.alignment, layers_of_shape(render.generator)
         self.asked = torch.tensor([table.names.index(name) for name in targets])
         self.tolerance = torch.tensor([MEASURES[name].tolerance for name in table.names])
+        # Coordinates are steps of length 1, so that Broyden's update shares out what was seen among equals.
+        scales = [table.response.diag().clamp_min(1e-12).sqrt(), table.person.clamp_min(1e-3) / PERSON]
+        self.directions, self.channels = table.directions / scales[0][:, None], table.channels / scales[1][:, None]
+        effects = table.effects.reshape(len(table.person), len(table.names))
+        self.expected = torch.cat([table.response / scales[0][:, None], effects / scales[1][:, None]]).T
+        sizes, turned = torch.linalg.eigh(table.response / torch.outer(scales[0], scales[0]))
+        root = sizes.clamp_min(0).sqrt()[:, None] * turned.T
+        self.root = torch.block_diag(root, torch.eye(len(table.person)))  # |root @ a| is the length of the step a
         start = as_face(render(ws))
         self.descriptor = identity_descriptor(start, self.alignment)
         self.before = self._measure(start)
@@ -98,27 +120,28 @@ class _Look:
         self.wanted[self.asked] = torch.tensor([float(value) for value in targets.values()])
         self.weights = torch.full_like(self.before, HELD)
         self.weights[self.asked] = 1.0
+        self.effort = EFFORT
 
     def step(self, jacobian: Tensor, values: Tensor, here: Tensor) -> Tensor:
         """Return the step [dials] that least squares take towards what is wanted, of `LONGEST` at most."""
         scale = (self.weights / self.tolerance)[:, None]
-        # `response` is the matrix of the dials' inner products in the metric of W: its root measures lengths.
-        sizes, turned = torch.linalg.eigh(self.table.response)
-        root = sizes.clamp_min(0).sqrt()[:, None] * turned.T  # |root @ a| is the length of the step a
-        effort = EFFORT * root
+        effort = self.effort * self.root
         left = torch.cat([scale * jacobian, effort])
         right = torch.cat([scale[:, 0] * (self.wanted - values), -effort @ here])
         step: Tensor = torch.linalg.lstsq(left, right[:, None]).solution[:, 0]
-        return step * min(1.0, LONGEST / float((root @ step).norm().clamp_min(1e-9)))
+        return step * min(1.0, LONGEST / float((self.root @ step).norm().clamp_min(1e-9)))
 
-    def codes(self, along: Tensor) -> Tensor:
-        """Return the code [1, num_ws, w_dim] at a place in the span of the dials."""
-        direction = (along @ self.table.directions).to(self.ws)[None, None]
-        return move(self.ws, direction, 1.0 if bool(along.any()) else 0.0, self.layers)
+    def codes(self, along: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the code [1, num_ws, w_dim] at a place in the span of the dials, and the step in style space there."""
+        in_w, few = along.split([len(self.directions), len(self.channels)])
+        direction = (in_w @ self.directions).to(self.ws)[None, None]
+        moved = move(self.ws, direction, 1.0 if bool(in_w.any()) else 0.0, self.layers)
+        return moved, split_styles(few @ self.channels, self.table.layers) if len(few) else {}
 
     def at(self, along: Tensor) -> _Found:
         """Measure the render at a place."""
-        image = as_face(self.render(self.codes(along)))
+        ws, styles = self.codes(along)
+        image = as_face(self.render.after({"styles": styles})(ws))
         values = self._measure(image)
         person = float((identity_descriptor(image, self.alignment) - self.descriptor).norm())
         far = (values - self.wanted).abs() / self.tolerance
@@ -145,7 +168,7 @@ class _Look:
                     where if beyond else held if found.identity > SHORTER * self.ceiling else "it moves no further"
                 )
         before, after = (dict(zip(names, row.tolist(), strict=True)) for row in (self.before, found.values))
-        return Reached(self.codes(found.along), before, after, found.identity, missed)
+        return Reached(*self.codes(found.along), before, after, found.identity, missed)
 
     def _measure(self, image: Tensor) -> Tensor:
         values = measure_all(find_landmarks(image, self.alignment))[0]

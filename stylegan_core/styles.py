@@ -1,6 +1,6 @@
 """Style space: what the layers that turn w into styles give out, channel by channel (StyleSpace, Wu et al. 2021)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -55,6 +55,12 @@ def added(one: Styles, other: Styles, scale: float = 1.0) -> dict[str, Tensor]:
     names = dict.fromkeys([*one, *other])
     parts = {name: [one.get(name), scale * other[name] if name in other else None] for name in names}
     return {name: torch.stack([p for p in pair if p is not None]).sum(dim=0) for name, pair in parts.items()}
+
+
+def split_styles(styles: Tensor, layers: Sequence[tuple[str, int]]) -> dict[str, Tensor]:
+    """Return styles [C], those of all `layers` (name, size) in a row, as a step in style space of the layers moved."""
+    parts = styles.float().split([size for _, size in layers])
+    return {name: part.clone() for (name, _), part in zip(layers, parts, strict=True) if bool(part.any())}
 
 
 def check_styles(styles: Styles, generator: Generator) -> str:

@@ -23,7 +23,7 @@ from stylegan_core.models.cache import cache_folder
 from stylegan_core.networks.protocol import Generator
 from stylegan_core.npz import read_npz
 from stylegan_core.seeds import generator_for
-from stylegan_core.styles import bias_steps, style_deviations, style_layers
+from stylegan_core.styles import bias_steps, split_styles, style_deviations, style_layers
 
 SAMPLES = 200  # faces that a table is made of
 SAVED_EVERY = 5  # faces
@@ -63,13 +63,7 @@ class ChannelTable:
 
     def step(self, amounts: Tensor) -> dict[str, Tensor]:
         """Return amounts [C], in standard deviations of the channels, as a step in style space of the layers moved."""
-        return step_of(amounts * self.deviations, self.layers)
-
-
-def step_of(styles: Tensor, layers: Sequence[tuple[str, int]]) -> dict[str, Tensor]:
-    """Return styles [C], those of all layers in a row, as a step in style space of the layers that it moves."""
-    parts = styles.float().split([size for _, size in layers])
-    return {name: part.clone() for (name, _), part in zip(layers, parts, strict=True) if bool(part.any())}
+        return split_styles(amounts * self.deviations, self.layers)
 
 
 def fit_channels(

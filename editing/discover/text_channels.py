@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from editing.dials import natural_axes
-from editing.discover.channels import derivatives, step_of
+from editing.discover.channels import derivatives
 from editing.discover.clip import Clip, clip_path, load_clip
 from inversion.batch.guards import file_sha256
 from inversion.statistics import random_ws
@@ -21,7 +21,7 @@ from stylegan_core.models.cache import cache_folder
 from stylegan_core.networks.protocol import Generator
 from stylegan_core.npz import read_npz
 from stylegan_core.seeds import generator_for
-from stylegan_core.styles import style_deviations
+from stylegan_core.styles import split_styles, style_deviations
 
 PROBES = 64  # directions of CLIP's space in which each face is looked at
 SAVED_EVERY = 5  # faces
@@ -62,7 +62,7 @@ class TextTable:
                 f"no channel goes where the text does (the nearest by {most:.3f}); word it otherwise, or lower "
                 f"--text-threshold {threshold:g}"
             )
-        return step_of(MOST / most * kept * self.deviations, self.layers), most, int((kept != 0).sum())
+        return split_styles(MOST / most * kept * self.deviations, self.layers), most, int((kept != 0).sum())
 
 
 def fit_text_channels(

@@ -129,7 +129,7 @@ def setting(targets: Mapping[str, float], ceiling: float, label: str, said: dict
             f"{told_value(name, found.values[name])} (it was {told_value(name, found.before[name])})"
             for name, reason in found.missed.items()
         ]
-        return found.ws, {"edits": [edit], "notes": notes}
+        return found.ws, {"edits": [edit], "notes": notes, "styles": found.styles}
 
     return Edit(label, apply, steady=False, repeats=True)
 

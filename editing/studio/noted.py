@@ -19,8 +19,8 @@ class Found:
 
     # By face, all operations up to the one that searched, way of pasting and region: the code, and what is said of it.
     codes: dict[tuple[int, tuple[Operation, ...], str, str], tuple[Tensor, Report]] = field(default_factory=dict)
-    # By face and operation: the step that it took last, whatever came before it.
-    steps: dict[tuple[int, Operation], Tensor] = field(default_factory=dict)
+    # By face and operation: the step that it took last, whatever came before it, and that in style space.
+    steps: dict[tuple[int, Operation], tuple[Tensor, Report]] = field(default_factory=dict)
 
 
 def noted(
@@ -42,11 +42,13 @@ def noted(
                 return moved, dict(report)
             if quick and edit.repeats and step_key in found.steps:
                 repeated.append(operations[-1])
-                return ws + found.steps[step_key].to(ws), {}
+                step, again = found.steps[step_key]
+                return ws + step.to(ws), dict(again)
             moved, report = edit.apply(ws, render)
             if not repeated:
+                styles = {name: value for name, value in report.items() if name == "styles"}
                 found.codes = {**dict(list(found.codes.items())[-MAX_FOUND:]), key: (moved, dict(report))}
-                found.steps = {**dict(list(found.steps.items())[-MAX_FOUND:]), step_key: moved - ws}
+                found.steps = {**dict(list(found.steps.items())[-MAX_FOUND:]), step_key: (moved - ws, styles)}
             return moved, report
 
         return edit if edit.steady else replace(edit, apply=apply)

@@ -31,6 +31,7 @@ from stylegan_core.errors import ConfigError, LatentError
 from stylegan_core.images import read_photo
 from stylegan_core.models.cache import FOLDER_VARIABLE
 from stylegan_core.seeds import generator_for
+from stylegan_core.styles import style_layers
 
 FRONT = [[1.0, 0, 0], [0, 1, 0]]
 
@@ -154,6 +155,40 @@ def test_dials_move_what_they_are_named_for_and_keep_their_numbers_in_a_file(fac
     save_dials(tmp_path / "dials.npz", table)
     again = load_dials(tmp_path / "dials.npz")
     assert again.names == table.names and torch.equal(again.directions, table.directions)
+
+
+def as_channels(generator, vector):
+    """The step in style space [C] of all layers that is the same as a step of w by `vector` [w_dim]."""
+    layers = style_layers(generator)
+    steps = [layer.weight.detach() @ vector * layer.weight_gain for layer in layers.values()]
+    return torch.cat(steps), tuple((name, len(layer.bias)) for name, layer in layers.items())
+
+
+def test_a_measure_is_set_by_channels_where_they_cost_less_of_the_person(faces64, tmp_path, monkeypatch):
+    table = fit_dials(faces64, 48)
+    index = table.names.index("mouth-width")
+    length = table.response[index, index].sqrt()
+    step, layers = as_channels(faces64, table.directions[index] / length)
+    table = replace(
+        table, layers=layers, channels=step[None], effects=table.response[index][None] / length,
+        person=torch.tensor([1e-3]),
+    )  # fmt: skip
+    save_dials(tmp_path / "dials.npz", table)
+    again = load_dials(tmp_path / "dials.npz")
+    assert again.layers == layers and torch.equal(again.channels, table.channels)
+    np.savez(tmp_path / "bad.npz", **{**np.load(tmp_path / "dials.npz"), "channels": np.zeros((1, 3), np.float32)})
+    with pytest.raises(LatentError, match="no dials in it"):
+        load_dials(tmp_path / "bad.npz")
+    monkeypatch.setattr("editing.reach.find_dials", lambda generator: again)
+    monkeypatch.setattr("editing.reach.HELD", 0.0)  # else what else moves is brought back by steps in W
+    latent = open_code("3", faces64)
+    width = measures_of(Editor(faces64, latent).apply().edited, faces64.meta.alignment)["mouth-width"]
+    face = Editor(faces64, latent).apply(SetMeasures(f"mouth-width={width + 0.04:.4f}", identity_ceiling=10))
+    (edit,) = face.latent.report["edits"]
+    assert abs(edit["reached"]["mouth-width"] - width - 0.04) < 0.03 and not edit["missed"]
+    shift = (face.latent.ws - latent.ws).norm(dim=-1).max() / (table.directions[index] / length).norm()
+    assert face.latent.styles and float(shift) < 0.5  # of a standard deviation
+    assert set(face.latent.styles) == {name for name, _ in layers} and "styles" not in face.latent.report
 
 
 def test_a_damaged_file_of_dials_is_refused(tmp_path):
