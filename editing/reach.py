@@ -20,7 +20,7 @@ ROUNDS = 10  # renders at most on the way
 CLOSE = 0.4  # of a measure's tolerance: a value is met when it is this close
 HELD = 0.15  # weight of the measures that were not asked for, which shall stay
 EFFORT = 0.02  # weight of the step's own length, in standard deviations of W
-GAIN, DEARER = 0.05, 3.0  # at the ceiling: tolerances that a round must gain, and how much more length counts then
+DEARER, EASIER = 2.0, 0.5  # at the identity ceiling: how much more a step's length counts from then on, others less
 LONGEST = 2.0  # of one round, in standard deviations of W
 PERSON = 0.15  # identity distance that a step of one standard deviation of W comes to, on average
 FINEST = 64  # pixels of a layer: finer ones draw skin and light, not where eyes and mouths are
@@ -62,11 +62,9 @@ def reach(
         jacobian += torch.outer(seen - jacobian @ step, step) / step.square().sum().clamp_min(1e-12)  # Broyden (1965)
         now = look.within(found)
         here = now.along
-        if now is not found:  # the person is as far as may be: it goes on by shorter steps, while that helps
-            if now.distance > best.distance - GAIN:
-                best = min(best, now, key=lambda item: item.distance)
-                break
+        if now is not found:  # the person is as far as may be: shorter steps, and the rest of the face held less
             look.effort *= DEARER
+            look.weights[look.others] *= EASIER
         best = min(best, now, key=lambda item: item.distance)
     return look.reached(best)
 
@@ -120,6 +118,7 @@ class _Look:
         self.wanted[self.asked] = torch.tensor([float(value) for value in targets.values()])
         self.weights = torch.full_like(self.before, HELD)
         self.weights[self.asked] = 1.0
+        self.others = self.weights < 1
         self.effort = EFFORT
 
     def step(self, jacobian: Tensor, values: Tensor, here: Tensor) -> Tensor:
