@@ -11,7 +11,8 @@ import torch
 from click.testing import CliRunner
 
 from editing.codes import open_code
-from editing.dials import find_dials, fit_dials, load_dials, own_file, save_dials
+from editing.dials import DialTable, find_dials, fit_dials, load_dials, own_file, range_lines, save_dials
+from editing.discover.dial_channels import reached_ranges, with_channels
 from editing.editor import Editor
 from editing.operations.measures import SetExpression, SetMeasures, parse_targets
 from editing.reach import measures_of
@@ -27,11 +28,12 @@ from inversion.faces.measures import (
     mouth_width,
     pose,
 )
+from stylegan_core.directions import Direction
 from stylegan_core.errors import ConfigError, LatentError
 from stylegan_core.images import read_photo
 from stylegan_core.models.cache import FOLDER_VARIABLE
 from stylegan_core.seeds import generator_for
-from stylegan_core.styles import style_layers
+from stylegan_core.styles import split_styles, style_layers
 
 FRONT = [[1.0, 0, 0], [0, 1, 0]]
 
@@ -189,6 +191,54 @@ def test_a_measure_is_set_by_channels_where_they_cost_less_of_the_person(faces64
     shift = (face.latent.ws - latent.ws).norm(dim=-1).max() / (table.directions[index] / length).norm()
     assert face.latent.styles and float(shift) < 0.5  # of a standard deviation
     assert set(face.latent.styles) == {name for name, _ in layers} and "styles" not in face.latent.report
+
+
+def a_few_dials(generator, names=("mouth-open", "yaw"), **more):
+    """A table of numbers that nobody fitted."""
+    num, ranges = len(names), torch.tensor([[0.02, 0.1], [-6.0, 6.0]])
+    meta = generator.meta
+    return DialTable(meta.fingerprint, meta.name, names, torch.ones(num, generator.w_dim), torch.eye(num), ranges, 32,
+                     **more)  # fmt: skip
+
+
+def test_dials_take_the_channels_that_are_found_for_each(faces64, monkeypatch):
+    layers = tuple((name, len(layer.bias)) for name, layer in style_layers(faces64).items())
+    second, size = layers[1]  # so that what comes before it counts
+    asked = []
+
+    def found(generator, table, name, moves, spares, num):
+        asked.append((moves, spares))
+        styles = {second: torch.full((size,), 0.5 + len(asked))}
+        report = {"mean_change": {"mouth-open": 0.01, "yaw": 2.0, "age": 5.0}, "identity_distance": 0.1 * len(asked)}
+        return Direction(name, torch.zeros(1, 1, 1), "", "", report=report, styles=styles)
+
+    monkeypatch.setattr("editing.discover.dial_channels.find_channels", found)
+    table = with_channels(faces64, a_few_dials(faces64), SimpleNamespace(layers=layers))
+    assert asked == [("mouth-open", ["identity", "yaw"]), ("yaw", ["identity", "mouth-open"])]
+    assert table.effects.tolist() == [pytest.approx([0.01, 2.0])] * 2 and table.person.tolist() == pytest.approx(
+        [0.1, 0.2]
+    )
+    for row, amount in zip(table.channels, (1.5, 2.5), strict=True):
+        (step,) = split_styles(row, layers).items()
+        assert step[0] == second and torch.equal(step[1], torch.full((size,), amount))
+
+
+def test_ranges_are_what_three_of_four_faces_reach(faces64, monkeypatch):
+    asked = []
+
+    def half_way(render, ws, targets, ceiling, dials):
+        ((name, wanted),) = targets.items()
+        asked.append((name, wanted))
+        limit = (0.03, 0.05, 0.06, 0.2, 0.3)[(len(asked) - 1) // 4]  # another for each face
+        return SimpleNamespace(values={name: min(wanted, limit) if wanted > 0.05 else max(wanted, 0.01)})
+
+    monkeypatch.setattr("editing.discover.dial_channels.reach", half_way)
+    heard = []
+    table = reached_ranges(faces64, a_few_dials(faces64), 5, lambda done, _: heard.append(done))
+    assert heard == list(range(1, 21)) and table.reached_on == 5
+    assert asked[:4] == [("mouth-open", 0.0), ("mouth-open", pytest.approx(0.18)), ("yaw", -18.0), ("yaw", 18.0)]
+    assert table.ranges[0].tolist() == pytest.approx([0.01, 0.05])  # 0.05, 0.06, 0.18 and 0.18 of five
+    assert "reached by three of four of 5 faces" in range_lines(table)[0]
 
 
 def test_a_damaged_file_of_dials_is_refused(tmp_path):
