@@ -1,10 +1,11 @@
 """The task: latents or photos in, edited faces and edited photos out."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -18,7 +19,7 @@ from editing.render import EditedFace, Seal, compared_renders, edit_scores, find
 from editing.strength import search_line
 from inversion.invert import Inverter, read_start, refuse_doubts
 from inversion.invert_files import STATE_FILE, output_names
-from inversion.latents import Latent, check_generator, load_latent, save_latent
+from inversion.latents import Latent, check_generator, load_latent, save_latent, texts_of
 from stylegan_core.console import Console
 from stylegan_core.credentials import Done, Signature
 from stylegan_core.errors import ConfigError, LatentError
@@ -98,15 +99,19 @@ def change_files(
 
 def warned(latent: Latent, doubts: Sequence[str]) -> Latent:
     """Return a latent whose report also says what is doubtful of an edit."""
-    if not doubts:
-        return latent
-    return replace(latent, report={**latent.report, "warnings": [*warnings_of(latent), *doubts]})
+    return replace(latent, report=with_doubts(latent.report, doubts))
+
+
+def with_doubts(report: Mapping[str, Any], doubts: Sequence[str]) -> dict[str, Any]:
+    """Return a report that also says what is doubtful of an edit: among all warnings, and by itself, since the next
+    edit of the same inversion begins without it."""
+    named = {name: [*texts_of(report, name), *doubts] for name in ("warnings", "edit_warnings")} if doubts else {}
+    return {**report, **named}
 
 
 def warnings_of(latent: Latent) -> list[str]:
-    """Return what a latent's report says is doubtful; a stranger's file may hold anything there."""
-    found = latent.report.get("warnings")
-    return [text for text in found if isinstance(text, str)] if isinstance(found, list) else []
+    """Return what a latent's report says is doubtful."""
+    return texts_of(latent.report, "warnings")
 
 
 def tell_doubts(source: str, subject: Subject, told: Sequence[str], workshop: Workshop) -> None:
@@ -218,7 +223,7 @@ def write_subject(subject: Subject, edited: dict[int, EditedFace], label: str, w
         else:
             doubts = list(pasted.doubts[number])
             report |= {"photo_scores": asdict(pasted.scores[number]), "paste": pasted.report(number)}
-            report |= {"warnings": [*warnings_of(face.latent), *doubts]} if doubts else {}
+            report = with_doubts(report, doubts)
             pictures = dict(zip(("photo", label), pasted.close_ups(number), strict=True))
         write_edit(folders[index], face, pictures, report, seal)
         workshop.console.say(f"{folders[index] / 'edited.png'}: {label}{told_scores(pasted, number)}")

@@ -14,7 +14,7 @@ from inversion.faces.judges import identity_descriptor
 from inversion.faces.landmarks import find_landmarks
 from inversion.faces.measures import MEASURES, measure_all
 from stylegan_core.networks.protocol import Alignment, Generator
-from stylegan_core.styles import split_styles
+from stylegan_core.styles import IMAGE_LAYER, split_styles, style_layers
 
 ROUNDS = 10  # renders at most on the way
 CLOSE = 0.4  # of a measure's tolerance: a value is met when it is this close
@@ -76,6 +76,16 @@ def layers_of_shape(generator: Generator) -> list[int]:
     layers = getattr(generator, "feature_layers", {}).values()
     num = max((layer.num_ws for layer in layers if layer.side - 2 * layer.margin <= limit), default=generator.num_ws)
     return list(range(num))
+
+
+def styles_of_shape(generator: Generator) -> list[str]:
+    """Return the names of the layers whose styles say where things are: those up to the same size that give no image.
+
+    Channels of the others paint: dark lips are an open mouth to the landmark network, and to nobody else."""
+    names, layers = list(style_layers(generator)), getattr(generator, "feature_layers", {})
+    last = [name for name, layer in layers.items() if layer.num_ws <= len(layers_of_shape(generator))][-1:]
+    end = names.index(f"{last[0]}.affine") + 1 if last else len(names)
+    return [name for name in names[:end] if IMAGE_LAYER not in name]
 
 
 @torch.no_grad()

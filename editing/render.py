@@ -157,8 +157,8 @@ def write_edit(
     if "strength_search" in face.latent.report:
         write_png(folder / "strength.png", draw_curve(face.latent.report["strength_search"]))
     write_text(folder / "report.json", json.dumps(report, indent=2))
-    kept = {**face.latent.report, "warnings": report["warnings"]} if "warnings" in report else face.latent.report
-    save_latent(folder / "latent.npz", replace(face.latent, report=kept))
+    warnings: dict[str, Any] = {name: report[name] for name in ("warnings", "edit_warnings") if name in report}
+    save_latent(folder / "latent.npz", replace(face.latent, report={**face.latent.report, **warnings}))
 
 
 def compared_renders(face: EditedFace, label: str) -> dict[str, NDArray[np.uint8]]:

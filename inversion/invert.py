@@ -204,7 +204,8 @@ class Inverter:
             latent = load_latent(path)
         except LatentError:
             return None
-        report = {key: value for key, value in latent.report.items() if key not in ("edits", "strength_search")}
+        latent = latent.unedited()
+        report = latent.report
         tuning = report.get("tuning", {})
         same = (
             latent.photo_sha256 == photo.sha256
@@ -216,7 +217,7 @@ class Inverter:
             and report.get("perceptual") == (self.perceptual.name if self.perceptual else "none")
             and (tuning.get("options") == asdict(self.tune) if self.method == "tune" else not tuning)
         )
-        return replace(latent.unedited(), report=report) if same else None
+        return latent if same else None
 
     def _inverted(
         self, row: int, photo: Photo, face: AlignedFace, result: Projection, origin: str, seconds: dict[str, float]

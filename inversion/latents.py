@@ -1,6 +1,7 @@
 """A latent code and what belongs to it, in one .npz that cannot run code."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from stylegan_core.npz import read_npz
 from stylegan_core.styles import check_styles, unpack_styles
 
 MAX_WS, MAX_W_DIM = 128, 16_384
+OF_EDITS = ("edits", "strength_search", "edit_warnings")  # what a report says of edits; `warnings` has the last too
 
 
 @dataclass(frozen=True)
@@ -43,8 +45,18 @@ class Latent:
         return replace(self, ws=ws.detach().float(), report={**self.report, **report})
 
     def unedited(self) -> "Latent":
-        """Return the latent as it was inverted; its report stays."""
-        return replace(self, ws=self.origin, styles={})
+        """Return the latent as it was inverted; its report says no more of edits."""
+        report = {name: value for name, value in self.report.items() if name not in OF_EDITS}
+        edited = texts_of(self.report, "edit_warnings")
+        if edited:
+            report["warnings"] = [text for text in texts_of(self.report, "warnings") if text not in edited]
+        return replace(self, ws=self.origin, styles={}, report=report)
+
+
+def texts_of(report: Mapping[str, Any], name: str) -> list[str]:
+    """Return the texts that a report lists under a name; a stranger's file may hold anything there."""
+    found = report.get(name)
+    return [text for text in found if isinstance(text, str)] if isinstance(found, list) else []
 
 
 def save_latent(path: str | Path, latent: Latent) -> None:

@@ -13,6 +13,8 @@ from stylegan_core.networks.protocol import Generator
 
 Styles = Mapping[str, Tensor]  # a step in style space: [C] by the name of the layer that gives the styles
 
+IMAGE_LAYER = "torgb"  # in the names of the layers that give the image: their channels are colours of the whole picture
+
 
 def style_layers(generator: Generator) -> dict[str, Any]:
     """Return the layers that turn w into styles, by name: those called `affine`, whose bias is added to the styles.

@@ -6,17 +6,20 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 from PIL import Image
 
 import cli
+from editing.edit import with_doubts
 from editing.operations.fields import told_code
 from inversion.invert_files import STATE_FILE, told_steps
-from inversion.latents import load_latent
+from inversion.latents import Latent, load_latent
 from stylegan_core import console as console_module
 from stylegan_core.console import Console
 
@@ -83,6 +86,17 @@ def test_an_edit_finds_the_inversion_of_an_earlier_edit_again(photo, tmp_path):
     fresh = load_latent(tmp_path / "new" / "me" / "face0" / "latent.npz")
     np.testing.assert_allclose(again.ws, fresh.ws, atol=1e-5)
     assert "earlier run" not in run(*words, "--transfer", "smile:1", "--seed", 5).output  # another search
+
+
+def test_an_inversion_that_is_edited_again_keeps_only_its_own_warnings():
+    latent = Latent(torch.ones(1, 2, 3), torch.zeros(1, 2, 3), report={"loss": 1.0, "warnings": ["dim"]})
+    assert with_doubts(latent.report, []) == latent.report
+    edited = replace(
+        latent, report={**with_doubts(with_doubts(latent.report, ["far"]), ["hardly shows"]), "edits": [{}]}
+    )
+    assert edited.report["warnings"] == ["dim", "far", "hardly shows"]
+    assert edited.unedited().report == {"loss": 1.0, "warnings": ["dim"]}
+    assert torch.equal(edited.unedited().ws, latent.origin)
 
 
 def test_an_edit_goes_on_where_it_was_interrupted(photo, tmp_path, monkeypatch):

@@ -9,7 +9,9 @@ from torch import Tensor
 from editing.discover.channels import IDENTITY, ROWS, ChannelTable, found_table
 from editing.judging import as_face
 from editing.operations.render import Render
+from editing.reach import styles_of_shape
 from inversion.faces.judges import identity_distance
+from inversion.faces.measure_table import MEASURES
 from inversion.faces.traits import TRAITS, dependency, traits
 from inversion.latents import Latent
 from inversion.statistics import random_ws
@@ -62,9 +64,10 @@ def find_channels(
     """Return the direction of `num` channels that moves a trait, as `mouth-open` (`-mouth-open`: less of it), with the
     least change of the traits and the identity in `spares`.
 
-    The table's gradients choose candidates, and renders of faces that it was not made of decide: each candidate is
-    moved both ways, and the shortest step that moves the trait by one standard deviation while the others stay is found
-    by ridge regression. Strength 1 is that step, or as much of it as leaves the person within `PERSON`."""
+    The table's gradients choose candidates (of landmark measures among the channels that move things, not colours),
+    and renders of faces that it was not made of decide: each candidate is moved both ways, and the shortest step that
+    moves the trait by one standard deviation while the others stay is found by ridge regression. Strength 1 is that
+    step, or as much of it as leaves the person within `PERSON`."""
     wanted, sign = moves.removeprefix("-"), -1.0 if moves.startswith("-") else 1.0
     for text, known in [(wanted, TRAITS), *((spare, ROWS) for spare in spares)]:
         if text not in known:
@@ -74,7 +77,8 @@ def find_channels(
     weights = torch.tensor([1.0 if trait in spares else OTHERS for trait in TRAITS])
     weights[TRAITS.index(wanted)] = 0.0
     person = PERSON_WEIGHT if IDENTITY in spares else PERSON_WEIGHT * OTHERS
-    chosen = candidates(table, TRAITS.index(wanted), weights, person, SHORTLIST * num)
+    layers = styles_of_shape(generator) if wanted in MEASURES else [layer for layer, _ in table.layers]
+    chosen = candidates(table, TRAITS.index(wanted), weights, person, SHORTLIST * num, layers)
     seen = tried(generator, table, chosen)
     for few in (chosen, None):
         amounts = sign * solved(seen, TRAITS.index(wanted), weights, person)
@@ -86,11 +90,14 @@ def find_channels(
     return measured(generator, table, name, wanted, whole, spares)
 
 
-def candidates(table: ChannelTable, column: int, weights: Tensor, person: float, num: int) -> Tensor:
-    """Return the channels [num] that move a trait most for what they do beside it, by the table."""
+def candidates(
+    table: ChannelTable, column: int, weights: Tensor, person: float, num: int, layers: Sequence[str]
+) -> Tensor:
+    """Return the channels [num] of `layers` that move a trait most for what they do beside it, by the table."""
+    among = torch.cat([torch.full((size,), name in layers) for name, size in table.layers])
     effect = table.mean[: len(TRAITS)] / table.spread[:, None]
     beside = (weights[:, None] * effect.square()).sum(dim=0) + person * table.square[ROWS.index(IDENTITY)]
-    own = effect[column].square()
+    own = effect[column].square() * among
     steady = own / (table.square[column] / table.spread[column] ** 2).clamp_min(1e-12)  # 1: the same on all faces
     score = own * steady / (beside + EFFORT * own.mean())
     # Of those that hardly move it none helps, however little they do beside.

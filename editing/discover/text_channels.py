@@ -21,12 +21,11 @@ from stylegan_core.models.cache import cache_folder
 from stylegan_core.networks.protocol import Generator
 from stylegan_core.npz import read_npz
 from stylegan_core.seeds import generator_for
-from stylegan_core.styles import split_styles, style_deviations
+from stylegan_core.styles import IMAGE_LAYER, split_styles, style_deviations
 
 PROBES = 64  # directions of CLIP's space in which each face is looked at
 SAVED_EVERY = 5  # faces
 MOST = 3.0  # standard deviations by which strength 1 moves the channel that a text asks for most
-IMAGE_LAYER = "torgb"  # whose channels are colours of the whole picture, and are left alone as in the paper
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ class TextTable:
 
     @property
     def moved(self) -> Tensor:
-        """Which channels may be moved, [C]: all but those of the layers that give the image."""
+        """Which channels may be moved, [C]: all but those of the layers that give the image, as in the paper."""
         return torch.cat([torch.full((size,), IMAGE_LAYER not in name) for name, size in self.layers])
 
     def styles(self, towards: Tensor, threshold: float) -> tuple[dict[str, Tensor], float, int]:

@@ -11,12 +11,13 @@ from torch.testing import assert_close
 import cli
 from editing.codes import open_code
 from editing.discover import find_channels as search
-from editing.discover.channels import ROWS, check_channels, face_derivatives, fit_channels, load_channels
-from editing.discover.find_channels import find_channels
+from editing.discover.channels import ROWS, ChannelTable, check_channels, face_derivatives, fit_channels, load_channels
+from editing.discover.find_channels import candidates, find_channels
 from editing.editor import Editor
 from editing.films import blend_latents
 from editing.info import describe_direction
 from editing.operations.transfer import Transfer
+from editing.reach import styles_of_shape
 from editing.video import repeat_first
 from inversion.correction import Correction
 from inversion.edit_scores import Outcome, attribute_dependency
@@ -207,6 +208,17 @@ def test_few_channels_are_found_that_move_what_they_shall(faces64, tmp_path, mon
     with pytest.raises(ConfigError, match=r"nothing is called 'mouth-opn'.*mouth-open"):
         find_channels(faces64, table, "m", "mouth-opn", [], 3)
     assert "identity" in ROWS and "identity" not in TRAITS
+
+
+def test_what_stands_where_is_moved_by_no_channel_that_paints(faces64):
+    shape = styles_of_shape(faces64)
+    assert shape[0] == "b4.conv1.affine" and shape[-1] == "b32.conv1.affine"
+    assert not [name for name in shape if "torgb" in name or "b64" in name]
+    layers, num = (("b4.conv1.affine", 2), ("b4.torgb.affine", 2)), len(TRAITS)
+    effects, ones = torch.tensor([[0.1, 0.2, 0.9, 0.8]]).repeat(len(ROWS), 1), torch.ones(num)
+    table = ChannelTable("", "", layers, 1, effects, effects.square(), torch.ones(4), 0 * ones, ones)
+    for among, expected in ((shape, [1, 0]), ([name for name, _ in layers], [2, 3])):
+        assert candidates(table, 0, torch.zeros(num), 0.0, 2, among).tolist() == expected
 
 
 def test_commands_make_the_table_and_find_a_direction_that_edits(faces64, tmp_path, monkeypatch):
