@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from inversion.faces.align import align_face
 from inversion.faces.attributes import UNITS
+from inversion.faces.colours import lab
 from inversion.faces.judges import identity_distance, judge_all
 from inversion.faces.landmarks import EYES, LEFT_CORNER, RIGHT_CORNER, find_landmarks
 from inversion.faces.measures import eye_distance, measure_all
@@ -22,8 +23,6 @@ MOUTH_BELOW = 0.05  # eye distances that the mouth's box lies below the middle o
 BOX_PIXELS = 96  # of an eye distance in a box
 DIGITS = 4
 AT_A_TIME = 16  # pixels whose nearest is looked for at once
-XYZ_OF_RGB = ((0.412453, 0.357580, 0.180423), (0.212671, 0.715160, 0.072169), (0.019334, 0.119193, 0.950227))
-D65 = (0.95047, 1.0, 1.08883)  # the white point's XYZ
 
 
 @dataclass(frozen=True)
@@ -62,8 +61,8 @@ def score_photo(
 def foreign_colour(part: Tensor, own: list[Tensor]) -> float:
     """Return the mean Lab distance of the middle two thirds of a picture [3, h, w] in [-1, 1] to the nearest pixel of
     `own`."""
-    known = torch.cat([_lab(pixels) for pixels in own])
-    return float(_nearest(_lab(_middle(part, 2 / 3)), known).mean())
+    known = torch.cat([lab(pixels) for pixels in own])
+    return float(_nearest(lab(_middle(part, 2 / 3)), known).mean())
 
 
 def _nearest(points: Tensor, known: Tensor) -> Tensor:
@@ -78,17 +77,6 @@ def _nearest(points: Tensor, known: Tensor) -> Tensor:
     product = right.new_empty(AT_A_TIME, len(known))  # once, since memory from the system costs more than the product
     parts = [torch.mm(some, right, out=product[: len(some)]).amin(dim=1) for some in left.split(AT_A_TIME)]
     return (torch.cat(parts) + points.square().sum(dim=1)).clamp_min(0).sqrt()
-
-
-def _lab(part: Tensor) -> Tensor:
-    """Return the CIE Lab colours [h * w, 3] (D65) of a picture [3, h, w] of sRGB in [-1, 1], in 64 bit.
-
-    scikit-image's own conversion imports SciPy."""
-    rgb = part.double().flatten(1).T.add(1).div(2).clamp(0, 1)
-    linear = torch.where(rgb > 0.04045, ((rgb + 0.055) / 1.055) ** 2.4, rgb / 12.92)
-    xyz = linear @ rgb.new_tensor(XYZ_OF_RGB).T / rgb.new_tensor(D65)
-    x, y, z = torch.where(xyz > 0.008856, xyz ** (1 / 3), 7.787 * xyz + 16 / 116).unbind(dim=1)
-    return torch.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], dim=1)
 
 
 def _detail(part: Tensor) -> float:

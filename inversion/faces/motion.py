@@ -55,8 +55,8 @@ def with_closed_lips(points: Points, moved: Points) -> Points:
     return result
 
 
-def dense_motion(points: Points, moved: Points) -> Tensor:
-    """Return where each place of a face comes from when its landmarks [68, 2] move by `moved` [68, 2].
+def dense_motion(points: Points, moved: Points, smoothness: float = SMOOTHNESS) -> Tensor:
+    """Return where each place of a face comes from when its landmarks [N, 2] move by `moved` [N, 2].
 
     Offsets [2, GRID, GRID] (x, y) and points are in units of the face. A smoothing thin-plate spline (Bookstein 1989)
     through the moved landmarks, which comes to rest on an ellipse around the face."""
@@ -66,7 +66,7 @@ def dense_motion(points: Points, moved: Points) -> Tensor:
     places = np.stack(np.meshgrid(steps, steps), axis=-1).reshape(-1, 2)
     targets = np.concatenate([points + moved, border])
     values = np.concatenate([-moved, np.zeros_like(border)])
-    offsets = thin_plate(targets, values, places, SMOOTHNESS)
+    offsets = thin_plate(targets, values, places, smoothness)
     return torch.from_numpy(offsets.T.reshape(2, GRID, GRID)).float()
 
 

@@ -17,6 +17,7 @@ from inversion.faces.creases import crease_light
 from inversion.faces.detect import detect_faces
 from inversion.faces.flow import FLOW_SIDE, box_filter, motion_between, move_pixels, resize
 from inversion.faces.landmarks import find_landmarks
+from inversion.faces.lips import SHADE, Closing, closing
 from inversion.faces.motion import GRID, dense_motion, expression_motion, stretch, with_closed_lips
 from inversion.faces.restore import Restorer, restore
 from stylegan_core.errors import ConfigError
@@ -267,16 +268,34 @@ def _blend_motion(
     Of an expression, which brings none, that is the light of its folds."""
     edited, inverted = (_at_hand(render) for render in face.near or (face.edited, face.inverted))
     before, after = find_landmarks(torch.cat([inverted, edited]), face.alignment).double().numpy()
-    own = find_landmarks(align_face(*_shrunken(rgb, face.quad), LANDMARK_SIDE), face.alignment)[0].double().numpy()
-    offsets = dense_motion(own, with_closed_lips(own, expression_motion(before, after)))
-    moved = _moved(rgb[region], position, weight, offsets, face.quad)
+    small = align_face(*_shrunken(rgb, face.quad), LANDMARK_SIDE)
+    own = find_landmarks(small, face.alignment)[0].double().numpy()
+    motion = with_closed_lips(own, expression_motion(before, after))
+    lips = closing(small, own, before, after, motion) if face.appearance < 1 else None
+    if lips is None:
+        offsets = dense_motion(own, motion)
+        moved = _moved(rgb[region], position, weight, offsets, face.quad)
+        apart = _resample(stretch(offsets), position, GRID)
+    else:
+        moved, apart = _closed(rgb[region], position, weight, lips, face.quad)
     if face.restorer is not None:
-        apart = (_resample(stretch(offsets), position, GRID) / PULLED_APART).clamp(0, 1) * weight
+        apart = (apart / PULLED_APART).clamp(0, 1) * weight
         moved = restore(face.restorer, moved, apart, quad_side(face.quad))
     offsets = F.interpolate(dense_motion(before, after - before)[None], size=(FLOW_SIDE, FLOW_SIDE), mode="bilinear")[0]
     unexplained = resize(edited) - move_pixels(resize(inverted), offsets)
     change = face.appearance * bounded_change(unexplained) + (1 - face.appearance) * crease_light(unexplained, after)
     return moved + weight * _resample(change, position, FLOW_SIDE)
+
+
+def _closed(
+    photo: NDArray[np.uint8], position: Tensor, weight: Tensor, lips: Closing, quad: NDArray[np.float64]
+) -> tuple[Tensor, Tensor]:
+    """Return a block of the photo [1, 3, h, w] with its lips moved over the mouth, and how far that pulls it apart."""
+    above, below, line = lips.layers(position)
+    upper, lower = (_moved(photo, position, weight, offsets, quad) for offsets in (lips.upper, lips.lower))
+    moved = above * upper + below * lower + (1 - above - below) * to_tensor(photo) - weight * SHADE * line
+    apart = [_resample(stretch(offsets), position, GRID) for offsets in (lips.upper, lips.lower)]
+    return moved, above * apart[0] + below * apart[1]
 
 
 def bounded_change(change: Tensor) -> Tensor:
