@@ -43,9 +43,7 @@ def with_closed_lips(points: Points, moved: Points) -> Points:
 
     Nothing is between them that could be shown, so both would only be pulled thick; what moves them apart is taken from
     the outer edges too. Open lips keep all of the motion, lips that are nearly closed a share."""
-    upper, lower, _, _ = (list(column) for column in zip(*LIP_COLUMNS, strict=True))
-    distance = float(np.linalg.norm(points[RIGHT_EYE].mean(axis=0) - points[LEFT_EYE].mean(axis=0)))
-    gap = float(np.linalg.norm(points[lower] - points[upper], axis=1).mean()) / max(distance, 1e-9)
+    gap = mouth_gap(points) / eye_distance_of(points)
     shut = 1 - np.clip((gap - CLOSED) / (OPEN - CLOSED), 0, 1)
     result = moved.copy()
     for above, below, outer_above, outer_below in LIP_COLUMNS:
@@ -53,6 +51,17 @@ def with_closed_lips(points: Points, moved: Points) -> Points:
         result[[above, outer_above]] += half
         result[[below, outer_below]] -= half
     return result
+
+
+def mouth_gap(points: Points) -> float:
+    """Return how far the inner edges of the lips are apart, in the units of `points` [68, 2]."""
+    upper, lower, _, _ = (list(column) for column in zip(*LIP_COLUMNS, strict=True))
+    return float(np.linalg.norm(points[lower] - points[upper], axis=1).mean())
+
+
+def eye_distance_of(points: Points) -> float:
+    """Return the distance of the eyes of landmarks [68, 2], in their units; it is never zero."""
+    return max(float(np.linalg.norm(points[RIGHT_EYE].mean(axis=0) - points[LEFT_EYE].mean(axis=0))), 1e-9)
 
 
 def dense_motion(points: Points, moved: Points, smoothness: float = SMOOTHNESS) -> Tensor:

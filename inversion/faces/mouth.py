@@ -1,0 +1,167 @@
+"""The opening of a mouth that shows teeth, found in a picture of the face."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from inversion.faces.colours import lab
+from inversion.faces.landmarks import LEFT_CORNER, RIGHT_CORNER
+from inversion.faces.motion import Points, eye_distance_of
+
+COLUMNS, ROWS = 120, 96  # pixels of a mouth that is looked at
+HEIGHT, ABOVE = 0.8, 0.45  # of that picture, in widths of the mouth; and what share of it lies above the corners
+REDNESS = 1.5  # lightness of L*a*b* that a unit of a* outweighs: teeth are lighter than lips, and less red
+APART = 28.0  # of that, between the means of teeth and lips: closed mouths with light on the lips reach 29 at most
+EXPLAINED = 0.55  # share of the variance between the two: Otsu's criterion
+THRESHOLDS = 48  # that are tried
+# Teeth begin at the landmarks of the upper lip's inner edge, and end up to the outer edge of the lower lip.
+ABOVE_INNER, BELOW_OUTER = 0.3, 0.25  # of the upper lip's height, and of both lips', that is looked at beyond those
+TO_CORNER = 0.7  # of the way from the last tooth to the corner of the lips: as far as the opening goes, which is dark
+BESIDE, BRIDGED = 10, 3  # rows that teeth lie from where the landmarks' middle is; and a step between rows of teeth
+STEP = 4  # rows by which the middle of the teeth changes from a column to the next at most
+TOOTHED = 0.3  # share of the mouth's width that shows teeth at least
+LIP_ROWS = 8  # below the teeth, that show the lower lip
+REDDER = 4.0  # in a*, that it is than the teeth at least
+DARKEST = 0.64  # of their lightness, that it has at least: darker is a mouth wide open
+PASSED = 92  # percent of the columns whose teeth an edge passes
+POINTS = 9  # of each edge of the opening
+RIM = 0.018  # eye distances around the teeth that belong to the opening
+OUTER_EDGES = (48, 49, 50, 51, 52, 53, 54), (48, 59, 58, 57, 56, 55, 54)  # of the lips, among the landmarks
+INNER_EDGES = (60, 61, 62, 63, 64), (60, 67, 66, 65, 64)
+
+
+def find_opening(face: Tensor, points: Points) -> tuple[Points, Points] | None:
+    """Return the upper and the lower edge [POINTS, 2] of what shows teeth between the lips of a face [1, 3, R, R].
+
+    None where it shows none, or a mouth wide open. Landmarks `points` [68, 2] lie up to a tooth's height from the lips'
+    edges. What is light and hardly red is told from the rest by Otsu's threshold (1979), within the lips; each column
+    of the mouth is followed up and down from the landmarks' middle."""
+    corners = points[[LEFT_CORNER, RIGHT_CORNER]]
+    middle, width = corners.mean(axis=0), max(float(np.linalg.norm(corners[1] - corners[0])), 1e-6)
+    along = (corners[1] - corners[0]) / width
+    axes = np.stack([along, [-along[1], along[0]]])  # rows: right, down
+    x, y = (np.arange(COLUMNS) + 0.5) / COLUMNS - 0.5, ((np.arange(ROWS) + 0.5) / ROWS - ABOVE) * HEIGHT
+    places = middle + np.stack(np.meshgrid(x, y), axis=-1) * width @ axes
+    grid = torch.from_numpy(places).float()[None] * 2 - 1
+    picture = F.grid_sample(face, grid, mode="bicubic", padding_mode="border", align_corners=False)[0]
+    colours = lab(picture).reshape(ROWS, COLUMNS, 3).numpy()
+    lips = [_fitted((points[list(part)] - middle) @ axes.T / width, x) for part in (*OUTER_EDGES, *INNER_EDGES)]
+    seen, rows = _find_teeth(colours, lips, y)
+    if len(seen) < TOOTHED * COLUMNS or not _above_a_lip(colours, seen, rows):
+        return None
+    rim, step = RIM * eye_distance_of(points) / width, HEIGHT / ROWS
+    upper, lower = y[rows[:, 0]] - step / 2 - rim, y[rows[:, 1]] + step / 2 + rim
+    ends: Points = x[[seen[0], seen[-1]]] * (1 - TO_CORNER) + np.array([-0.5, 0.5]) * TO_CORNER
+    heights = ((upper + lower) / 2)[[0, -1]] * (1 - TO_CORNER)  # the corners lie at 0
+    at = np.linspace(ends[0], ends[1], POINTS)
+    edges = [_through(ends, heights, x[seen], edge, at, sign) for edge, sign in ((upper, -1), (lower, 1))]
+    if (edges[1] - edges[0]).min() < -step:
+        return None
+    upper, lower = (middle + np.stack([at, edge], axis=1) * width @ axes for edge in edges)
+    return upper, lower
+
+
+def _find_teeth(colours: NDArray[np.float64], lips: list[Points], y: Points) -> tuple[list[int], NDArray[np.int64]]:
+    """Return the columns of a mouth's picture [ROWS, COLUMNS, 3] (L*a*b*) that show teeth, and their first and last
+    rows [N, 2].
+
+    `lips` [COLUMNS] are the heights of the landmarks' lines: outer upper and lower, inner upper and lower; `y` those of
+    the rows."""
+    top = lips[2] - ABOVE_INNER * (lips[2] - lips[0])
+    bottom = lips[1] + BELOW_OUTER * (lips[1] - lips[0])
+    within = (y[:, None] > top) & (y[:, None] < bottom)
+    light = _lightest(colours[..., 0] - REDNESS * colours[..., 1], within)
+    limits = np.searchsorted(y, top), np.searchsorted(y, bottom) - 1  # what is light up to these has no lip beside it
+    starts = np.searchsorted(y, (lips[2] + lips[3]) / 2)
+    runs = [_run(*column) for column in zip(light.T, starts, *limits, strict=True)]
+    seen = _row_of_teeth(runs)
+    return seen, np.array([runs[number] for number in seen])
+
+
+def _above_a_lip(colours: NDArray[np.float64], seen: list[int], rows: NDArray[np.int64]) -> bool:
+    """Tell whether a lip is below what was taken for teeth: redder, and not as dark as an open mouth."""
+    tooth, lip = (
+        np.mean(
+            [colours[one:other, number].mean(axis=0) for one, other, number in zip(*places, seen, strict=True)], axis=0
+        )
+        for places in ((rows[:, 0], rows[:, 1] + 1), (rows[:, 1] + 2, rows[:, 1] + 2 + LIP_ROWS))
+    )
+    return bool(lip[1] - tooth[1] >= REDDER and lip[0] >= DARKEST * tooth[0])
+
+
+def _lightest(values: NDArray[np.float64], within: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return what is `within` and above Otsu's threshold; nothing where that tells no two kinds of pixels apart."""
+    known = values[within]
+    if not known.size:
+        return np.zeros_like(within)
+    low, high = np.percentile(known, [2, 98])
+    best, found = 0.0, np.zeros_like(within)
+    for threshold in np.linspace(low, high, THRESHOLDS):
+        above = known > threshold
+        share = above.mean()
+        if not 0 < share < 1:
+            continue
+        apart = known[above].mean() - known[~above].mean()
+        explained = share * (1 - share) * apart**2 / max(known.var(), 1e-9)
+        if explained > best and apart > APART:
+            best, found = explained, within & (values > threshold)
+    return found if best > EXPLAINED else np.zeros_like(within)
+
+
+def _run(column: NDArray[np.bool_], start: int, above: int, below: int) -> tuple[int, int] | None:
+    """Return first and last row of the teeth at or beside row `start` of a column, between rows `above` and `below`;
+    a row between two teeth may be dark."""
+    rows = np.flatnonzero(column)
+    if not len(rows) or abs(nearest := int(rows[np.abs(rows - start).argmin()]) - start) > BESIDE:
+        return None
+    breaks = np.flatnonzero(np.diff(rows) > BRIDGED)
+    for part in np.split(rows, breaks + 1):
+        if above < part[0] <= start + nearest <= part[-1] < below:
+            return int(part[0]), int(part[-1])
+    return None
+
+
+def _row_of_teeth(runs: list[tuple[int, int] | None]) -> list[int]:
+    """Return the columns from left to right that show one row of teeth: from the middle outward, as far as what is seen
+    goes on at about the same height."""
+    heights = {number: sum(run) / 2 for number, run in enumerate(runs) if run}
+    if not heights:
+        return []
+    middle = min(heights, key=lambda number: abs(number - len(runs) / 2))
+    result = [middle]
+    for way in (range(middle - 1, -1, -1), range(middle + 1, len(runs))):
+        last = middle
+        for number in way:
+            if number not in heights:
+                continue
+            if abs(number - last) > BRIDGED or abs(heights[number] - heights[last]) > STEP:
+                break
+            result.append(last := number)
+    return sorted(result)
+
+
+def _through(ends: Points, heights: Points, x: Points, y: Points, at: Points, side: int) -> Points:
+    """Return a smooth line through heights at both ends and, between, past nearly all of `y` at `x` on the `side`
+    (1: below), at the places `at`: teeth are uneven."""
+    share, where = ((values - ends[0]) / (ends[1] - ends[0]) for values in (x, at))
+    base = (share * (1 - share))[:, None] * np.vander(2 * share - 1, 4)
+    rest, kept = y - np.interp(x, ends, heights), np.ones(len(x), bool)
+    # Without columns far from the others, as where skin beside a thin lip is taken for teeth.
+    for _ in range(3):
+        factors = np.linalg.lstsq(base[kept], rest[kept], rcond=None)[0]
+        off = side * (rest - base @ factors)
+        kept = off < 3 * np.median(np.abs(off)) + HEIGHT / ROWS
+    beyond = max(float(np.percentile(off[kept], PASSED)), 0.0)
+    bump = np.minimum(1, 8 * where * (1 - where))
+    line = np.interp(at, ends, heights) + where * (1 - where) * (np.vander(2 * where - 1, 4) @ factors)
+    result: Points = line + side * beyond * bump
+    return result
+
+
+def _fitted(edge: Points, x: Points) -> Points:
+    """Return the height at `x` of the line of fourth order through points [N, 2]."""
+    factors = np.linalg.lstsq(np.vander(edge[:, 0], 5), edge[:, 1], rcond=None)[0]
+    result: Points = np.vander(x, 5) @ factors
+    return result
