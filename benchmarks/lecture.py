@@ -68,7 +68,7 @@ PRESETS = {  # options, and times --kimg
     "dcgan-began": (dcgan("--objective", "began", *QUICK["began"]), 3.0),
     "autoencoder": (("--preset", "autoencoder", "--width", "16"), 3.0),
     "vae": (("--preset", "vae", "--width", "16", "--lr-g", "2e-3"), 2.0),
-    "lapgan": (("--preset", "lapgan", "--lr-g", "5e-4", "--lr-d", "5e-4", *STEADY, "--r1-every", "1"), 3.0),
+    "lapgan": (("--preset", "lapgan", "--r1-gamma", "1", "--r1-every", "1", "--ema-kimg", "1", "--anneal", "0.5"), 3.0),
     "micro-stylegan": (("--preset", "micro-stylegan", *STYLES), 1.5),
     "stylegan1-a": (("--preset", "stylegan1-a", *STYLES, "--phase-kimg", "0"), 1.5),
     "stylegan1-f": (("--preset", "stylegan1-f", *STYLES, "--phase-kimg", "0"), 1.5),
