@@ -1,14 +1,14 @@
 # ruff: noqa: E402
 """How well the default generator draws faces that nobody trained on, by group.
 
-    python benchmarks/held_out_faces.py --data faces256.zip [--faces 24] [--generator FILE] [--sheet FILE]
+    python benchmarks/held_out_faces.py --data faces256.zip [--faces 24] [--turned 10] [--sheet FILE]
 
 The faces are every tenth of those without a person (what `invertigo encoder cotrain` leaves out), of one source:
 sfhq-t2i, which no earlier generator saw either. PSNR is at 128 px, larger renders shrunk; identity is the distance of
 the recognition descriptors (two photos of one person: .25); sharpness is the mean vertical gradient of the render over
 the photo's, at the generator's own size; cpu s is processor seconds a face. Groups are by `condition`, a text search's
 answer, not a label by hand. `--sheet` draws what was found: the photo, the code alone and with all that was found
-beside it, then both after edits of strength 1."""
+beside it, then both after edits of strength 1. `--turned 10` takes faces whose landmarks are turned so many degrees."""
 
 import sys
 from pathlib import Path
@@ -27,6 +27,8 @@ from torch.nn.functional import interpolate
 
 from inversion.config import InvertConfig, ProjectionConfig
 from inversion.faces.judges import identity_distance
+from inversion.faces.landmarks import find_landmarks
+from inversion.faces.measures import yaw
 from inversion.invert import InvertedFace, Inverter
 from inversion.render import renderer
 from inversion.scores import psnr
@@ -63,6 +65,12 @@ def vertical_gradient(images: Tensor) -> Tensor:
     return (images[:, :, 1:] - images[:, :, :-1]).abs().mean(dim=(1, 2, 3))
 
 
+def degrees(inverter: Inverter, data: ImageDataset, name: str) -> float:
+    """Return how far a face is turned to either side, by its landmarks."""
+    face = inverter.align(decode_photo(data.files.read(name), Path(name)))[0].target
+    return abs(float(yaw(find_landmarks(face, inverter.generator.meta.alignment))))
+
+
 def shrunk(images: Tensor) -> Tensor:
     """Return images at SIDE pixels, or as they are where they are smaller."""
     return interpolate(images, size=(SIDE, SIDE), mode="area") if images.shape[-1] > SIDE else images
@@ -75,6 +83,7 @@ def main() -> None:
     parser.add_argument("--source", default="sfhq-t2i")
     parser.add_argument("--every", type=int, default=10, help="which faces were held out")
     parser.add_argument("--faces", type=int, default=24, help="faces at most, evenly chosen; 0: all")
+    parser.add_argument("--turned", type=float, default=0.0, help="degrees that faces are turned, at least")
     parser.add_argument("--sheet", default="", help="PNG for the faces of the last search, and their edits")
     parser.add_argument("--searches", default="encoder alone,w+ 200 steps,default search")
     parser.add_argument("--generator", default=InvertConfig().generator)
@@ -86,9 +95,11 @@ def main() -> None:
         for index, name in enumerate(data.files.names)
         if index % options.every == options.every - 1 and rows[name]["source"] == options.source
     ]
+    inverter = Inverter(InvertConfig(generator=options.generator, align=False, device="cpu"))
+    if options.turned:
+        held = [name for name in held if degrees(inverter, data, name) >= options.turned]
     step = max(1, len(held) // options.faces) if options.faces else 1
     names = held[::step][: options.faces or None]
-    inverter = Inverter(InvertConfig(generator=options.generator, align=False, device="cpu"))
     conditions = [rows[name].get("condition", "") for name in names]
     photos = [decode_photo(data.files.read(name), Path(name)) for name in names]
     found = {}

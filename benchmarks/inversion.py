@@ -27,6 +27,7 @@ from inversion.encoder import guess_codes, with_encoder
 from inversion.faces.attributes import EXPRESSIONS
 from inversion.faces.judges import age_and_gender, expression_probabilities, identity_distance
 from inversion.faces.landmarks import find_landmarks
+from inversion.faces.measures import mouth_corners, yaw
 from inversion.invert import Inverter
 from inversion.losses import perceptual_features
 from inversion.methods import METHODS
@@ -161,40 +162,42 @@ def tune(bench: Bench) -> None:
 
 
 def features(bench: Bench) -> None:
-    """`--space f` beside W+: fidelity, what edits still do, size and time.
+    """`--space f` beside W+ and beside its own codes alone: fidelity, what edits still do, size and time.
 
-    PSNR is at 128 px, larger renders shrunk, and then at the generator's own size. Kept is the change that an edit of
-    strength 1 makes, as a share of what it makes of the same code through the plain generator: of pictures shrunk to 64
-    px (how much of the plain change is in it, by least squares), then by judges: of the smile's over `DIAL`, of the
-    age's in years, of the turn in the 68 landmarks. LEC (Tov et al. 2021) is the distance of the code of the edited
+    PSNR is at 128 px, larger renders shrunk, and then at the generator's own size. Kept is the change that an edit
+    makes, as a share of what it makes of the same code through the plain generator: of pictures shrunk to 64 px (how
+    much of the plain change of strength 1 is in it, by least squares); of the smile by its judge over `DIAL`, and by
+    the mouth's corners at strength 1; from strength -1 to 1 of the age's judge in years, and of the turn of the 68
+    landmarks in degrees. LEC (Tov et al. 2021) is the distance of the code that the same search finds of the edited
     render, the edit taken back, from the code, in std of W; beside it the same of no edit at all, and the distance of
     these two codes, which is the edit's own share. Seconds are the processor's."""
     generator = bench.inverter.generator
     alignment, w_std = generator.meta.alignment, w_statistics(generator)[1]
     edits = {name: find_direction(name, generator).vector for name in ("smile", "age", "yaw")}
-    heads = ("PSNR", "own", "identity", "kept:", *edits, "judged:", *edits, "LEC", "none", "edit's", "bytes", "seconds")
+    heads = ("PSNR", "own", "identity", "kept:", *edits, "by:", "judge", "corners", "age", "yaw",
+             "LEC", "none", "edit's", "bytes", "seconds")  # fmt: skip
     print(" " * 6, *(f"{head:>8}" for head in heads))
     for name, config in (
         ("w+", ProjectionConfig(steps=50, space="w+")),
+        ("f code", ProjectionConfig(space="f", f_steps=0)),
         ("f", ProjectionConfig(space="f")),
     ):
-        rows, changes = [], []
+        rows, pictures, judged = [], [], []
         for target in bench.targets.split(1):
             began = time.process_time()
             found = bench.timed("hybrid", target, config.steps, config=config)[0]
             seconds, ws = time.process_time() - began, found.ws
             plain = generator.synthesis
-            correction = found.corrections[0] if found.corrections else None
+            correction = found.corrections[0] if config.f_steps and found.corrections else None
             render = face_renderer(generator, ws, {}, None, correction)
             with torch.no_grad():
                 image = render(ws).clamp(-1, 1)
-                changes.append([
-                    (*picture_change(plain, render, ws, step), change_of(edit, plain, ws, step, generator),
-                     change_of(edit, render, ws, step, generator))
-                    for edit, step in edits.items()
-                ])  # fmt: skip
+                if correction:
+                    pictures.append([picture_change(plain, render, ws, step) for step in edits.values()])
+                    judged.append(torch.stack([changes_of(draw, ws, edits, alignment) for draw in (plain, render)]))
                 edited = render(ws + edits["smile"]).clamp(-1, 1)
-            none, again = (bench.timed("hybrid", shown, 50)[0].ws for shown in (image, edited))
+            alone = replace(config, f_steps=0)
+            none, again = (bench.timed("hybrid", shown, config.steps, config=alone)[0].ws for shown in (image, edited))
             again = again - edits["smile"]
             rows.append([
                 float(psnr(shrunk(image), shrunk(target))), float(psnr(image, target)),
@@ -204,11 +207,13 @@ def features(bench: Bench) -> None:
                 correction.num_bytes if correction else 0, seconds,
             ])  # fmt: skip
         mean = torch.tensor(rows).mean(dim=0).tolist()
-        sums = torch.tensor(changes).sum(dim=0)  # [edits, 4]
-        kept = [f"{both / plain:8.0%}" for both, plain in sums[:, :2].tolist()]
-        judged = [f"{ours / plain:8.0%}" for plain, ours in sums[:, 2:].tolist()]
-        print(f"{name:6} {mean[0]:8.2f} {mean[1]:8.2f} {mean[2]:8.3f}", " " * 8, *kept, " " * 8, *judged,
-              *(f"{value:8.3f}" for value in mean[3:6]), f"{mean[6]:8.0f} {mean[7]:8.1f}", flush=True)  # fmt: skip
+        kept, by = ["" for _ in edits], ["" for _ in range(4)]
+        if judged:
+            kept = [f"{both / own:.0%}" for both, own in torch.tensor(pictures).sum(dim=0).tolist()]
+            by = [f"{share:.0%}" for share in torch.div(*torch.stack(judged).sum(dim=0).flip(0)).tolist()]
+        cells = [f"{mean[0]:.2f}", f"{mean[1]:.2f}", f"{mean[2]:.3f}", "", *kept, "", *by,
+                 *(f"{value:.3f}" for value in mean[3:6]), f"{mean[6]:.0f}", f"{mean[7]:.1f}"]  # fmt: skip
+        print(f"{name:6}", *(f"{cell:>8}" for cell in cells), flush=True)
 
 
 def shrunk(images: Tensor, side: int = 128) -> Tensor:
@@ -222,25 +227,18 @@ def picture_change(plain: Any, render: Any, ws: Tensor, step: Tensor) -> tuple[f
     return float((one * other).sum()), float(one.square().sum())
 
 
-def change_of(name: str, render: Any, ws: Tensor, step: Tensor, generator: Any) -> float:
-    """How much an edit changes of what it is for, in one way of rendering."""
-    alignment = generator.meta.alignment
-    before = render(ws).clamp(-1, 1)
-    if name == "smile":
-        after = torch.cat([render(ws + strength * step) for strength in DIAL]).clamp(-1, 1)
-        happy = [expression_probabilities(images, alignment)[:, HAPPY].mean() for images in (before, after)]
-        return float(happy[1] - happy[0])
-    after = render(ws + step).clamp(-1, 1)
-    if name == "age":
-        return float(age_and_gender(after, alignment)[0] - age_and_gender(before, alignment)[0])
-    return float(turn(after, alignment) - turn(before, alignment))
+def changes_of(render: Any, ws: Tensor, edits: dict[str, Tensor], alignment: Any) -> Tensor:
+    """How much edits change, in one way of rendering: the smile's judge, the mouth's corners, age, and turn, [4]."""
 
+    def drawn(name: str, *strengths: float) -> Tensor:
+        return torch.cat([render(ws + strength * edits[name]) for strength in strengths]).clamp(-1, 1)
 
-def turn(images: Tensor, alignment: Any) -> Tensor:
-    """How far heads are turned, [N]: the nose's tip off the middle of the jaw's ends, as a share of their distance."""
-    points = find_landmarks(images, alignment)
-    left, right, nose = points[:, 0, 0], points[:, 16, 0], points[:, 30, 0]
-    return (nose - (left + right) / 2) / (right - left).clamp_min(1e-3)
+    smiles = drawn("smile", 0, *DIAL)
+    happy = expression_probabilities(smiles, alignment)[:, HAPPY]
+    corners = mouth_corners(find_landmarks(smiles[[0, DIAL.index(1.0) + 1]], alignment))
+    ages = age_and_gender(drawn("age", -1, 1), alignment)[0]
+    turns = yaw(find_landmarks(drawn("yaw", -1, 1), alignment))
+    return torch.stack([happy[1:].mean() - happy[0], *(pair[1] - pair[0] for pair in (corners, ages, turns))])
 
 
 def batch(bench: Bench) -> None:

@@ -15,6 +15,7 @@ SPACES = ("auto", "w+", "w", "z", "f")
 PRECISIONS = ("float32", "float16", "bfloat16")
 OPTIMIZERS = ("auto", "adam", "lbfgs")
 PASTE_MODES = ("auto", "motion", "warp", "delta", "full", "none")
+NEAR_W, NEARER_W = 0.1, 1.0  # weights of the spread of W+: what is corrected after it may stay nearer
 FACES = re.compile(r"all|[1-9]\d*|face\d+(\s*,\s*face\d+)*")
 
 
@@ -39,7 +40,10 @@ class ProjectionConfig(Checked):
     lambda_percept: float = option(1.0, "weight of the perceptual distance", least=0)
     lambda_mse: float = option(50.0, "weight of the squared error a value, ||G(w) - I||^2 / N", least=0)
     lambda_identity: float = option(0.0, "weight of the squared identity distance (faces)", least=0)
-    lambda_wplus: float = option(0.1, "weight of the squared spread of W+ around W, in units of the std of W", least=0)
+    lambda_wplus: float = option(
+        -1.0, "weight of the squared spread of W+ around W, in units of the std of W; "
+        f"-1: {NEAR_W}, and {NEARER_W:g} where features are corrected", least=-1,
+    )  # fmt: skip
     lambda_noise: float = option(1e3, "weight of the noise inputs' autocorrelation", least=0)
     optimizer: str = option(
         "auto", "adam, lbfgs (no noise inputs), or auto: lbfgs where an encoder knows the loss's curvature",
@@ -59,13 +63,21 @@ class ProjectionConfig(Checked):
     )
     f_side: int = option(64, "--space f: pixels a side of the features that are corrected, at most", least=4)
     f_steps: int = option(
-        -1, f"--space f: steps of the correction, after those of the code; -1: as many, {CORRECTING_STEPS} at most",
-        least=-1,
+        -1, "--space f: steps of the correction, after those of the code; "
+        f"-1: twice as many, {CORRECTING_STEPS} at most", least=-1,
     )  # fmt: skip
     f_lr: float = option(0.1, "--space f: peak learning rate of the correction, in std of the channel", above=0)
     f_mse: float = option(500.0, "--space f: weight of the squared error meanwhile", above=0)
     f_edits: float = option(0.5, "--space f: weight of drawn edits changing what they change without", least=0)
     f_penalty: float = option(0.02, "--space f: weight of the correction's mean square, in std of the channel", least=0)
+
+    @property
+    def spread_weight(self) -> float:
+        """The weight of the spread of W+; it is no question in another space."""
+        if self.space in ("w", "z"):
+            return 0.0
+        own = NEARER_W if self.space == "f" else NEAR_W
+        return own if self.lambda_wplus < 0 else self.lambda_wplus
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ ask that it change the corrected render as it changes the plain one, the photo's
 (inversion/carry.py)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -26,8 +26,9 @@ from stylegan_core.seeds import generator_for
 
 BETAS = (0.9, 0.99)
 FEATURE_STREAM = 1 << 26  # keeps these random numbers apart from the projection's
-UNIT_SAMPLES = 16  # images whose features give the unit of each channel
-NUM_EDITS = 24  # edits that are drawn; then they come round again
+UNIT_SAMPLES = 8  # images whose features give the unit of each channel
+EDIT_SIDE = 128  # pixels at which drawn edits are compared by perceptual features: a quarter of the photo's time
+NUM_EDITS = 12  # edits that are drawn; then they come round again
 MOST_VALUES = 1 << 26  # that drawn edits may hold; where they would be more, every one is drawn anew
 OVERSHOOT = 1.2  # factor of what a drawn edit is to change, since the fit falls short of it
 THIN_EVERY = 10  # steps after which a correction that is stored in factors is brought back to their rank
@@ -61,6 +62,7 @@ class Correcting:
         self.objective = InversionObjective(
             generator.synthesis, weights, task.perceptual, alignment=alignment, person=task.identity
         )
+        self.on_edits = replace(self.objective, perceptual_side=EDIT_SIDE)
         self.target = self.objective.target(task.targets, task.masks)
         self.stream = generator_for(config.seed, FEATURE_STREAM)  # one edit for all, so that none tells its place
         self.draws = EditDraws(generator, ws)
@@ -82,7 +84,7 @@ class Correcting:
                 terms = self.objective.compare(self._render(self.ws, delta), self.target)
             else:
                 image = self._render(edit.ws, edit.motion.carry(delta, self.layer.margin))
-                terms = self.objective.compare(image, edit.target)
+                terms = self.on_edits.compare(image, edit.target)
         loss = total(terms)  # [N]
         size = self.config.f_penalty * values.square().mean(dim=(1, 2, 3))
         weight = 2 * self.config.f_edits if edit else 1.0
@@ -139,7 +141,7 @@ class Correcting:
         ws, num = self.ws + edit, self.layer.num_ws
         motion = motion_of(self.plain, self._render(torch.cat([ws[:, :num], self.ws[:, num:]], dim=1)))
         wanted = self._render(self.ws + OVERSHOOT * edit) + motion.carry(self.missing)
-        return DrawnEdit(ws, motion, self.objective.target(wanted))
+        return DrawnEdit(ws, motion, self.on_edits.target(wanted))
 
     def _render(self, ws: Tensor, delta: Tensor | None = None) -> Tensor:
         hooks = {} if delta is None else {self.name: lambda x: x + delta.to(x.dtype)}

@@ -29,12 +29,12 @@ def masked_squared_error(images: Tensor, targets: Tensor, masks: Tensor | None) 
     return ((images - targets).square() * masks).sum(dim=(1, 2, 3)) / shown
 
 
-def perceptual_features(perceptual: PerceptualDistance, images: Tensor) -> list[Tensor]:
-    """Encode images [N, 1 or 3, R, R] in [-1, 1], shrunk to 256 px where they are larger."""
+def perceptual_features(perceptual: PerceptualDistance, images: Tensor, side: int = PERCEPTUAL_SIDE) -> list[Tensor]:
+    """Encode images [N, 1 or 3, R, R] in [-1, 1], shrunk to `side` pixels where they are larger."""
     if images.shape[1] == 1:
         images = images.expand(-1, 3, -1, -1)
-    if images.shape[-1] > PERCEPTUAL_SIDE:
-        images = F.interpolate(images, size=(PERCEPTUAL_SIDE, PERCEPTUAL_SIDE), mode="area")
+    if images.shape[-1] > side:
+        images = F.interpolate(images, size=(side, side), mode="area")
     return perceptual.features(images)
 
 

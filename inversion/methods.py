@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from stylegan_core.networks.protocol import Generator
 
 USUAL_STEPS = 200
-CORRECTING_STEPS = 60  # of a correction of features, and no more than those of the code
+CORRECTING_STEPS = 50  # of a correction of features, and no more than twice those of the code
 WORTH_CORRECTING = 20  # steps of the code; who asks for fewer wants a quick look, and no correction after it
 
 
@@ -51,6 +51,7 @@ class Method:
     name: str
     run: Callable[["Task"], "Projection"]
     steps: int = USUAL_STEPS  # of the search, where none are asked for
+    steps_before_f: int = USUAL_STEPS  # the same where features are corrected after it, which mends what is left
     space: str = ""  # of the codes, where the method's description fixes it; empty: that of --space
     corrects: bool = False  # takes on corrected features where --space leaves it to the method
     uses_encoder: bool = False  # starts from an encoder's guess and knows its curvature, where there is an encoder
@@ -65,7 +66,7 @@ METHODS: dict[str, Method] = {
     method.name: method
     for method in (
         Method("project", _project, corrects=True),
-        Method("hybrid", _project, steps=50, corrects=True, uses_encoder=True, needs_encoder=True),
+        Method("hybrid", _project, steps=50, steps_before_f=25, corrects=True, uses_encoder=True, needs_encoder=True),
         Method("guess", _guess, uses_encoder=True),  # no search; `choose_method` gives it to generators with an encoder
         Method("tune", _tune, uses_encoder=True),
         Method("reference", _reference, steps=1000, space="w"),
@@ -81,8 +82,11 @@ def settle(config: "ProjectionConfig", method: str, generator: "Generator") -> "
     `auto` is the method's own space, else f where the method corrects features, the generator shows some, and the steps
     are at least `WORTH_CORRECTING`, else w+."""
     found = METHODS[method]
-    steps = config.steps if config.steps >= 0 else found.steps
-    corrects = found.corrects and steps >= WORTH_CORRECTING and bool(getattr(generator, "feature_layers", {}))
-    usual = found.space or ("f" if corrects else "w+")
-    f_steps = config.f_steps if config.f_steps >= 0 else min(steps, CORRECTING_STEPS)
-    return replace(config, steps=steps, space=usual if config.space == "auto" else config.space, f_steps=f_steps)
+    shows = found.corrects and bool(getattr(generator, "feature_layers", {}))
+    enough = not 0 <= config.steps < WORTH_CORRECTING
+    usual = found.space or ("f" if shows and enough else "w+")
+    space = usual if config.space == "auto" else config.space
+    own = found.steps_before_f if space == "f" else found.steps
+    steps = config.steps if config.steps >= 0 else own
+    f_steps = config.f_steps if config.f_steps >= 0 else min(2 * steps, CORRECTING_STEPS)
+    return replace(config, steps=steps, space=space, f_steps=f_steps)

@@ -9,6 +9,7 @@ from torch import Tensor
 from inversion.config import ProjectionConfig
 from inversion.faces.identity import SHIPPED, Identity
 from inversion.losses import (
+    PERCEPTUAL_SIDE,
     masked,
     masked_squared_error,
     noise_autocorrelation,
@@ -33,9 +34,10 @@ class LossWeights:
 
     @classmethod
     def of(cls, config: ProjectionConfig) -> "LossWeights":
-        """Return the weights of `project`; the spread of W+ is no question in another space."""
-        wplus = config.lambda_wplus if config.space not in ("w", "z") else 0.0
-        return cls(config.lambda_mse, config.lambda_percept, config.lambda_identity, wplus, config.lambda_noise)
+        """Return the weights of `project`."""
+        return cls(
+            config.lambda_mse, config.lambda_percept, config.lambda_identity, config.spread_weight, config.lambda_noise
+        )
 
 
 @dataclass(frozen=True)
@@ -67,12 +69,13 @@ class InversionObjective:
     w_std: Tensor | None = None  # [w_dim], for the spread of W+
     alignment: Alignment = Alignment()
     person: Identity = SHIPPED  # who a face is, for the identity term
+    perceptual_side: int = PERCEPTUAL_SIDE  # pixels at which larger images are compared by perceptual features
 
     def target(self, images: Tensor, masks: Tensor | None = None) -> Target:
         """Take images [N, C, R, R] in [-1, 1] as what is to be rendered."""
         with torch.no_grad():
             shown = masked(images, masks)
-            features = perceptual_features(self.perceptual, shown) if self.perceptual and self._perceptual else []
+            features = self._features(shown) if self._perceptual else []
             identity = self.person.describe(shown, self.alignment) if self.weights.identity else None
         return Target(images, masks, features, identity)
 
@@ -88,7 +91,7 @@ class InversionObjective:
             terms["mse"] = weights.mse * masked_squared_error(images, target.images, target.masks)
         shown = masked(images, target.masks)
         if self.perceptual and self._perceptual:
-            features = perceptual_features(self.perceptual, shown)
+            features = self._features(shown)
             terms["perceptual"] = weights.perceptual * self.perceptual.between(features, target.features)
         if target.identity is not None:
             found = self.person.describe(shown, self.alignment)
@@ -109,8 +112,12 @@ class InversionObjective:
         but for the target, up to the calibration of the features."""
         yield images, self.weights.mse / images[0].numel()
         if self.perceptual and self._perceptual:
-            for level in perceptual_features(self.perceptual, images):
+            for level in self._features(images):
                 yield level, self.weights.perceptual / level[0, 0].numel()
+
+    def _features(self, images: Tensor) -> list[Tensor]:
+        assert self.perceptual is not None
+        return perceptual_features(self.perceptual, images, self.perceptual_side)
 
     @property
     def _perceptual(self) -> bool:

@@ -28,7 +28,7 @@ from inversion.correction import (
 from inversion.features import channel_std
 from inversion.latents import Latent, check_generator, load_latent, save_latent
 from inversion.methods import settle
-from inversion.project import project_task
+from inversion.project import at_half_size, project_task
 from inversion.render import face_renderer, render_code
 from inversion.tune import tune
 from inversion.video import invert_frames
@@ -352,14 +352,40 @@ def test_what_cannot_be_corrected_is_refused(linear_generator):
 def test_what_the_options_leave_to_the_method_it_takes_where_it_can(linear_generator):
     generator = tiny()
     for method, space, steps, f_steps in (
-        ("project", "f", 200, 60), ("hybrid", "f", 50, 50), ("tune", "w+", 200, 60), ("guess", "w+", 200, 60),
-        ("reference", "w", 1000, 60),
+        ("project", "f", 200, 50), ("hybrid", "f", 25, 50), ("tune", "w+", 200, 50), ("guess", "w+", 200, 50),
+        ("reference", "w", 1000, 50),
     ):  # fmt: skip
         settled = settle(ProjectionConfig(), method, generator)
         assert (settled.space, settled.steps, settled.f_steps) == (space, steps, f_steps)
     assert settle(ProjectionConfig(steps=5), "hybrid", generator).space == "w+"
+    assert settle(ProjectionConfig(space="w+"), "hybrid", generator).steps == 50
+    assert settle(ProjectionConfig(steps=20), "hybrid", generator).f_steps == 40
+    weights = [ProjectionConfig(space=space).spread_weight for space in ("f", "w+", "w")]
+    assert weights == [1.0, 0.1, 0.0]  # nearer to W where the correction mends what the code leaves
+    assert ProjectionConfig(space="f", lambda_wplus=0.3).spread_weight == 0.3
     assert settle(ProjectionConfig(), "project", linear_generator).space == "w+"
     given = ProjectionConfig(space="f", steps=3, f_steps=9)
     assert settle(given, "hybrid", generator) == given
     found = project_task(make_task(generator, photo(), config={"space": "auto"}))
-    assert len(found.corrections) == 1 and len(found.history[0]["f_loss"]) == 10
+    assert len(found.corrections) == 1 and len(found.history[0]["f_loss"]) == 20
+
+
+def test_the_codes_before_a_correction_are_searched_for_at_half_the_size_where_a_generator_draws_it():
+    large = {"img_resolution": 256, "channel_base": 256, "channel_max": 4}
+    generator = tiny(**large)
+    targets = torch.rand(2, 3, 256, 256) * 2 - 1
+    masks = torch.ones(2, 1, 256, 256)
+    masks[0, :, 100:121, 60:91] = 0
+    task = make_task(generator, targets, config=F, masks=masks)
+    half = at_half_size(task)
+    ws = generator.mapping(torch.randn(1, 16))
+    assert half.generator.synthesis(ws).shape == half.targets[:1].shape == (1, 3, 128, 128)
+    assert half.generator.meta.fingerprint == generator.meta.fingerprint
+    assert_close(half.targets[1, :, 5, 7], targets[1, :, 10:12, 14:16].mean(dim=(1, 2)))
+    changed = torch.where(masks == 0, torch.rand_like(targets), targets)
+    again = at_half_size(replace(task, targets=changed))
+    assert torch.equal(again.targets * again.masks, half.targets * half.masks)  # what is hidden has no say
+    assert float(half.masks[0].sum()) == 128**2 - 11 * 16 and float(half.masks[1].min()) == 1
+    for other in (tiny(**large, use_noise=True), tiny(**large, architecture="resnet"), tiny()):
+        kept = make_task(other, torch.zeros(1, 3, other.img_resolution, other.img_resolution), config=F)
+        assert at_half_size(kept) is kept
