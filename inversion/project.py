@@ -3,20 +3,17 @@
 from dataclasses import replace
 
 from torch import Tensor
-from torch.nn import functional as F
 
-from inversion.codes import check_task, search_codes
+from inversion.codes import search_codes
 from inversion.config import ProjectionConfig
 from inversion.correction import choose_layer
 from inversion.features import Correcting
+from inversion.half_size import at_half_size
 from inversion.methods import settle
 from inversion.state import run_search
 from inversion.task import Progress, Projection, Task, after, beside
 from stylegan_core.features.perceptual import PerceptualDistance
-from stylegan_core.networks.lower import at_resolution, drawn_resolutions
 from stylegan_core.networks.protocol import Generator
-
-SMALLEST_HALF = 128  # pixels, below which halves are not worth their blur
 
 
 def project(
@@ -45,7 +42,6 @@ def project_task(task: Task) -> Projection:
 def project_features(task: Task) -> Projection:
     """Search for codes in W+, then for the features' corrections around them, which mend what the codes leave."""
     choose_layer(task.generator, task.config.f_side)  # a generator without one is refused before any work
-    check_task(task)
     files = [beside(task, part) for part in ("codes", "features")]
     found = search_codes(replace(at_half_size(task), state_file=files[0], keep_state=True))
     rest = replace(
@@ -60,17 +56,3 @@ def project_features(task: Task) -> Projection:
         if file:
             file.unlink(missing_ok=True)
     return found
-
-
-def at_half_size(task: Task) -> Task:
-    """Return the task for the generator's lower layers alone, a third of the work, where they draw half its size.
-
-    The codes of the layers left out stay where they start. A pixel of the half is visible where all four of it are, so
-    that what a mask hides has no say. A small generator, one with noise inputs, or one without images between keeps its
-    size."""
-    generator, half = task.generator, task.generator.img_resolution // 2
-    if half < SMALLEST_HALF or generator.noise or half not in drawn_resolutions(generator):
-        return task
-    targets = F.interpolate(task.targets, scale_factor=0.5, mode="area")
-    masks = None if task.masks is None else -F.max_pool2d(-task.masks, 2)
-    return replace(task, generator=at_resolution(generator, half), targets=targets, masks=masks)

@@ -14,9 +14,10 @@ from inversion.adam import learning_rate_schedule
 from inversion.codes import search_codes
 from inversion.delta import Delta, expand, is_whole, matrix_shape, rank_for, synthesis_parameters
 from inversion.draws import EditDraws
+from inversion.half_size import at_half_size
 from inversion.losses import masked
 from inversion.methods import settle
-from inversion.objective import InversionObjective, LossWeights, Target, total
+from inversion.objective import InversionObjective, LossWeights, total
 from inversion.scores import psnr
 from inversion.state import State, pack_optimizer, pack_streams, run_search, unpack_optimizer, unpack_streams
 from inversion.statistics import random_ws
@@ -30,6 +31,7 @@ UNIT_FLOOR = 0.05  # of a parameter's RMS: biases may start at zero
 TUNE_STREAM = 1 << 21  # keeps these random numbers apart from the projection's
 NEARNESS = 0.5  # how far the locality term's codes lie from the pivot on the way to a random w
 OVERSHOOT = 1.25  # factor of what a drawn edit is to change, since the fit falls short of it (docs/architecture.md)
+DRAWN_SIDE = 128  # pixels at which drawn edits and codes elsewhere are compared by perceptual features
 VISIBLE = 0.025  # change of a pixel that counts as one, in [-1, 1]
 REACH = 4  # pixels around a change that belong to it
 
@@ -41,7 +43,7 @@ def tune(task: Task) -> Projection:
     task = replace(task, config=settle(task.config, "tune", task.generator))
     synthesis_parameters(task.generator)  # refuses a generator that has none
     files = [beside(task, part) for part in ("pivot", *(f"tune{row}" for row in range(len(task.targets))))]
-    pivot = search_codes(replace(task, state_file=files[0], keep_state=True))
+    pivot = search_codes(replace(at_half_size(task), state_file=files[0], keep_state=True))
     for row in range(len(task.targets)):
         one = replace(
             task,
@@ -82,6 +84,7 @@ class _Tuning:
         self.history: dict[str, list[float]] = {}
         weights = LossWeights(mse=task.tune.tune_mse, perceptual=self.config.lambda_percept)
         self.objective = InversionObjective(task.generator.synthesis, weights, task.perceptual)
+        self.on_drawn = replace(self.objective, perceptual_side=DRAWN_SIDE)
         self.target = self.objective.target(task.targets, task.masks)
         with torch.no_grad():
             self.render = self._render(self.pivot)  # of the generator as it is
@@ -95,7 +98,8 @@ class _Tuning:
         code, wanted = self._edited() if edited else self._elsewhere()
         with reduced_precision(code.device, self.config.precision):
             image, changed = self._renders(code, weights).split(1)
-            there, beside = self._loss(image, self.target), self._loss(changed, self.objective.target(wanted))
+            there = total(self.objective.compare(image, self.target)).sum()
+            beside = total(self.on_drawn.compare(changed, self.on_drawn.target(wanted))).sum()
         loss = there + (config.tune_edits if edited else config.tune_locality) * beside
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -113,9 +117,6 @@ class _Tuning:
         ws = torch.cat([self.pivot, code])
         network: Any = self.generator.synthesis
         return torch.func.functional_call(network, weights, (ws,), arguments)
-
-    def _loss(self, image: Tensor, target: Target) -> Tensor:
-        return total(self.objective.compare(image, target)).sum()
 
     def finished(self) -> bool:
         return bool(self.history) and self.history["psnr"][-1] >= self.task.tune.tune_psnr

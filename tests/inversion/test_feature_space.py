@@ -26,9 +26,10 @@ from inversion.correction import (
     unpack_correction,
 )
 from inversion.features import channel_std
+from inversion.half_size import at_half_size
 from inversion.latents import Latent, check_generator, load_latent, save_latent
 from inversion.methods import settle
-from inversion.project import at_half_size, project_task
+from inversion.project import project_task
 from inversion.render import face_renderer, render_code
 from inversion.tune import tune
 from inversion.video import invert_frames
