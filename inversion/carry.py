@@ -18,7 +18,7 @@ from inversion.delta import Delta, tuned_synthesis
 from stylegan_core.networks.protocol import FeatureLayer, Generator
 from stylegan_core.styles import Styles, styles_up_to
 
-MOTION_SIDE = 128  # pixels at which the motion is sought
+LEAST_SIDE, MOST_SIDE = 128, 256  # pixels at which the motion is sought; between them the image's own
 SMOOTHING = 7  # pixels, of those, of the box filter over motion and change
 VISIBLE = 0.05  # change of a pixel, in [-1, 1], that motion does not explain and at which a correction is down to 1/e
 AS_IT_WAS = 0.9  # share of the code from which on all of a correction is kept
@@ -26,7 +26,7 @@ AS_IT_WAS = 0.9  # share of the code from which on all of a correction is kept
 
 @dataclass(frozen=True)
 class Motion:
-    """How a face moved, row by row: `flow` [N, 2, S, S] and `fade` [N, 1, S, S], S being `MOTION_SIDE`.
+    """How a face moved, row by row: `flow` [N, 2, S, S] and `fade` [N, 1, S, S], S from `LEAST_SIDE` to `MOST_SIDE`.
 
     A pixel comes from `flow` (x, y) away, in units of the image's side; `fade` in [0, 1] is how far that tells all."""
 
@@ -53,7 +53,7 @@ def motion_of(before: Tensor, after: Tensor) -> Motion:
     small = [_small(images) for images in (before, after)]
     grey = [(images.mean(dim=1) * 127.5 + 127.5).round().cpu().numpy().astype(np.uint8) for images in small]
     found = np.stack([_flow(one, other) for one, other in zip(*grey, strict=True)])
-    flow = _smooth(torch.from_numpy(found).to(before) / MOTION_SIDE)
+    flow = _smooth(torch.from_numpy(found).to(before) / found.shape[-1])
     moved = Motion(flow, torch.ones_like(flow[:, :1])).carry(small[0])
     unexplained = _smooth((small[1] - moved).abs().mean(dim=1, keepdim=True))
     return Motion(flow, (-unexplained / VISIBLE).exp())
@@ -73,9 +73,9 @@ def _sampled(maps: Tensor, grid: Tensor, mode: str) -> Tensor:
 
 
 def _small(images: Tensor) -> Tensor:
-    return F.interpolate(
-        images.detach().float().clamp(-1, 1), size=(MOTION_SIDE, MOTION_SIDE), mode="bilinear", antialias=True
-    ).clamp(-1, 1)
+    side = min(max(images.shape[-1], LEAST_SIDE), MOST_SIDE)
+    images = images.detach().float().clamp(-1, 1)
+    return F.interpolate(images, size=(side, side), mode="bilinear", antialias=True).clamp(-1, 1)
 
 
 def _smooth(maps: Tensor) -> Tensor:

@@ -30,7 +30,7 @@ UNIT_SAMPLES = 8  # images whose features give the unit of each channel
 EDIT_SIDE = 128  # pixels at which drawn edits are compared by perceptual features: a quarter of the photo's time
 NUM_EDITS = 12  # edits that are drawn; then they come round again
 MOST_VALUES = 1 << 26  # that drawn edits may hold; where they would be more, every one is drawn anew
-OVERSHOOT = 1.2  # factor of what a drawn edit is to change, since the fit falls short of it
+OVERSHOOT = 1.4  # factor of what a drawn edit is to change, since the fit falls short of it
 THIN_EVERY = 10  # steps after which a correction that is stored in factors is brought back to their rank
 
 

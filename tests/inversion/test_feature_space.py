@@ -353,14 +353,14 @@ def test_what_cannot_be_corrected_is_refused(linear_generator):
 def test_what_the_options_leave_to_the_method_it_takes_where_it_can(linear_generator):
     generator = tiny()
     for method, space, steps, f_steps in (
-        ("project", "f", 200, 50), ("hybrid", "f", 25, 50), ("tune", "w+", 200, 50), ("guess", "w+", 200, 50),
-        ("reference", "w", 1000, 50),
+        ("project", "f", 200, 40), ("hybrid", "f", 25, 40), ("tune", "w+", 200, 40), ("guess", "w+", 200, 40),
+        ("reference", "w", 1000, 40),
     ):  # fmt: skip
         settled = settle(ProjectionConfig(), method, generator)
         assert (settled.space, settled.steps, settled.f_steps) == (space, steps, f_steps)
     assert settle(ProjectionConfig(steps=5), "hybrid", generator).space == "w+"
     assert settle(ProjectionConfig(space="w+"), "hybrid", generator).steps == 50
-    assert settle(ProjectionConfig(steps=20), "hybrid", generator).f_steps == 40
+    assert settle(ProjectionConfig(steps=15, space="f"), "hybrid", generator).f_steps == 30
     weights = [ProjectionConfig(space=space).spread_weight for space in ("f", "w+", "w")]
     assert weights == [1.0, 0.1, 0.0]  # nearer to W where the correction mends what the code leaves
     assert ProjectionConfig(space="f", lambda_wplus=0.3).spread_weight == 0.3
