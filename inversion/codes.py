@@ -1,5 +1,6 @@
 """Recover W or W+ codes by optimisation: w* = argmin L_percept(G(w), I) + (lambda_mse / N) ||G(w) - I||^2."""
 
+import math
 from typing import Any
 
 import torch
@@ -7,7 +8,7 @@ from torch import Tensor
 
 from inversion.adam import AdamRows, learning_rate_schedule
 from inversion.config import ProjectionConfig
-from inversion.coordinates import Coordinates
+from inversion.coordinates import Coordinates, starting_codes
 from inversion.keeper import Keeper
 from inversion.losses import standardise_noise
 from inversion.objective import InversionObjective, LossWeights, total
@@ -26,9 +27,19 @@ JITTER_UNTIL = 0.75  # share of the steps after which w is not jittered any more
 def search_codes(task: Task) -> Projection:
     """Search for the codes of a task's targets, and for their noise inputs where the generator has some."""
     check_task(task)
+    if not task.config.steps and task.config.space != "z":
+        return unsearched(task)
     search = CodesOfTargets(task)
     run_search(search, task, task.config.steps, "project")
     return search.result()
+
+
+def unsearched(task: Task) -> Projection:
+    """Return what a search in W+ or W starts from, where there are no steps; nothing is rendered for it."""
+    codes, num = starting_codes(task), len(task.targets)
+    noise = _starting_noise(task.generator, num, task.start_noise) if task.config.optimise_noise else {}
+    ws = codes.expand(-1, task.generator.num_ws, -1).clone()
+    return Projection(ws, noise, torch.full([num], math.inf), [0] * num, [0] * num, [{} for _ in range(num)])
 
 
 def check_task(task: Task) -> None:

@@ -62,8 +62,8 @@ class Coordinates:
         return conditioned(steps.flatten(1), self.curvature).view_as(steps)
 
 
-def _starting_codes(task: Task, w_std: Tensor) -> tuple[Tensor, Tensor | None]:
-    """Return codes to optimise, [N, num_ws (W+) or 1 (W, Z), dim], and for Z the labels [N, c_dim] if there are any."""
+def starting_codes(task: Task) -> Tensor:
+    """Return the codes that a search in W+ or W starts from, [N, num_ws or 1, w_dim]: those given, else w_avg."""
     generator, num = task.generator, len(task.targets)
     ws = generator.w_avg.expand(num, generator.num_ws, -1) if task.start is None else task.start
     if ws.shape != (num, generator.num_ws, generator.w_dim):
@@ -71,15 +71,21 @@ def _starting_codes(task: Task, w_std: Tensor) -> tuple[Tensor, Tensor | None]:
             f"the starting codes are {list(ws.shape)}, expected {[num, generator.num_ws, generator.w_dim]}; "
             "invert the image again with this generator"
         )
-    if task.config.space == "z":
-        if task.start is None:
-            z, labels = _best_rendered_z(task)
-        else:
-            z, labels = nearest_z(generator, ws.mean(dim=1), w_std, task.config.seed)
-        return z[:, None].to(task.targets), labels
     if task.config.space == "w":
         ws = ws.mean(dim=1, keepdim=True)
-    return ws.detach().clone().to(task.targets), None
+    return ws.detach().clone().to(task.targets)
+
+
+def _starting_codes(task: Task, w_std: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Return codes to optimise, [N, num_ws (W+) or 1 (W, Z), dim], and for Z the labels [N, c_dim] if there are any."""
+    ws = starting_codes(task)
+    if task.config.space != "z":
+        return ws, None
+    if task.start is None:
+        z, labels = _best_rendered_z(task)
+    else:
+        z, labels = nearest_z(task.generator, ws.mean(dim=1), w_std, task.config.seed)
+    return z[:, None].to(task.targets), labels
 
 
 def _curvature(task: Task) -> dict[str, Tensor] | None:
