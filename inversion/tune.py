@@ -14,7 +14,7 @@ from inversion.adam import learning_rate_schedule
 from inversion.codes import search_codes
 from inversion.delta import Delta, expand, is_whole, matrix_shape, rank_for, synthesis_parameters
 from inversion.draws import EditDraws
-from inversion.half_size import at_half_size
+from inversion.half_size import at_half_size, half_of, halved
 from inversion.losses import masked
 from inversion.methods import settle
 from inversion.objective import InversionObjective, LossWeights, total
@@ -31,6 +31,7 @@ UNIT_FLOOR = 0.05  # of a parameter's RMS: biases may start at zero
 TUNE_STREAM = 1 << 21  # keeps these random numbers apart from the projection's
 NEARNESS = 0.5  # how far the locality term's codes lie from the pivot on the way to a random w
 OVERSHOOT = 1.25  # factor of what a drawn edit is to change, since the fit falls short of it (docs/architecture.md)
+BESIDE_EVERY = 2  # steps, of which one asks for what edits or other codes render too
 DRAWN_SIDE = 128  # pixels at which drawn edits and codes elsewhere are compared by perceptual features
 VISIBLE = 0.025  # change of a pixel that counts as one, in [-1, 1]
 REACH = 4  # pixels around a change that belong to it
@@ -86,37 +87,48 @@ class _Tuning:
         self.objective = InversionObjective(task.generator.synthesis, weights, task.perceptual)
         self.on_drawn = replace(self.objective, perceptual_side=DRAWN_SIDE)
         self.target = self.objective.target(task.targets, task.masks)
+        self.drawn: Any = half_of(task.generator).synthesis  # what drawn edits and codes elsewhere are rendered by
         with torch.no_grad():
             self.render = self._render(self.pivot)  # of the generator as it is
-            self.missing = masked(task.targets - self.render, task.masks)
+            whole = task.generator.synthesis(self.pivot, noise_mode="const", **self._noise())
+            missing = masked(task.targets - whole, task.masks)
+            self.missing = missing if missing.shape == self.render.shape else halved(missing)
 
     def step(self, step: int) -> float:
         for group in self.optimizer.param_groups:
             group["lr"] = self.task.tune.tune_lr * learning_rate_schedule(step, self.task.tune.tune_steps)
-        config, weights = self.task.tune, expand(self._scaled(), self.parameters)
-        edited = bool(step % 2) and config.tune_edits > 0
-        code, wanted = self._edited() if edited else self._elsewhere()
-        with reduced_precision(code.device, self.config.precision):
-            image, changed = self._renders(code, weights).split(1)
+        weights = expand(self._scaled(), self.parameters)
+        with reduced_precision(self.pivot.device, self.config.precision):
+            image = self._bent(self.generator.synthesis, self.pivot, weights)
             there = total(self.objective.compare(image, self.target)).sum()
-            beside = total(self.on_drawn.compare(changed, self.on_drawn.target(wanted))).sum()
-        loss = there + (config.tune_edits if edited else config.tune_locality) * beside
+            beside = self._beside(step, weights)
+        loss = there + sum(BESIDE_EVERY * weight * term for weight, term in beside.values())
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()
         with torch.no_grad():
             closeness = psnr(image, self.task.targets, self.task.masks)
-        other = "edits" if edited else "locality"
-        for name, value in (("psnr", closeness), ("loss", there), (other, beside)):
+        told = {"psnr": closeness, "loss": there} | {name: term for name, (_, term) in beside.items()}
+        for name, value in told.items():
             self.history.setdefault(name, []).append(float(value.detach()))
         return float(loss.detach())
 
-    def _renders(self, code: Tensor, weights: dict[str, Tensor]) -> Tensor:
-        """Render the pivot and `code` [1, num_ws, w_dim] with other weights, [2, C, R, R]."""
-        arguments = {"noise_mode": "const", **self._noise(2)}
-        ws = torch.cat([self.pivot, code])
-        network: Any = self.generator.synthesis
-        return torch.func.functional_call(network, weights, (ws,), arguments)
+    def _beside(self, step: int, weights: dict[str, Tensor]) -> dict[str, tuple[float, Tensor]]:
+        """Return what is asked for beside the photo in a step, as (weight, term) by name: edits or locality in turn."""
+        config, turn = self.task.tune, step // BESIDE_EVERY
+        if step % BESIDE_EVERY:
+            return {}
+        edited = bool(turn % 2) and config.tune_edits > 0
+        code, wanted = self._edited() if edited else self._elsewhere()
+        image = self._bent(self.drawn, code, weights)
+        term = total(self.on_drawn.compare(image, self.on_drawn.target(wanted))).sum()
+        return {"edits": (config.tune_edits, term)} if edited else {"locality": (config.tune_locality, term)}
+
+    def _bent(self, network: Any, code: Tensor, weights: dict[str, Tensor]) -> Tensor:
+        """Render a code [1, num_ws, w_dim] with other weights, by the whole network or its lower layers."""
+        own = {name: weights[name] for name, _ in network.named_parameters()}
+        image: Tensor = torch.func.functional_call(network, own, (code,), {"noise_mode": "const", **self._noise()})
+        return image
 
     def finished(self) -> bool:
         return bool(self.history) and self.history["psnr"][-1] >= self.task.tune.tune_psnr
@@ -157,11 +169,11 @@ class _Tuning:
         return self.pivot + edit, render + (-change / VISIBLE).exp() * self.missing
 
     def _render(self, code: Tensor) -> Tensor:
-        image: Tensor = self.generator.synthesis(code, noise_mode="const", **self._noise(1))
+        image: Tensor = self.drawn(code, noise_mode="const", **self._noise())
         return image
 
-    def _noise(self, num: int) -> dict[str, Any]:
-        return {"noise": {n: level.expand(num, -1, -1, -1) for n, level in self.noise.items()}} if self.noise else {}
+    def _noise(self) -> dict[str, Any]:
+        return {"noise": self.noise} if self.noise else {}
 
     def _scaled(self) -> dict[str, tuple[Tensor, ...]]:
         return {name: (part[0] * self.unit[name], *part[1:]) for name, part in self.parts.items()}

@@ -42,6 +42,20 @@ def test_tuning_brings_the_render_closer_and_leaves_the_generator_as_it_was(kind
     assert fingerprint(generator.state_dict()) == before
 
 
+def test_a_large_generator_is_tuned_whole_though_edits_are_drawn_at_half_its_size():
+    generator = tiny(img_resolution=256, channel_base=256, channel_max=4)
+    target = a_face(generator, seed=5) + 0.2 * torch.rand(1, 3, 256, 256, generator=torch.Generator().manual_seed(0))
+    task = make_task(
+        generator, target, config={"steps": 3}, tune=TuneConfig(tune_steps=12, tune_lr=0.05, tune_size=0.5)
+    )
+    found = tune(task)
+    delta, history = found.deltas[0], found.history[0]
+    assert any(float(part.abs().max()) > 0 for name in delta.parts if "b256" in name for part in delta.parts[name][:1])
+    plain = (generator.synthesis(found.ws) - target).square().mean()
+    assert (tuned_synthesis(generator, delta)(found.ws) - target).square().mean() < plain
+    assert [len(history[f"tune_{name}"]) for name in ("loss", "edits", "locality")] == [12, 3, 3]
+
+
 def test_the_locality_term_keeps_the_change_away_from_other_codes():
     generator = tiny()
     target = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
