@@ -68,7 +68,7 @@ METHODS: dict[str, Method] = {
         Method("project", _project, corrects=True),
         Method("hybrid", _project, steps=50, steps_before_f=25, corrects=True, uses_encoder=True, needs_encoder=True),
         Method("guess", _guess, uses_encoder=True),  # no search; `choose_method` gives it to generators with an encoder
-        Method("tune", _tune, uses_encoder=True),
+        Method("tune", _tune, steps=100, uses_encoder=True),
         Method("reference", _reference, steps=1000, space="w"),
         Method("image2stylegan", _image2stylegan, steps=5000, space="w+"),
     )
