@@ -31,7 +31,6 @@ UNIT_FLOOR = 0.05  # of a parameter's RMS: biases may start at zero
 TUNE_STREAM = 1 << 21  # keeps these random numbers apart from the projection's
 NEARNESS = 0.5  # how far the locality term's codes lie from the pivot on the way to a random w
 OVERSHOOT = 1.25  # factor of what a drawn edit is to change, since the fit falls short of it (docs/architecture.md)
-BESIDE_EVERY = 2  # steps, of which one asks for what edits or other codes render too
 DRAWN_SIDE = 128  # pixels at which drawn edits and codes elsewhere are compared by perceptual features
 VISIBLE = 0.025  # change of a pixel that counts as one, in [-1, 1]
 REACH = 4  # pixels around a change that belong to it
@@ -97,32 +96,24 @@ class _Tuning:
     def step(self, step: int) -> float:
         for group in self.optimizer.param_groups:
             group["lr"] = self.task.tune.tune_lr * learning_rate_schedule(step, self.task.tune.tune_steps)
-        weights = expand(self._scaled(), self.parameters)
-        with reduced_precision(self.pivot.device, self.config.precision):
+        config, weights = self.task.tune, expand(self._scaled(), self.parameters)
+        edited = bool(step % 2) and config.tune_edits > 0
+        code, wanted = self._edited() if edited else self._elsewhere()
+        with reduced_precision(code.device, self.config.precision):
             image = self._bent(self.generator.synthesis, self.pivot, weights)
+            changed = self._bent(self.drawn, code, weights)
             there = total(self.objective.compare(image, self.target)).sum()
-            beside = self._beside(step, weights)
-        loss = there + sum(BESIDE_EVERY * weight * term for weight, term in beside.values())
+            beside = total(self.on_drawn.compare(changed, self.on_drawn.target(wanted))).sum()
+        loss = there + (config.tune_edits if edited else config.tune_locality) * beside
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()
         with torch.no_grad():
             closeness = psnr(image, self.task.targets, self.task.masks)
-        told = {"psnr": closeness, "loss": there} | {name: term for name, (_, term) in beside.items()}
-        for name, value in told.items():
+        other = "edits" if edited else "locality"
+        for name, value in (("psnr", closeness), ("loss", there), (other, beside)):
             self.history.setdefault(name, []).append(float(value.detach()))
         return float(loss.detach())
-
-    def _beside(self, step: int, weights: dict[str, Tensor]) -> dict[str, tuple[float, Tensor]]:
-        """Return what is asked for beside the photo in a step, as (weight, term) by name: edits or locality in turn."""
-        config, turn = self.task.tune, step // BESIDE_EVERY
-        if step % BESIDE_EVERY:
-            return {}
-        edited = bool(turn % 2) and config.tune_edits > 0
-        code, wanted = self._edited() if edited else self._elsewhere()
-        image = self._bent(self.drawn, code, weights)
-        term = total(self.on_drawn.compare(image, self.on_drawn.target(wanted))).sum()
-        return {"edits": (config.tune_edits, term)} if edited else {"locality": (config.tune_locality, term)}
 
     def _bent(self, network: Any, code: Tensor, weights: dict[str, Tensor]) -> Tensor:
         """Render a code [1, num_ws, w_dim] with other weights, by the whole network or its lower layers."""

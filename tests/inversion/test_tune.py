@@ -53,7 +53,7 @@ def test_a_large_generator_is_tuned_whole_though_edits_are_drawn_at_half_its_siz
     assert any(float(part.abs().max()) > 0 for name in delta.parts if "b256" in name for part in delta.parts[name][:1])
     plain = (generator.synthesis(found.ws) - target).square().mean()
     assert (tuned_synthesis(generator, delta)(found.ws) - target).square().mean() < plain
-    assert [len(history[f"tune_{name}"]) for name in ("loss", "edits", "locality")] == [12, 3, 3]
+    assert [len(history[f"tune_{name}"]) for name in ("loss", "edits", "locality")] == [12, 6, 6]
 
 
 def test_the_locality_term_keeps_the_change_away_from_other_codes():
