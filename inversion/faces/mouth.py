@@ -10,8 +10,9 @@ from inversion.faces.colours import lab
 from inversion.faces.landmarks import LEFT_CORNER, RIGHT_CORNER
 from inversion.faces.motion import Points, eye_distance_of
 
-COLUMNS, ROWS = 120, 96  # pixels of a mouth that is looked at
-HEIGHT, ABOVE = 0.8, 0.45  # of that picture, in widths of the mouth; and what share of it lies above the corners
+COLUMNS, ROWS = 144, 96  # pixels of a mouth that is looked at
+WIDTH, HEIGHT = 1.2, 0.8  # of that picture, in widths of the mouth
+ABOVE = 0.45  # what share of it lies above the corners
 REDNESS = 1.5  # lightness of L*a*b* that a unit of a* outweighs: teeth are lighter than lips, and less red
 APART = 28.0  # of that, between the means of teeth and lips: closed mouths with light on the lips reach 29 at most
 EXPLAINED = 0.55  # share of the variance between the two: Otsu's criterion
@@ -22,9 +23,10 @@ TO_CORNER = 0.7  # of the way from the last tooth to the corner of the lips: as 
 BESIDE, BRIDGED = 10, 3  # rows that teeth lie from where the landmarks' middle is; and a step between rows of teeth
 STEP = 4  # rows by which the middle of the teeth changes from a column to the next at most
 TOOTHED = 0.3  # share of the mouth's width that shows teeth at least
-LIP_ROWS = 8  # below the teeth, that show the lower lip
+LIP_ROWS = 8  # above and below the teeth, that show the lips
 REDDER = 4.0  # in a*, that it is than the teeth at least
 DARKEST = 0.64  # of their lightness, that it has at least: darker is a mouth wide open
+SHADOW = 0.65  # of the lips' lightness: what is darker beside the teeth belongs to the opening
 PASSED = 92  # percent of the columns whose teeth an edge passes
 POINTS = 9  # of each edge of the opening
 RIM = 0.018  # eye distances around the teeth that belong to the opening
@@ -42,18 +44,24 @@ def find_opening(face: Tensor, points: Points) -> tuple[Points, Points] | None:
     middle, width = corners.mean(axis=0), max(float(np.linalg.norm(corners[1] - corners[0])), 1e-6)
     along = (corners[1] - corners[0]) / width
     axes = np.stack([along, [-along[1], along[0]]])  # rows: right, down
-    x, y = (np.arange(COLUMNS) + 0.5) / COLUMNS - 0.5, ((np.arange(ROWS) + 0.5) / ROWS - ABOVE) * HEIGHT
+    x, y = ((np.arange(COLUMNS) + 0.5) / COLUMNS - 0.5) * WIDTH, ((np.arange(ROWS) + 0.5) / ROWS - ABOVE) * HEIGHT
     places = middle + np.stack(np.meshgrid(x, y), axis=-1) * width @ axes
     grid = torch.from_numpy(places).float()[None] * 2 - 1
     picture = F.grid_sample(face, grid, mode="bicubic", padding_mode="border", align_corners=False)[0]
     colours = lab(picture).reshape(ROWS, COLUMNS, 3).numpy()
-    lips = [_fitted((points[list(part)] - middle) @ axes.T / width, x) for part in (*OUTER_EDGES, *INNER_EDGES)]
+    lips = [
+        _fitted((points[list(part)] - middle) @ axes.T / width, x.clip(-0.5, 0.5))
+        for part in (*OUTER_EDGES, *INNER_EDGES)
+    ]
     seen, rows = _find_teeth(colours, lips, y)
-    if len(seen) < TOOTHED * COLUMNS or not _above_a_lip(colours, seen, rows):
+    lip = _darker_lip(colours, seen, rows) if len(seen) >= TOOTHED * COLUMNS else None
+    if lip is None:
         return None
+    seen, rows = _with_shadows(colours[..., 0] < SHADOW * lip, seen, rows)
     rim, step = RIM * eye_distance_of(points) / width, HEIGHT / ROWS
     upper, lower = y[rows[:, 0]] - step / 2 - rim, y[rows[:, 1]] + step / 2 + rim
-    ends: Points = x[[seen[0], seen[-1]]] * (1 - TO_CORNER) + np.array([-0.5, 0.5]) * TO_CORNER
+    last = x[[seen[0], seen[-1]]]
+    ends: Points = last + TO_CORNER * np.clip([-0.5 - last[0], 0.5 - last[1]], [-1, 0], [0, 1])
     heights = ((upper + lower) / 2)[[0, -1]] * (1 - TO_CORNER)  # the corners lie at 0
     at = np.linspace(ends[0], ends[1], POINTS)
     edges = [_through(ends, heights, x[seen], edge, at, sign) for edge, sign in ((upper, -1), (lower, 1))]
@@ -80,15 +88,46 @@ def _find_teeth(colours: NDArray[np.float64], lips: list[Points], y: Points) -> 
     return seen, np.array([runs[number] for number in seen])
 
 
-def _above_a_lip(colours: NDArray[np.float64], seen: list[int], rows: NDArray[np.int64]) -> bool:
-    """Tell whether a lip is below what was taken for teeth: redder, and not as dark as an open mouth."""
-    tooth, lip = (
-        np.mean(
-            [colours[one:other, number].mean(axis=0) for one, other, number in zip(*places, seen, strict=True)], axis=0
-        )
-        for places in ((rows[:, 0], rows[:, 1] + 1), (rows[:, 1] + 2, rows[:, 1] + 2 + LIP_ROWS))
+def _darker_lip(colours: NDArray[np.float64], seen: list[int], rows: NDArray[np.int64]) -> float | None:
+    """Return how light the lips are, the darker one of them, above and below what was taken for teeth; None where what
+    is below is no lip, which is redder than they are and not as dark as an open mouth."""
+    first, last = rows[:, 0], rows[:, 1] + 1
+    over, under = (first - 1).clip(1), (last + 1).clip(max=ROWS - 1)
+    above, tooth, below = (
+        np.mean([colours[a:b, column].mean(axis=0) for a, b, column in zip(*places, seen, strict=True)], axis=0)
+        for places in (((over - LIP_ROWS).clip(0), over), (first, last), (under, under + LIP_ROWS))
     )
-    return bool(lip[1] - tooth[1] >= REDDER and lip[0] >= DARKEST * tooth[0])
+    is_lip = below[1] - tooth[1] >= REDDER and below[0] >= DARKEST * tooth[0]
+    return float(min(above[0], below[0])) if is_lip else None
+
+
+def _with_shadows(
+    dark: NDArray[np.bool_], seen: list[int], rows: NDArray[np.int64]
+) -> tuple[list[int], NDArray[np.int64]]:
+    """Return columns and their rows with the dark around the teeth: under the upper lip, and out to the corners."""
+    runs = {
+        number: _grown(dark[:, number], int(one), int(other)) for number, (one, other) in zip(seen, rows, strict=True)
+    }
+    for way in (range(seen[0] - 1, -1, -1), range(seen[-1] + 1, dark.shape[1])):
+        last = way.start - way.step
+        one, other = runs[last]
+        for number in way:
+            inside = np.flatnonzero(dark[max(one - 1, 0) : other + 2, number]) + max(one - 1, 0)
+            if len(inside):
+                one, other = runs[number] = _grown(dark[:, number], int(inside[0]), int(inside[-1]), 1)
+                last = number
+            elif abs(number - last) > 2 * BRIDGED:
+                break
+    seen = sorted(runs)
+    return seen, np.array([runs[number] for number in seen])
+
+
+def _grown(dark: NDArray[np.bool_], one: int, other: int, most: int = STEP) -> tuple[int, int]:
+    """Return rows `one` to `other` of a column with the dark ones beside them, `most` on each side."""
+    for _ in range(most):
+        one -= bool(dark[max(one - 1, 0)])
+        other += bool(dark[min(other + 1, len(dark) - 1)])
+    return max(one, 0), min(other, len(dark) - 1)
 
 
 def _lightest(values: NDArray[np.float64], within: NDArray[np.bool_]) -> NDArray[np.bool_]:

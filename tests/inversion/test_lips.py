@@ -45,7 +45,7 @@ def test_the_opening_holds_the_light_teeth_and_none_of_the_red_lips(face):
     low, high = (points[48:68].min(axis=0) * 256).astype(int), (points[48:68].max(axis=0) * 256).astype(int)
     around[low[1] : high[1], low[0] : high[0]] = True
     redness = rgb[0] - rgb[1:].mean(axis=0)
-    assert 60 < teeth.sum() < around.sum() / 2
+    assert 60 < teeth.sum() < 0.8 * around.sum()
     assert rgb[:, teeth].mean() > rgb[:, around & ~teeth].mean() + 0.1
     assert redness[teeth].mean() < redness[around & ~teeth].mean()
 
