@@ -226,7 +226,7 @@ FREE_FIELDS = frozenset(
 class DatasetConfig:
     """How a folder of pictures becomes a training set."""
 
-    resolution: int = option(128, "pixels a side, a power of two")
+    resolution: int = option(128, "pixels a side, a power of two (or 28, for a dcgan)")
     crop: str = option(
         "centre",
         "centre: the largest square; faces: every face, aligned by eyes and mouth",

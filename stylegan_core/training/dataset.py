@@ -17,6 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from stylegan_core.errors import DatasetError
+from stylegan_core.networks.small_configs import DCGAN_SIDES
 from stylegan_core.photo_files import SUFFIXES
 from stylegan_core.seeds import generator_for
 
@@ -114,6 +115,11 @@ def decode(data: bytes, what: str, channels: int | None = None) -> Image.Image:
     return image.convert("L" if grey else "RGB")
 
 
+def is_trainable_side(side: int) -> bool:
+    """Whether there are networks for images of `side` pixels: a power of two, or 28 (MNIST's), for a DCGAN."""
+    return side in DCGAN_SIDES or (side >= 4 and not side & (side - 1))
+
+
 class ImageDataset:
     """Images uint8 [C, R, R] and labels float32 [c_dim], by index; index N + i is image i mirrored if `mirror`."""
 
@@ -143,10 +149,10 @@ class ImageDataset:
                 f"{path}: images are {self.native} pixels; training at {self.resolution} needs larger ones, "
                 f"or --resolution {self.native}"
             )
-        if self.resolution & (self.resolution - 1) or self.resolution < 4:
+        if not is_trainable_side(self.resolution):
             raise DatasetError(
-                f"{path}: images are {self.resolution} pixels a side, no power of two; give --resolution, "
-                "or run `dataset make`"
+                f"{path}: images are {self.resolution} pixels a side, no power of two (nor 28, for a DCGAN); give "
+                "--resolution, or run `dataset make`"
             )
         self.labels = self._read_labels() if labels else np.zeros((len(self.files.names), 0), np.float32)
         self.c_dim = self.labels.shape[1]

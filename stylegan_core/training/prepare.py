@@ -19,7 +19,7 @@ from PIL import Image, ImageOps
 from stylegan_core.errors import ConfigError, DatasetError, ImageError, OutputError, ToolkitError
 from stylegan_core.progress import progress_bar
 from stylegan_core.training.config import DatasetConfig
-from stylegan_core.training.dataset import Files, decode, encode_labels, parse_labels
+from stylegan_core.training.dataset import Files, decode, encode_labels, is_trainable_side, parse_labels
 
 Cropper = Callable[[NDArray[np.uint8]], list[NDArray[np.uint8]]]  # photo [H, W, 3] -> squares [size, size, 3]
 _ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # the same input gives the same bytes
@@ -87,8 +87,8 @@ def _check(target: Path, config: DatasetConfig) -> None:
         raise ConfigError(f"{target}: a training set is written as a zip; give a name that ends in .zip")
     if target.exists():
         raise OutputError(f"{target} is there already; give another name or delete it")
-    if config.resolution < 4 or config.resolution & (config.resolution - 1):
-        raise ConfigError(f"resolution is {config.resolution}; it must be a power of two, 4 or more")
+    if not is_trainable_side(config.resolution):
+        raise ConfigError(f"resolution is {config.resolution}; it must be a power of two, 4 or more, or 28 for a DCGAN")
     if not 0 <= config.quality <= 100:
         raise ConfigError(f"quality is {config.quality}; it is from 1 to 100, or 0 for PNG")
 

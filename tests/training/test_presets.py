@@ -172,6 +172,18 @@ def test_without_a_mapping_network_w_is_as_long_as_z(shapes):
         build_models(TrainConfig(data=str(shapes), z_dim=8, w_dim=4, **given), data, torch.device("cpu"))
 
 
+@pytest.mark.parametrize("upsampling", ["transposed", "pixelshuffle"])
+def test_a_dcgan_trains_on_digits_of_28_pixels_and_a_stylegan_says_why_not(upsampling, tmp_path):
+    digits, out = tmp_path / "digits.zip", tmp_path / "run"
+    write_sample_data("digits", str(digits), 28, 24)
+    common = ("train", "--data", digits, *SMALL, "--kimg", 0.016)
+    run(*common, "--preset", "dcgan", *NARROW["dcgan"], "--upsampling", upsampling, "--out", out)
+    generator = load_generator(out / "snapshot-000000.016.safetensors")
+    assert generator.synthesis(generator.mapping(torch.zeros(1, 8))).shape == (1, 1, 28, 28)
+    told = refused(*common, "--preset", "stylegan2-small", "--out", tmp_path / "no")
+    assert "img_resolution is 28; it must be a power of two" in told
+
+
 def test_bcr_and_a_crop_discriminator_train_and_resume(shapes, tmp_path):
     common = ("train", "--data", shapes, "--preset", "dcgan", *NARROW["dcgan"], *SMALL, "--bcr", 10, "--crop-d", 8)
     run(*common, "--out", tmp_path / "whole", "--kimg", 0.032)
