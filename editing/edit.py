@@ -24,7 +24,7 @@ from stylegan_core.console import Console
 from stylegan_core.credentials import Done, Signature
 from stylegan_core.errors import ConfigError, LatentError
 from stylegan_core.files import read_bytes
-from stylegan_core.images import Photo, encode_png, read_photo
+from stylegan_core.images import Photo, encode_png, read_photo, to_tensor
 from stylegan_core.networks.protocol import Generator
 from stylegan_core.photo_files import SUFFIXES
 
@@ -225,6 +225,10 @@ def write_subject(subject: Subject, edited: dict[int, EditedFace], label: str, w
             report |= {"photo_scores": asdict(pasted.scores[number]), "paste": pasted.report(number)}
             report = with_doubts(report, doubts)
             pictures = dict(zip(("photo", label), pasted.close_ups(number), strict=True))
+            if (identity := workshop.inverter.identity).name:
+                before, after = (to_tensor(rgb).to(workshop.generator.w_avg.device) for rgb in pictures.values())
+                similarity = identity.similarity(before, after, workshop.generator.meta.alignment)
+                report["photo_scores"] |= {"identity_similarity": round(float(similarity), 4)}
         write_edit(folders[index], face, pictures, report, seal)
         workshop.console.say(f"{folders[index] / 'edited.png'}: {label}{told_scores(pasted, number)}")
         for note in face.notes:

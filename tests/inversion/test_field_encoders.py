@@ -268,5 +268,14 @@ def test_the_identity_network_of_the_user_is_in_the_loss_and_the_report(tmp_path
     assert report["identity"] == "model_ir_se50.pth"
     assert report["scores"]["identity_similarity"] == pytest.approx(float((one * other).sum()), abs=1e-3)
     assert report["loss_terms"]["identity"] == pytest.approx(5 * float((one - other).square().sum()), abs=1e-3)
+    latent, words = tmp_path / "out/face/face0/latent.npz", ["--truncate", "0.5", "--identity", arcface]
+    assert run("edit", latent, *words, "--generator", path, "--out", tmp_path / "edited").exit_code == 0
+    edited = json.loads((tmp_path / "edited/face/face0/report.json").read_text())
+    after = np.asarray(Image.open(tmp_path / "edited/face/face0/photo_edited.png"))
+    after = torch.from_numpy(after.copy()).permute(2, 0, 1)[None].float() / 127.5 - 1
+    with torch.no_grad():
+        expected = float((network.describe(after, Alignment()) * other).sum())
+    assert (after != target).any()
+    assert edited["photo_scores"]["identity_similarity"] == pytest.approx(expected, abs=1e-3)
     result = run(*common, "--identity", tmp_path / "none.pth", "--out", tmp_path / "out")
     assert result.exit_code == 1 and "none.pth" in result.output
