@@ -86,7 +86,7 @@ class TuneConfig(Checked):
 
     HEADING: ClassVar[str] = "Tuning (--method tune)"
 
-    tune_steps: int = option(300, "steps of the generator's tuning at most", least=0)
+    tune_steps: int = option(250, "steps of the generator's tuning at most", least=0)
     tune_lr: float = option(0.015, "peak learning rate of the weights' difference", above=0)
     tune_mse: float = option(
         500.0, "weight of the squared error; --lambda-percept weighs the perceptual distance", least=0
