@@ -166,7 +166,6 @@ def _shipped() -> dict[str, DialTable]:
 
 def range_lines(table: DialTable) -> list[str]:
     """Say a line a measure: its name, from where to where it goes, and what its number means."""
-    seen = f"seen on {table.samples} faces of {table.generator_name}"
     seen = f"seen on {table.samples} faces"
     if table.reached_on:
         seen = f"reached by three of four of {table.reached_on} faces"

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from stylegan_core.networks.protocol import Generator
 
 USUAL_STEPS = 200
-CORRECTING_STEPS = 40  # of a correction of features, and no more than twice those of the code
+CORRECTING_STEPS = 50  # of a correction of features, and no more than twice those of the code
 WORTH_CORRECTING = 20  # steps of the code; who asks for fewer wants a quick look, and no correction after it
 
 

@@ -353,8 +353,8 @@ def test_what_cannot_be_corrected_is_refused(linear_generator):
 def test_what_the_options_leave_to_the_method_it_takes_where_it_can(linear_generator):
     generator = tiny()
     for method, space, steps, f_steps in (
-        ("project", "f", 200, 40), ("hybrid", "f", 25, 40), ("tune", "w+", 100, 40), ("guess", "w+", 200, 40),
-        ("reference", "w", 1000, 40),
+        ("project", "f", 200, 50), ("hybrid", "f", 25, 50), ("tune", "w+", 100, 50), ("guess", "w+", 200, 50),
+        ("reference", "w", 1000, 50),
     ):  # fmt: skip
         settled = settle(ProjectionConfig(), method, generator)
         assert (settled.space, settled.steps, settled.f_steps) == (space, steps, f_steps)
