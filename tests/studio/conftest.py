@@ -14,7 +14,7 @@ def place(tmp_path_factory):
 @pytest.fixture(scope="package")
 def address(place):
     require_chromium()
-    with studio(place, "--grace", "5") as address:
+    with studio(place, "--grace", "5", "--patience", "0") as address:  # so that a search ends when a test says so
         yield address
 
 
