@@ -41,6 +41,7 @@ def test_training_on_a_cpu_keeps_large_blocks_where_the_c_library_can(tmp_path, 
     monkeypatch.setattr(
         "ctypes.CDLL", lambda name: SimpleNamespace(mallopt=lambda option, value: calls.append((option, value)))
     )
+    (tmp_path / "a.png").write_bytes(b"a picture that nothing opens here")
     arguments = ["train", "--data", str(tmp_path), "--out", str(tmp_path / "run"), "--device", "cpu"]
     assert CliRunner().invoke(cli.main, arguments).exit_code == 0
     assert (-4, 0) in calls and dict(calls)[-1] > 2**30  # no block of its own by mmap; the heap's end is not given back

@@ -270,7 +270,10 @@ def _connect_kept(parts: Parts, events: KeepEvents) -> None:
 
 def _connect_edits(parts: Parts, events: EditEvents) -> None:
     """Say what happens when controls move; what a slider waits for is in no queue."""
-    everything, slow = parts.everything(), _slow(parts)
+    everything = parts.everything()
+    # One after the other: of two at once, as of a field that is left and of the button that is pressed, the first could
+    # end last and take the second back.
+    slow = {**_slow(parts), "concurrency_limit": 1, "concurrency_id": "edits"}
     dials = parts.dials()
     for dial in dials:
         if not isinstance(dial, gr.Textbox):  # whose words mean nothing until they are complete
@@ -304,7 +307,7 @@ def _connect_edits(parts: Parts, events: EditEvents) -> None:
     }  # fmt: skip
     for look, control in looks.items():
         control.input(look, [control], everything, **in_order)
-    parts.sweep.click(events.sweep, [parts.swept, *dials], [parts.strip, parts.message], **slow)
+    parts.sweep.click(events.sweep, [parts.swept, *dials], [parts.strip, parts.message], **_slow(parts))
     parts.strip.click(events.press_strip, [parts.swept, *dials], everything, **slow)
 
 
