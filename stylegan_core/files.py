@@ -28,17 +28,20 @@ def read_bytes(path: Path, max_bytes: int = MAX_FILE_BYTES) -> bytes:
 def place_problem(path: str | Path, folder: bool) -> str:
     """Say what keeps a file, or a folder, from being written at `path`; empty where nothing does."""
     target = Path(path)
-    if folder and target.is_file():
-        return f"{path} is a file; give a folder to write into"
-    if not folder and target.is_dir():
-        return f"{path} is a folder; give a file in it"
-    place = target if folder else target.parent
-    while not place.exists() and place != place.parent:
-        place = place.parent
-    if not place.is_dir():
-        return f"{path}: {place} is a file, not a folder; give another place"
-    if not os.access(place, os.W_OK | os.X_OK):
-        return f"{path}: nothing may be written to {place}; give another place"
+    try:
+        if folder and target.is_file():
+            return f"{path} is a file; give a folder to write into"
+        if not folder and target.is_dir():
+            return f"{path} is a folder; give a file in it"
+        place = target if folder else target.parent
+        while not place.exists() and place != place.parent:
+            place = place.parent
+        if not place.is_dir():
+            return f"{path}: {place} is a file, not a folder; give another place"
+        if not os.access(place, os.W_OK | os.X_OK):
+            return f"{path}: nothing may be written to {place}; give another place"
+    except OSError as error:
+        return f"{path}: cannot be looked at ({error.strerror or one_line(error)}); give another place"
     return ""
 
 
