@@ -162,7 +162,7 @@ def take_pictures(browser, address: str, folder: Path) -> None:
     page = browser.new_page(viewport=DESK)
 
     def shoot(name: str, height: int | None = None) -> None:
-        page.wait_for_timeout(1200)
+        page.wait_for_timeout(4000)  # the whole photo comes after the last key, and after what came before it
         clip = {"clip": {"x": 0, "y": 0, "width": page.viewport_size["width"], "height": height}} if height else {}
         page.screenshot(path=folder / f"{name}.png", **clip)
 
