@@ -16,6 +16,7 @@ from editing.region_names import parse_regions
 from inversion.faces.align import align_face
 from inversion.faces.landmarks import BROWS, JAW, MOUTH, NOSE, find_landmarks
 from inversion.faces.measures import LEFT_BROW, LEFT_EYE, RIGHT_BROW, RIGHT_EYE
+from inversion.faces.motion import eye_distance_of
 from stylegan_core.errors import ConfigError
 from stylegan_core.images import Photo, read_photo
 from stylegan_core.networks.protocol import Alignment, Generator
@@ -49,7 +50,7 @@ def face_region(names: Sequence[str], renders: Sequence[Tensor], alignment: Alig
 
 def region_mask(name: str, points: Points) -> Mask:
     """Return the mask [SIDE, SIDE] of one region for landmarks [68, 2] in units of the face."""
-    unit = float(np.linalg.norm(points[RIGHT_EYE].mean(axis=0) - points[LEFT_EYE].mean(axis=0)))
+    unit = eye_distance_of(points)
     if name in PARTS:
         outlines, reach = PARTS[name]
         drawn = np.maximum.reduce([_polygon(points[outline]) for outline in outlines])

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from stylegan_core.errors import ConfigError, ImageError
 from stylegan_core.files import write_atomic
 from stylegan_core.images import read_photo
-from stylegan_core.photo_files import SUFFIXES
+from stylegan_core.photo_files import pictures_in
 
 MAX_FRAMES = 3000
 FOLDER_FPS = 25.0  # of a folder of pictures, which does not say
@@ -42,7 +42,7 @@ class Film:
             raise ImageError(f"{self.source}: no frames in it; give a film or a folder of its frames")
 
     def _from_folder(self) -> Iterator[NDArray[np.uint8]]:
-        return (read_photo(file).rgb for file in _pictures(self.source))
+        return (read_photo(file).rgb for file in pictures_in(self.source))
 
     def _decoded(self) -> Iterator[NDArray[np.uint8]]:
         reader = _ffmpeg().read_frames(str(self.source))
@@ -60,7 +60,7 @@ def open_film(source: str | Path, fps: float = 0.0, limit: int = 0) -> Film:
     """Open a film, or a folder of pictures in order of name; `fps` 0 is the film's own, `limit` 0 is `MAX_FRAMES`."""
     path, limit = Path(source), min(limit or MAX_FRAMES, MAX_FRAMES)
     if path.is_dir():
-        return Film(path, fps or FOLDER_FPS, min(limit, len(_pictures(path))), False, limit)
+        return Film(path, fps or FOLDER_FPS, min(limit, len(pictures_in(path))), False, limit)
     if not path.is_file():
         raise ImageError(f"{source}: no such film or folder; check the path")
     try:
@@ -117,10 +117,6 @@ def can_write_mp4() -> bool:
     except ConfigError:
         return False
     return True
-
-
-def _pictures(folder: Path) -> list[Path]:
-    return sorted(file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES)
 
 
 def _unreadable(path: Path, error: BaseException) -> ImageError:

@@ -88,12 +88,17 @@ def photo_problem(path: str) -> str:
     return ""
 
 
+def pictures_in(folder: Path) -> list[Path]:
+    """Return the pictures of a folder, by name; folders in it are not looked into."""
+    return sorted(file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES)
+
+
 def film_problem(path: str) -> str:
     """Say what keeps a path from being a film or a folder of frames; empty where nothing does."""
     file = Path(path)
     if not file.exists():
         return f"{path}: no such file; give a film, or a folder of frames"
-    if file.is_dir() and not any(item.suffix.lower() in SUFFIXES for item in file.iterdir()):
+    if file.is_dir() and not pictures_in(file):
         return f"{path}: no frames in it; give a film, or a folder of its frames as pictures"
     if file.suffix.lower() in SUFFIXES and file.suffix.lower() != ".gif":
         return f"{path}: a photo; `edit {path}` edits it"

@@ -30,13 +30,10 @@ def with_channels(generator: Generator, dials: DialTable, table: ChannelTable) -
     for name in dials.names:
         spared = [spare for spare in (IDENTITY, *dials.names) if spare != name]
         found.append(find_channels(generator, table, name, name, spared, NUM))
-    channels = torch.zeros(len(found), sum(size for _, size in table.layers))
-    for row, direction in zip(channels, found, strict=True):
-        first = 0
-        for layer, size in table.layers:
-            if layer in direction.styles:
-                row[first : first + size] = direction.styles[layer]
-            first += size
+    channels = torch.stack([
+        torch.cat([direction.styles.get(layer, torch.zeros(size)) for layer, size in table.layers])
+        for direction in found
+    ])  # fmt: skip
     effects = [[direction.report["mean_change"][name] for name in dials.names] for direction in found]
     person = [direction.report["identity_distance"] for direction in found]
     return replace(

@@ -6,8 +6,7 @@ from torch import Tensor
 
 from inversion.faces.flow import FLOW_SIDE, box_filter
 from inversion.faces.landmarks import EYES, LEFT_CORNER, MOUTH, RIGHT_CORNER
-from inversion.faces.measures import LEFT_EYE, RIGHT_EYE
-from inversion.faces.motion import Points
+from inversion.faces.motion import Points, eye_distance_of
 
 AMOUNT = 0.6  # of the light that is taken (docs/editing.md)
 BOUND = 0.2  # of it, in [-1, 1]
@@ -32,7 +31,7 @@ def crease_light(unexplained: Tensor, points: Points) -> Tensor:
 
 def _free(points: Points) -> Tensor:
     """Return in 0..1 where light may change, [R, R]."""
-    distance = max(float(np.linalg.norm(points[RIGHT_EYE].mean(axis=0) - points[LEFT_EYE].mean(axis=0))), 1e-3)
+    distance = max(eye_distance_of(points), 1e-3)
     width = max(float(np.linalg.norm(points[RIGHT_CORNER] - points[LEFT_CORNER])), 1e-3)
     steps = (torch.arange(FLOW_SIDE) + 0.5) / FLOW_SIDE
     places = torch.stack(torch.meshgrid(steps, steps, indexing="xy"), dim=-1)  # [R, R, 2]

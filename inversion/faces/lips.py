@@ -8,7 +8,7 @@ from torch import Tensor
 
 from inversion.faces.landmarks import LEFT_CORNER, MOUTH, RIGHT_CORNER
 from inversion.faces.motion import Points, dense_motion, eye_distance_of, mouth_gap
-from inversion.faces.mouth import RIM, find_opening
+from inversion.faces.mouth import RIM, find_opening, fitted
 
 WHOLE_SMILE = 0.1  # eye distances that the corners of a mouth come in and down, together, when a smile goes
 PARTED = 0.02  # eye distances that lips part in an edit that does not close them
@@ -35,8 +35,9 @@ class Closing:
         """Return in 0..1 where the upper lip, the lower one, and the line between closed ones are, at places
         [..., 2]."""
         x, y = position.double().unbind(dim=-1)
-        upper, lower = (_height(edge, x) for edge in self.edges)
         left, right = self.edges[0][0, 0], self.edges[0][-1, 0]
+        along = x.clamp(left, right).numpy()
+        upper, lower = (torch.from_numpy(fitted(edge, along)) for edge in self.edges)
         beside = (left - x).clamp_min(0) + (x - right).clamp_min(0)
         soft = FEATHER * self.unit + WIDENING * beside
         above, below = ((upper - y) / soft + 0.5).clamp(0, 1), ((y - lower) / soft + 0.5).clamp(0, 1)
@@ -86,13 +87,3 @@ def _shift(points: Points, moved: Points, line: Points) -> Points:
     bent = moved[list(LIPS_MIDDLE)].mean(axis=0) - moved[[LEFT_CORNER, RIGHT_CORNER]].mean(axis=0)
     result: Points = straight + 4 * share * (1 - share) * bent
     return result
-
-
-def _height(edge: Points, x: Tensor) -> Tensor:
-    """Return the height at `x` of a smooth line through points [N, 2]; outside it is that of the ends."""
-    low, high = float(edge[0, 0]), float(edge[-1, 0])
-    middle, half = (low + high) / 2, max((high - low) / 2, 1e-6)
-    at, height = (x.clamp(low, high) - middle) / half, torch.zeros_like(x)
-    for factor in np.linalg.lstsq(np.vander((edge[:, 0] - middle) / half, 5), edge[:, 1], rcond=None)[0]:
-        height = height * at + float(factor)
-    return height
