@@ -1,12 +1,14 @@
-"""Time and peak memory of StyleGAN2 synthesis, ours beside the textbook formulation, on this machine's CPU.
+"""Time and peak memory of StyleGAN2 synthesis, ours beside two other formulations, on this machine's CPU.
 
     python benchmarks/synthesis.py [--sizes 64 256 1024] [--repeats 3]
 
 Textbook: one set of kernels per sample (weights times styles) in a grouped convolution; upsampling by zero insertion
-(within the layers a transposed convolution, which is the faster way) and a depthwise FIR filter. It runs on the same
-weights; both images are compared before anything is timed. `forward` is without gradients; `forward+backward` takes the
-gradient with respect to ws only, as inversion does. Ours and the textbook run in turn, and the smallest of the repeats
-counts. Peak memory is what one forward+backward adds to the resident set at most, in a process of its own.
+(within the layers a transposed convolution, which is the faster way) and a depthwise FIR filter. Reference: the same, and
+after each convolution noise, bias, leaky ReLU, gain and clamp one by one, as NVIDIA's PyTorch code is documented to do where
+its CUDA extensions are not used (written from that, since the code itself may not be copied). All run on the same weights;
+the images are compared before anything is timed. `forward` is without gradients; `forward+backward` takes the gradient
+with respect to ws only, as inversion does. The formulations run in turn, and the smallest of the repeats counts. Peak
+memory is what one forward+backward adds to the resident set at most, in a process of its own.
 
 On a machine that is busy with other work, `--cpu-time --threads 1` counts this process's time instead of the wall's."""
 
@@ -63,20 +65,34 @@ def textbook_layer(layer: SynthesisLayer, x: Tensor, w: Tensor) -> Tensor:
     return F.leaky_relu(x + layer.bias[:, None, None], 0.2) * math.sqrt(2)
 
 
-def textbook_synthesis(generator: StyleGAN2Generator, ws: Tensor) -> Tensor:
-    """Render ws [N, num_ws, w_dim] with the weights of `generator`."""
+def reference_layer(layer: SynthesisLayer, x: Tensor, w: Tensor) -> Tensor:
+    """Run one layer as the reference does: noise in place, then bias, leaky ReLU, gain and clamp, a pass each."""
+    x = textbook_conv(x, layer.weight, layer.affine(w), True, layer.up, layer.taps)
+    x = x.add_(layer.noise_const * layer.noise_strength)
+    x = x + layer.bias.reshape(1, -1, 1, 1)
+    x = F.leaky_relu(x, 0.2)
+    x = x * math.sqrt(2)
+    return x if layer.conv_clamp is None else x.clamp(-layer.conv_clamp, layer.conv_clamp)
+
+
+def textbook_synthesis(
+    generator: StyleGAN2Generator, ws: Tensor, run: Callable[..., Tensor] = textbook_layer
+) -> Tensor:
+    """Render ws [N, num_ws, w_dim] with the weights of `generator`; `run` runs a layer."""
     x = img = None
     first = 0
     for resolution in generator.synthesis.block_resolutions:
         block = getattr(generator.synthesis, f"b{resolution}")
         if x is None:
-            x = textbook_layer(block.conv1, block.const.expand(len(ws), -1, -1, -1), ws[:, 0])
+            x = run(block.conv1, block.const.expand(len(ws), -1, -1, -1), ws[:, 0])
         else:
-            x = textbook_layer(block.conv0, x, ws[:, first])
-            x = textbook_layer(block.conv1, x, ws[:, first + 1])
+            x = run(block.conv0, x, ws[:, first])
+            x = run(block.conv1, x, ws[:, first + 1])
         styles = block.torgb.affine(ws[:, first + block.num_conv]) * block.torgb.weight_gain
         rgb = textbook_conv(x, block.torgb.weight, styles, False, 1, block.taps)
         rgb = rgb + block.torgb.bias[:, None, None]
+        if run is reference_layer and block.torgb.conv_clamp is not None:
+            rgb = rgb.clamp(-block.torgb.conv_clamp, block.torgb.conv_clamp)
         img = rgb if img is None else textbook_fir(insert_zeros(img), block.taps, 2, 1, 4) + rgb
         first += block.num_conv
     assert img is not None
@@ -85,6 +101,7 @@ def textbook_synthesis(generator: StyleGAN2Generator, ws: Tensor) -> Tensor:
 
 FORMULATIONS: dict[str, Callable[[StyleGAN2Generator, Tensor], Tensor]] = {
     "textbook": textbook_synthesis,
+    "reference": lambda generator, ws: textbook_synthesis(generator, ws, reference_layer),
     "ours": lambda generator, ws: generator.synthesis(ws),
 }
 
@@ -93,7 +110,7 @@ def make_generator(resolution: int, channel_base: int) -> tuple[StyleGAN2Generat
     """Return a random generator with frozen weights, and ws [1, num_ws, 512]."""
     torch.manual_seed(0)
     generator = StyleGAN2Generator(
-        StyleGAN2Config(img_resolution=resolution, channel_base=channel_base, mapping_layers=2)
+        StyleGAN2Config(img_resolution=resolution, channel_base=channel_base, mapping_layers=2, conv_clamp=256)
     )
     generator.eval().requires_grad_(False)
     return generator, torch.randn([1, generator.num_ws, generator.w_dim])
@@ -112,7 +129,7 @@ def measure(
     generator, ws = make_generator(resolution, channel_base)
     with torch.no_grad():
         images = [run(generator, ws) for run in FORMULATIONS.values()]
-    difference = ((images[0] - images[1]).abs().max() / images[0].std()).item()
+    difference = max(((image - images[-1]).abs().max() / images[0].std()).item() for image in images)
     if difference > 1e-4:
         raise SystemExit(f"the formulations differ by {difference:.1e} of the image's standard deviation")
     best = {name: [math.inf, math.inf] for name in FORMULATIONS}
@@ -174,17 +191,18 @@ def main() -> None:
     clock = time.process_time if args.cpu_time else time.perf_counter
     seconds = "seconds of processor time" if args.cpu_time else "seconds"
     print(f"batch 1, {args.threads} threads, float32; {seconds}, and MiB of peak memory over one forward+backward")
-    print(f"{'px':>5} {'base':>6} | {'forward':^22} | {'forward+backward':^22} | {'peak memory':^22}")
-    print(f"{'':12} | {'textbook':>8} {'ours':>6} {'ratio':>6} | {'textbook':>8} {'ours':>6} {'ratio':>6} |")
+    print(f"{'px':>5} {'base':>6} | {'forward':^32} | {'forward+backward':^32} | {'peak memory':^26}")
+    names = f"{'textbook':>8} {'reference':>9} {'ours':>6} {'share':>6}"
+    print(f"{'':12} | {names} | {names} | share: ours / reference")
     for resolution in args.sizes:
         for base in args.channel_bases:
             times = measure(resolution, base, args.repeats, clock)
             cells = []
             for i in (0, 1):
-                textbook, ours = times["textbook"][i], times["ours"][i]
-                cells.append(f"{textbook:8.3f} {ours:6.3f} {textbook / ours:6.2f}")
-            textbook, ours = (peak_memory(resolution, base, name) for name in FORMULATIONS)
-            cells.append(f"{textbook:8.0f} {ours:6.0f} {textbook / ours:6.2f}")
+                textbook, reference, ours = (times[name][i] for name in FORMULATIONS)
+                cells.append(f"{textbook:8.3f} {reference:9.3f} {ours:6.3f} {ours / reference:6.2f}")
+            textbook, reference, ours = (peak_memory(resolution, base, name) for name in FORMULATIONS)
+            cells.append(f"{textbook:8.0f} {reference:9.0f} {ours:6.0f} {ours / reference:6.2f}")
             print(f"{resolution:5} {base:6} | " + " | ".join(cells), flush=True)
 
 

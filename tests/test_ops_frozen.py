@@ -9,7 +9,7 @@ import stylegan_core.ops.frozen as frozen
 from stylegan_core.networks.configs import StyleGAN2Config
 from stylegan_core.networks.stylegan2 import StyleGAN2Generator
 from stylegan_core.ops.frozen import FrozenStyledLayer, styled_layer
-from stylegan_core.ops.modulation import modulated_pointwise
+from stylegan_core.ops.modulation import mix_channels
 from stylegan_core.ops.resample import make_filter
 
 
@@ -97,7 +97,7 @@ def test_inputs_are_left_as_they_were() -> None:
     assert bool((upstream == 1).all())
 
 
-def test_pointwise_mixing_scales_and_sums_channels() -> None:
-    x, weight, styles, bias = torch.randn(2, 4, 3, 5), torch.randn(3, 4, 1, 1), torch.randn(2, 4), torch.randn(3)
-    expected = torch.einsum("oi,ni,nihw->nohw", weight[:, :, 0, 0], styles, x) + bias[:, None, None]
-    assert_close(modulated_pointwise(x, weight, styles, bias), expected)
+def test_pointwise_mixing_sums_channels() -> None:
+    x, kernels, bias = torch.randn(2, 4, 3, 5), torch.randn(2, 3, 4), torch.randn(3)
+    expected = torch.einsum("noi,nihw->nohw", kernels, x) + bias[:, None, None]
+    assert_close(mix_channels(x, kernels, bias), expected)

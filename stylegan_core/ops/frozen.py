@@ -1,11 +1,13 @@
-"""A whole StyleGAN2 layer as one differentiable step, for generators whose weights are frozen (inversion, editing).
+"""Whole StyleGAN2 layers as one differentiable step, for generators whose weights are frozen (inversion, editing).
 
-Autograd would keep five tensors the size of the layer's output and make as many more on the way back; most of the time
-of a large layer on a CPU is spent touching that memory for the first time. This step keeps its input and its output,
-and works in place and in pieces that stay in the cache. The values are those of `styled_layer`, and so are the
-gradients; where they are to be differentiated again, they are those of `styled_layer` by construction."""
+Autograd would keep five tensors the size of a layer's output and make as many more on the way back, and on a CPU most of
+the time of a large layer goes into touching new memory. These steps keep their input and their output, and compute a
+strip of rows at a time, so that all that lies between stays in the cache. The values are those of `styled_layer` and
+`modulated_pointwise`, and so are the gradients; where they are to be differentiated again, they are theirs by
+construction."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,10 +15,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stylegan_core.ops.activation import LRELU_SLOPE, activate_
-from stylegan_core.ops.modulation import conv2d_up, up_padding
-from stylegan_core.ops.resample import fir2d
+from stylegan_core.ops.modulation import conv2d_up, mix_channels, up_padding
+from stylegan_core.ops.resample import fast_layout, fir2d
 
-PIECE = 1 << 16  # values handled at a time: 256 KiB in float32
+PIECE = 1 << 21  # values of the output made at a time: 8 MiB in float32
 
 
 def styled_layer(
@@ -46,17 +48,20 @@ class FrozenStyledLayer(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, *args: Any) -> Tensor:
-        """Compute the layer, its elementwise part in place."""
+        """Compute the layer, strip by strip."""
         x, styles, scale, shift, noise, weight, taps, up, clamp = args
-        y = conv2d_up(x * styles[:, :, None, None], weight, up, taps)
-        for rows in _pieces(y):
-            part = y[:, :, rows]
-            torch.addcmul(shift[:, None, None], part, scale[:, :, None, None], out=part)
+        num, _, height, width = x.shape
+        shape, layout = [num, weight.shape[0], height * up, width * up], fast_layout(x, resamples=up == 2)
+        y = torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=layout)
+        for strip in _strips(y, up, _reach(weight, taps, up)):
+            part = conv2d_up(strip.around(x) * styles[strip.samples, :, None, None], weight, up, taps)
+            out = strip.of(y, up)
+            torch.addcmul(shift[:, None, None], strip.middle(part, up), scale[strip.samples, :, None, None], out=out)
             if noise is not None:
-                part.add_(noise[:, :, rows])
-            F.leaky_relu_(part, LRELU_SLOPE)
+                out.add_(strip.of(noise, up))
+            F.leaky_relu_(out, LRELU_SLOPE)
             if clamp is not None:
-                part.clamp_(-clamp, clamp)
+                out.clamp_(-clamp, clamp)
         ctx.save_for_backward(x, styles, scale, shift, noise, weight, taps, y)
         ctx.up, ctx.clamp = up, clamp
         return y
@@ -68,44 +73,118 @@ class FrozenStyledLayer(torch.autograd.Function):
         if torch.is_grad_enabled():
             return _differentiable_gradients(ctx, saved, grad)
         x, styles, scale, shift, noise, weight, taps = saved
-        inner, grad_scale, grad_noise = _activation_gradients(grad, y, scale, shift, noise, ctx.clamp)
-        if ctx.up == 2:
-            before, after = up_padding(weight.shape[-1], taps.shape[0])
-            last = taps.shape[0] - 1
-            inner = fir2d(inner, taps.flip(0), (last - before, last - after), gain=4)
-            grad_x = F.conv2d(inner, weight.transpose(0, 1), stride=2)
-        else:
-            # Channels-last, oneDNN's transposed convolution is up to 2.7 times as fast as its backward pass.
-            grad_x = F.conv_transpose2d(inner, weight, padding=weight.shape[-1] // 2)
-        grad_styles = torch.zeros_like(styles)
-        for rows in _pieces(grad_x):
-            grad_styles += _sum_pixels(grad_x[:, :, rows] * x[:, :, rows])
-            grad_x[:, :, rows].mul_(styles[:, :, None, None])
+        up, grad_x, grad_styles = ctx.up, torch.empty_like(x), torch.zeros_like(styles)
+        total, weighted, noisy = (torch.zeros_like(scale) for _ in range(3))
+        grad_noise = y.new_empty([len(y), 1, *y.shape[2:]]) if ctx.needs_input_grad[4] else None
+        for strip in _strips(y, up, _reach(weight, taps, up)):
+            n, out = strip.samples, strip.around(y, up)
+            inner = torch.ops.aten.leaky_relu_backward(strip.around(grad, up), out, LRELU_SLOPE, True)
+            if ctx.clamp is not None:
+                inner.masked_fill_(out.abs() >= ctx.clamp, 0)
+            middle = strip.middle(inner, up)
+            total[n] += _sum_pixels(middle)
+            # Undo the activation: before it stood conv * scale + shift + noise.
+            weighted[n] += _sum_pixels(middle * F.leaky_relu(strip.of(y, up), 1 / LRELU_SLOPE))
+            if noise is not None:
+                noisy[n] += _sum_pixels(middle * strip.of(noise, up))
+            if grad_noise is not None:
+                strip.of(grad_noise, up).copy_(middle.sum(dim=1, keepdim=True))
+            inner.mul_(scale[n, :, None, None])
+            before_conv = strip.middle(_gradient_of_conv(inner, weight, taps, up))
+            grad_styles[n] += _sum_pixels(before_conv * strip.of(x))
+            torch.mul(before_conv, styles[n, :, None, None], out=strip.of(grad_x))
+        if grad_noise is not None and len(noise) < len(y):
+            grad_noise = grad_noise.sum(dim=0, keepdim=True)
+        grad_scale = (weighted - shift * total - noisy) / scale
         return grad_x, grad_styles, grad_scale, None, grad_noise, None, None, None, None
 
 
-def _activation_gradients(
-    grad: Tensor, y: Tensor, scale: Tensor, shift: Tensor, noise: Tensor | None, clamp: float | None
-) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Return the gradients of the convolution's output, of scale and of noise, from the layer's output y alone."""
-    inner = torch.empty_like(y)
-    total, weighted, noisy = (torch.zeros_like(scale) for _ in range(3))
-    grad_noise = None if noise is None else torch.empty_like(y[:, :1])
-    for rows in _pieces(y):
-        out, part = y[:, :, rows], inner[:, :, rows]
-        torch.ops.aten.leaky_relu_backward.grad_input(grad[:, :, rows], out, LRELU_SLOPE, True, grad_input=part)
-        if clamp is not None:
-            part.masked_fill_(out.abs() >= clamp, 0)
-        total += _sum_pixels(part)
-        # Undo the activation: before it stood conv * scale + shift + noise.
-        weighted += _sum_pixels(part * F.leaky_relu(out, 1 / LRELU_SLOPE))
-        if noise is not None and grad_noise is not None:
-            noisy += _sum_pixels(part * noise[:, :, rows])
-            grad_noise[:, :, rows] = part.sum(dim=1, keepdim=True)
-        part.mul_(scale[:, :, None, None])
-    if noise is not None and grad_noise is not None and len(noise) < len(y):
-        grad_noise = grad_noise.sum(dim=0, keepdim=True)
-    return inner, (weighted - shift * total - noisy) / scale, grad_noise
+class FrozenPointwise(torch.autograd.Function):
+    """`mix_channels` without a gradient for the bias."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, kernels: Tensor, bias: Tensor) -> Tensor:
+        """Mix the channels of x [N, in, H, W] by kernels [N, out, in]."""
+        ctx.save_for_backward(x, kernels, bias)
+        return mix_channels(x, kernels, bias)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Any:
+        """Return the gradients of x and kernels."""
+        x, kernels, bias = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            with torch.enable_grad():
+                y = mix_channels(x, kernels, bias)
+                return *torch.autograd.grad(y, [x, kernels], grad, create_graph=True), None
+        grad_x, grad_kernels = torch.empty_like(x), torch.zeros_like(kernels)
+        for i in range(len(x)):
+            for strip in _strips(x[i : i + 1], 1, 0):
+                rows = strip.rows
+                upstream = grad[i, :, rows].flatten(1)  # [out, pixels]
+                grad_kernels[i] += upstream @ x[i, :, rows].flatten(1).T
+                mixed = (upstream.T @ kernels[i]).unflatten(0, (-1, x.shape[3]))  # [rows, W, in]
+                grad_x[i, :, rows] = mixed.permute(2, 0, 1)
+        return grad_x, grad_kernels, None
+
+
+@dataclass(frozen=True)
+class _Strip:
+    """Rows of some samples, and the wider strip that a convolution needs around them; both before upsampling."""
+
+    samples: slice
+    rows: slice
+    wide: slice
+
+    def of(self, x: Tensor, up: int = 1) -> Tensor:
+        """Return the strip of x [N or 1, C, H * up, W * up]."""
+        return self._samples_of(x)[:, :, self.rows.start * up : self.rows.stop * up]
+
+    def around(self, x: Tensor, up: int = 1) -> Tensor:
+        """Return the wider strip of x [N or 1, C, H * up, W * up]."""
+        return self._samples_of(x)[:, :, self.wide.start * up : self.wide.stop * up]
+
+    def middle(self, part: Tensor, up: int = 1) -> Tensor:
+        """Return the strip out of what was computed of the wider one."""
+        first = (self.rows.start - self.wide.start) * up
+        return part[:, :, first : first + (self.rows.stop - self.rows.start) * up]
+
+    def _samples_of(self, x: Tensor) -> Tensor:
+        return x if len(x) == 1 else x[self.samples]
+
+
+def _strips(y: Tensor, up: int, reach: int) -> Iterator[_Strip]:
+    """Divide an output [N, C, H * up, W * up] into strips of about PIECE values; small ones hold several samples."""
+    num, channels, height, width = y.shape
+    height //= up
+    row = channels * width * up
+    num_rows = min(max(1, PIECE // row), height)
+    num_samples = max(1, PIECE // (row * height))
+    for n in range(0, num, num_samples):
+        for first in range(0, height, num_rows):
+            last = min(first + num_rows, height)
+            wide = slice(max(first - reach, 0), min(last + reach, height))
+            yield _Strip(slice(n, n + num_samples), slice(first, last), wide)
+
+
+def _reach(weight: Tensor, taps: Tensor, up: int) -> int:
+    """Return how many rows before upsampling lie between an output and the farthest input that it sees."""
+    size, num_taps = weight.shape[-1], taps.shape[0]
+    if up == 1:
+        return size // 2
+    before, _ = up_padding(size, num_taps)
+    # Output o sees inputs i with o = 2 i + k - j + before, for k < size and j < num_taps.
+    return max((size - 1 + before) // 2, (num_taps - before) // 2)
+
+
+def _gradient_of_conv(grad: Tensor, weight: Tensor, taps: Tensor, up: int) -> Tensor:
+    """Return the gradient of the input of `conv2d_up` from that of its output."""
+    if up == 1:
+        # Channels-last, oneDNN's transposed convolution is up to 2.7 times as fast as its backward pass.
+        return F.conv_transpose2d(grad, weight, padding=weight.shape[-1] // 2)
+    before, after = up_padding(weight.shape[-1], taps.shape[0])
+    last = taps.shape[0] - 1
+    grad = fir2d(grad, taps.flip(0), (last - before, last - after), gain=4)
+    return F.conv2d(grad, weight.transpose(0, 1), stride=2)
 
 
 def _differentiable_gradients(ctx: Any, saved: list[Tensor], grad: Tensor) -> tuple[Any, ...]:
@@ -125,9 +204,3 @@ def _sum_pixels(x: Tensor) -> Tensor:
     """Sum x [N, C, H, W] over its pixels to [N, C]: a matrix product, several times faster than a reduction here."""
     pixels = x.permute(0, 2, 3, 1).flatten(1, 2)  # [N, H W, C]
     return (pixels.new_ones([1, 1, pixels.shape[1]]) @ pixels)[:, 0]
-
-
-def _pieces(x: Tensor) -> Iterator[slice]:
-    """Divide the rows of x [N, C, H, W] so that each piece has about PIECE values."""
-    step = max(1, PIECE // max(1, x.shape[0] * x.shape[1] * x.shape[3]))
-    return (slice(start, start + step) for start in range(0, x.shape[2], step))

@@ -40,14 +40,13 @@ def modulated_conv2d(
     return y
 
 
-def modulated_pointwise(x: Tensor, weight: Tensor, styles: Tensor, bias: Tensor) -> Tensor:
-    """Mix the channels of x [N, in, H, W] by `weight` [out, in, 1, 1] scaled by `styles` [N, in], add `bias` [out].
+def mix_channels(x: Tensor, kernels: Tensor, bias: Tensor) -> Tensor:
+    """Mix the channels of x [N, in, H, W] by a matrix per sample, `kernels` [N, out, in], and add `bias` [out].
 
-    A matrix product per sample: with few outputs it is faster than scaling x."""
+    With few outputs and modulated kernels this is faster than scaling x."""
     num, _, height, width = x.shape
-    kernels = (weight[:, :, 0, 0] * styles[:, None, :]).to(x.dtype)  # [N, out, in]
     pixels = x.permute(0, 2, 3, 1).reshape(num, height * width, -1)
-    y = torch.baddbmm(bias.to(x.dtype), pixels, kernels.transpose(1, 2))  # [N, H W, out]
+    y = torch.baddbmm(bias.to(x.dtype), pixels, kernels.to(x.dtype).transpose(1, 2))  # [N, H W, out]
     return y.reshape(num, height, width, -1).permute(0, 3, 1, 2)
 
 

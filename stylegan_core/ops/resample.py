@@ -24,12 +24,17 @@ def fast_format(x: Tensor, resamples: bool = False) -> Tensor:
 
     Small maps are dominated by the weights, which channels-last convolutions copy first: they stay contiguous, unless
     the convolution also resamples."""
+    layout = fast_layout(x, resamples)
+    return x if layout is torch.preserve_format else x.contiguous(memory_format=layout)
+
+
+def fast_layout(x: Tensor, resamples: bool = False) -> torch.memory_format:
+    """Return the layout that `fast_format` gives x."""
     if x.dtype in (torch.float16, torch.bfloat16):
-        return x.contiguous(memory_format=torch.channels_last)
+        return torch.channels_last
     if x.device.type == "cpu":
-        large = resamples or x.shape[-1] >= CHANNELS_LAST_FROM
-        return x.contiguous(memory_format=torch.channels_last if large else torch.contiguous_format)
-    return x
+        return torch.channels_last if resamples or x.shape[-1] >= CHANNELS_LAST_FROM else torch.contiguous_format
+    return torch.preserve_format
 
 
 def fir2d(x: Tensor, taps: Tensor, padding: tuple[int, int], gain: float = 1.0, stride: int = 1) -> Tensor:
