@@ -6,8 +6,9 @@ Each case runs in a process of its own on one thread; `seconds` is that process'
 repeats, so that other work on the machine counts little. `peak` is the process's resident set at most, Python and
 torch (about 0.3 GB) included. A `step` is one of the W+ search: render, squared error, perceptual distance at 256 px
 (the embedded SqueezeNet), backward to the code, and the spread's term. `textbook` is the same step with StyleGAN2
-rendered as the papers write it (benchmarks/synthesis.py). An `edit` is one render of a moved code; a `guess` is e4e's
-eighteen codes of a 256 px face (Tov et al. 2021)."""
+rendered as the papers write it, `reference` with StyleGAN2 rendered pass by pass as NVIDIA's PyTorch code does on a CPU
+(benchmarks/synthesis.py, which also times rendering and its gradient without the loss). An `edit` is one render of a
+moved code; a `guess` is e4e's eighteen codes of a 256 px face (Tov et al. 2021)."""
 
 import argparse
 import json
@@ -21,11 +22,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.synthesis import make_generator, textbook_synthesis
+from benchmarks.synthesis import FORMULATIONS, make_generator
 
 CONFIG_F = 32768  # channel_base of StyleGAN2's config-f
 CASES = (
-    *(f"{what}-{size}" for size in (256, 512, 1024) for what in ("step", "textbook", "edit")),
+    *(f"{what}-{size}" for size in (256, 512, 1024) for what in ("step", "textbook", "reference", "edit")),
     *(f"{what}-{kind}" for kind in ("stylegan3-t", "stylegan3-r") for what in ("step", "edit")),
     "guess",
 )
@@ -52,8 +53,8 @@ def make(name: str) -> tuple[Any, Callable[..., Tensor]]:
         generator = stylegan3(kind.endswith("-r"))
         return generator, generator.synthesis
     generator, _ = make_generator(int(kind), CONFIG_F)
-    if what == "textbook":
-        return generator, lambda ws, **_: textbook_synthesis(generator, ws)
+    if what in FORMULATIONS:
+        return generator, lambda ws, **_: FORMULATIONS[what](generator, ws)
     return generator, generator.synthesis
 
 
@@ -105,7 +106,7 @@ def guess(name: str) -> Callable[[], Any]:
     return lambda: network(face)
 
 
-KIND = {"step": search_step, "textbook": search_step, "edit": edit, "guess": guess}
+KIND = {"step": search_step, "textbook": search_step, "reference": search_step, "edit": edit, "guess": guess}
 
 
 def measure(name: str, repeats: int) -> dict[str, float]:
@@ -142,9 +143,10 @@ def main() -> None:
         found[name] = json.loads(result.stdout.splitlines()[-1])
         print(f"{name:20} {found[name]['seconds']:8.2f} {found[name]['peak']:8.2f}", flush=True)
     for size in (256, 512, 1024):
-        if f"step-{size}" in found and f"textbook-{size}" in found:
-            share = found[f"step-{size}"]["seconds"] / found[f"textbook-{size}"]["seconds"]
-            print(f"a step at {size} px takes {share:.2f} of the textbook's time")
+        for other in ("textbook", "reference"):
+            if f"step-{size}" in found and f"{other}-{size}" in found:
+                share = found[f"step-{size}"]["seconds"] / found[f"{other}-{size}"]["seconds"]
+                print(f"a step at {size} px takes {share:.2f} of the {other}'s time")
 
 
 if __name__ == "__main__":

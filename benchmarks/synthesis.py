@@ -3,10 +3,10 @@
     python benchmarks/synthesis.py [--sizes 64 256 1024] [--repeats 3]
 
 Textbook: one set of kernels per sample (weights times styles) in a grouped convolution; upsampling by zero insertion
-(within the layers a transposed convolution, which is the faster way) and a depthwise FIR filter. Reference: the same, and
-after each convolution noise, bias, leaky ReLU, gain and clamp one by one, as NVIDIA's PyTorch code is documented to do where
-its CUDA extensions are not used (written from that, since the code itself may not be copied). All run on the same weights;
-the images are compared before anything is timed. `forward` is without gradients; `forward+backward` takes the gradient
+(within the layers a transposed convolution, which is the faster way) and a depthwise FIR filter. Reference: the same,
+and after each convolution noise, bias, leaky ReLU, gain and clamp one by one, as NVIDIA's PyTorch code does where its
+CUDA extensions are not used (written anew, since that code may not be copied). All run on the same weights; the images
+are compared before anything is timed. `forward` is without gradients; `forward+backward` takes the gradient
 with respect to ws only, as inversion does. The formulations run in turn, and the smallest of the repeats counts. Peak
 memory is what one forward+backward adds to the resident set at most, in a process of its own.
 

@@ -8,7 +8,7 @@ from torch.testing import assert_close
 import stylegan_core.ops.frozen as frozen
 from stylegan_core.networks.configs import StyleGAN2Config
 from stylegan_core.networks.stylegan2 import StyleGAN2Generator
-from stylegan_core.ops.frozen import FrozenStyledLayer, styled_layer
+from stylegan_core.ops.frozen import FrozenPointwise, FrozenStyledLayer, styled_layer
 from stylegan_core.ops.modulation import mix_channels
 from stylegan_core.ops.resample import make_filter
 
@@ -54,6 +54,33 @@ def test_values_and_gradients_are_those_of_autograd(
         strict=True,
     ):
         assert_close(ours, theirs)
+
+
+@pytest.mark.parametrize("taps", [(1, 1), (1, 2, 1), (1, 5, 10, 10, 5, 1)])
+def test_strips_of_an_upsampling_layer_see_as_far_as_its_filter_reaches(
+    taps: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(frozen, "PIECE", 1)
+    arguments = [*inputs("none", 6, 2)[:6], make_filter(taps).double()]
+    expected, actual = styled_layer(*arguments, 2, None), FrozenStyledLayer.apply(*arguments, 2, None)
+    assert_close(actual, expected)
+    direction = torch.randn_like(expected)
+    ours, theirs = (torch.autograd.grad((y * direction).sum(), arguments[0])[0] for y in (actual, expected))
+    assert_close(ours, theirs)
+
+
+@pytest.mark.parametrize("piece", [1 << 16, 30])
+def test_mixed_channels_have_the_gradients_of_autograd_twice(piece: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(frozen, "PIECE", piece)
+    x = torch.randn(2, 4, 3, 5, dtype=torch.float64, requires_grad=True)
+    kernels, bias = torch.randn(2, 3, 4, dtype=torch.float64, requires_grad=True), torch.randn(3, dtype=torch.float64)
+
+    def mixed(x: Tensor, kernels: Tensor) -> Tensor:
+        return FrozenPointwise.apply(x, kernels, bias)
+
+    assert_close(mixed(x, kernels), mix_channels(x, kernels, bias))
+    assert torch.autograd.gradcheck(mixed, [x, kernels])
+    assert torch.autograd.gradgradcheck(mixed, [x, kernels])
 
 
 @pytest.mark.parametrize(("noise", "up"), [("shared", 1), ("own", 2)])

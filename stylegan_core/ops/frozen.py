@@ -1,9 +1,9 @@
 """Whole StyleGAN2 layers as one differentiable step, for generators whose weights are frozen (inversion, editing).
 
-Autograd would keep five tensors the size of a layer's output and make as many more on the way back, and on a CPU most of
-the time of a large layer goes into touching new memory. These steps keep their input and their output, and compute a
-strip of rows at a time, so that all that lies between stays in the cache. The values are those of `styled_layer` and
-`modulated_pointwise`, and so are the gradients; where they are to be differentiated again, they are theirs by
+Autograd would keep five tensors the size of a layer's output and make as many more on the way back, and on a CPU most
+of the time of a large layer goes into touching new memory. These steps keep their input and their output, and compute
+a strip of rows at a time, so that all that lies between stays in the cache. The values are those of `styled_layer`
+and `mix_channels`, and so are the gradients; where they are to be differentiated again, they are theirs by
 construction."""
 
 from collections.abc import Iterator
@@ -53,6 +53,7 @@ class FrozenStyledLayer(torch.autograd.Function):
         num, _, height, width = x.shape
         shape, layout = [num, weight.shape[0], height * up, width * up], fast_layout(x, resamples=up == 2)
         y = torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=layout)
+        clamped = False
         for strip in _strips(y, up, _reach(weight, taps, up)):
             part = conv2d_up(strip.around(x) * styles[strip.samples, :, None, None], weight, up, taps)
             out = strip.of(y, up)
@@ -60,10 +61,11 @@ class FrozenStyledLayer(torch.autograd.Function):
             if noise is not None:
                 out.add_(strip.of(noise, up))
             F.leaky_relu_(out, LRELU_SLOPE)
-            if clamp is not None:
+            if clamp is not None and _largest(out) > clamp:
                 out.clamp_(-clamp, clamp)
+                clamped = True
         ctx.save_for_backward(x, styles, scale, shift, noise, weight, taps, y)
-        ctx.up, ctx.clamp = up, clamp
+        ctx.up, ctx.clamp = up, clamp if clamped else None
         return y
 
     @staticmethod
@@ -77,16 +79,16 @@ class FrozenStyledLayer(torch.autograd.Function):
         total, weighted, noisy = (torch.zeros_like(scale) for _ in range(3))
         grad_noise = y.new_empty([len(y), 1, *y.shape[2:]]) if ctx.needs_input_grad[4] else None
         for strip in _strips(y, up, _reach(weight, taps, up)):
-            n, out = strip.samples, strip.around(y, up)
-            inner = torch.ops.aten.leaky_relu_backward(strip.around(grad, up), out, LRELU_SLOPE, True)
+            n, out, upstream = strip.samples, strip.around(y, up), strip.around(grad, up)
             if ctx.clamp is not None:
-                inner.masked_fill_(out.abs() >= ctx.clamp, 0)
+                upstream = upstream.masked_fill(out.abs() >= ctx.clamp, 0)
+            # Before the activation stood p = conv * scale + shift + noise, and lrelu'(p) p = lrelu(p).
+            weighted[n] += _sum_pixels(strip.middle(upstream, up) * strip.of(y, up))
+            inner = torch.ops.aten.leaky_relu_backward(upstream, out, LRELU_SLOPE, True)
             middle = strip.middle(inner, up)
             total[n] += _sum_pixels(middle)
-            # Undo the activation: before it stood conv * scale + shift + noise.
-            weighted[n] += _sum_pixels(middle * F.leaky_relu(strip.of(y, up), 1 / LRELU_SLOPE))
             if noise is not None:
-                noisy[n] += _sum_pixels(middle * strip.of(noise, up))
+                noisy[n] += _sum_pixels(middle, strip.of(noise, up))
             if grad_noise is not None:
                 strip.of(grad_noise, up).copy_(middle.sum(dim=1, keepdim=True))
             inner.mul_(scale[n, :, None, None])
@@ -200,7 +202,17 @@ def _differentiable_gradients(ctx: Any, saved: list[Tensor], grad: Tensor) -> tu
     return tuple(gradients)
 
 
-def _sum_pixels(x: Tensor) -> Tensor:
-    """Sum x [N, C, H, W] over its pixels to [N, C]: a matrix product, several times faster than a reduction here."""
+def _sum_pixels(x: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Sum x [N, C, H, W] over its pixels, times `weights` [N or 1, 1, H, W] where given, to [N, C].
+
+    A matrix product is several times faster than a reduction here."""
     pixels = x.permute(0, 2, 3, 1).flatten(1, 2)  # [N, H W, C]
-    return (pixels.new_ones([1, 1, pixels.shape[1]]) @ pixels)[:, 0]
+    row = pixels.new_ones([1, 1, pixels.shape[1]]) if weights is None else weights.flatten(2)
+    return (row @ pixels)[:, 0]
+
+
+def _largest(x: Tensor) -> float:
+    """Return the largest magnitude in x [N, C, H, W]."""
+    dense = x.permute(0, 2, 3, 1)  # aminmax is ten times slower on strided channels
+    low, high = (dense if dense.is_contiguous() else x).aminmax()
+    return float(torch.maximum(-low, high))
