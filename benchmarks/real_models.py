@@ -8,7 +8,8 @@ torch (about 0.3 GB) included. A `step` is one of the W+ search: render, squared
 (the embedded SqueezeNet), backward to the code, and the spread's term. `textbook` is the same step with StyleGAN2
 rendered as the papers write it, `reference` with StyleGAN2 rendered pass by pass as NVIDIA's PyTorch code does on a CPU
 (benchmarks/synthesis.py, which also times rendering and its gradient without the loss). An `edit` is one render of a
-moved code; a `guess` is e4e's eighteen codes of a 256 px face (Tov et al. 2021)."""
+moved code; a `guess` is e4e's eighteen codes of a 256 px face (Tov et al. 2021). Our rows keep freed memory as our
+commands do (`stylegan_core.devices.keep_memory`), the two others do not; `--plain-memory` leaves that out of ours."""
 
 import argparse
 import json
@@ -23,6 +24,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.synthesis import FORMULATIONS, make_generator
+from stylegan_core.devices import keep_memory
 
 CONFIG_F = 32768  # channel_base of StyleGAN2's config-f
 CASES = (
@@ -109,9 +111,11 @@ def guess(name: str) -> Callable[[], Any]:
 KIND = {"step": search_step, "textbook": search_step, "reference": search_step, "edit": edit, "guess": guess}
 
 
-def measure(name: str, repeats: int) -> dict[str, float]:
+def measure(name: str, repeats: int, plain: bool) -> dict[str, float]:
     """Return the processor seconds and the peak of memory, in GB, of a case in this process."""
     torch.set_num_threads(1)
+    if name.partition("-")[0] in ("step", "edit", "guess") and not plain:
+        keep_memory()  # as the commands do
     run = KIND[name.partition("-")[0]](name)
     run()  # prepares what is kept from call to call
     seconds = []
@@ -128,17 +132,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--cases", nargs="+", default=list(CASES), choices=CASES)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--plain-memory", action="store_true", help="give freed memory back, as C libraries do")
     parser.add_argument("--in-this-process", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.in_this_process:
-        print(json.dumps(measure(args.cases[0], args.repeats)))
+        print(json.dumps(measure(args.cases[0], args.repeats, args.plain_memory)))
         return
     print(f"one thread, float32, batch 1; torch {torch.__version__}")
     print(f"{'case':20} {'seconds':>8} {'peak GB':>8}")
     found: dict[str, dict[str, float]] = {}
     for name in args.cases:
         command = [sys.executable, "-m", "benchmarks.real_models", "--in-this-process", "--cases", name]
-        command += ["--repeats", str(args.repeats)]
+        command += ["--repeats", str(args.repeats), *(["--plain-memory"] if args.plain_memory else [])]
         result = subprocess.run(command, check=True, capture_output=True, text=True)
         found[name] = json.loads(result.stdout.splitlines()[-1])
         print(f"{name:20} {found[name]['seconds']:8.2f} {found[name]['peak']:8.2f}", flush=True)

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,13 @@ from editing.early import check_operations, tell_strengths
 from editing.editor import Editor
 from editing.operations.base import Edit, Operation
 from editing.pasted import EditedPhoto, mean_scores, paste_photo, told_scores
-from editing.render import EditedFace, Seal, compared_renders, edit_scores, find_photo, write_edit, write_photo
+from editing.render import EditedFace, compared_renders, edit_scores, find_photo, write_edit, write_photo
 from editing.strength import search_line
 from inversion.invert import Inverter, read_start, refuse_doubts
 from inversion.invert_files import STATE_FILE, output_names
 from inversion.latents import Latent, check_generator, load_latent, save_latent, texts_of
 from stylegan_core.console import Console
-from stylegan_core.credentials import Done, Signature
+from stylegan_core.credentials import Done, Seal, Signature
 from stylegan_core.errors import ConfigError, LatentError
 from stylegan_core.files import read_bytes
 from stylegan_core.images import Photo, encode_png, read_photo, to_tensor
@@ -257,17 +258,21 @@ def _paste(subject: Subject, edited: dict[int, EditedFace], workshop: Workshop) 
     return pasted
 
 
-def sealing(signature: Signature | None, photo: Photo | None, label: str, generator: Generator) -> Seal | None:
-    """Return what signs a PNG as `photo` edited by `generator`; None without a signature."""
+def sealing(
+    signature: Signature | None, photo: Photo | None, label: str, generator: Generator, file: Path | None = None
+) -> Seal | None:
+    """Return what signs a PNG as `photo` (whose bytes are in `file`; None: at its path) edited by `generator`; None
+    without a signature."""
     if signature is None:
         return None
     done = Done(label, generator.meta.name, generator.meta.fingerprint)
     if photo is not None:
-        data = read_bytes(photo.path) if photo.path.is_file() else b""
+        file = file or photo.path
+        data = read_bytes(file) if file.is_file() else b""
         same = hashlib.sha256(data).hexdigest() == photo.sha256
         parent = (data, photo.path.name) if same else (encode_png(photo.rgb), f"{photo.path.stem}.png")
         done = replace(done, parent=parent[0], parent_name=parent[1])
-    return lambda png, title: signature.seal(png, title, done)
+    return partial(signature.seal, done=done)
 
 
 def _given_name(path: str) -> str:

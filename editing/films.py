@@ -1,5 +1,6 @@
 """Films and strips of codes."""
 
+import io
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -14,7 +15,7 @@ from PIL import Image
 from editing.codes import latent_of_code
 from editing.config import InterpolateConfig
 from editing.early import tell_strengths
-from editing.edit import Workshop, change_files, open_single
+from editing.edit import Workshop, change_files, open_single, sealing
 from editing.editor import Editor
 from editing.interpolate import BLENDS, path_through
 from editing.layers import parse_layers
@@ -25,6 +26,7 @@ from editing.video import resolve_steady
 from inversion.delta import blend_deltas
 from inversion.latents import Latent, save_latent
 from inversion.render import blend_corrections
+from stylegan_core.credentials import Seal
 from stylegan_core.errors import ConfigError
 from stylegan_core.files import write_atomic
 from stylegan_core.films import write_mp4
@@ -57,7 +59,9 @@ def interpolate_files(
     frames = [to_uint8(Editor(generator, code).apply(*edits).edited)[0] for code in codes]  # [R, R, 3] each
     side = max(generator.img_resolution, MIN_SIDE)
     path = workshop.out / f"interpolation.{config.format}"
-    FORMATS[config.format](path, [_enlarge(frame, side) for frame in frames], config.fps)
+    label = " + ".join(["interpolation", *(edit.label for edit in edits)])
+    seal = sealing(workshop.signature, None, label, generator)
+    FORMATS[config.format](path, [_enlarge(frame, side) for frame in frames], config.fps, seal=seal)
     chosen = np.linspace(0, len(frames) - 1, min(STRIP, len(frames))).round().astype(int)
     strip = labelled_row([frames[index] for index in chosen], [str(index) for index in chosen], side=128)
     write_png(workshop.out / "interpolation.png", strip, NOTE)
@@ -117,14 +121,17 @@ def read_numbers(text: str, name: str) -> list[float]:
     return numbers
 
 
-def write_gif(path: Path, frames: Sequence[NDArray[np.uint8]], fps: float) -> None:
-    """Write frames [H, W, 3] as a GIF that repeats for ever."""
+def write_gif(path: Path, frames: Sequence[NDArray[np.uint8]], fps: float, seal: Seal | None = None) -> None:
+    """Write frames [H, W, 3] as a GIF that repeats for ever; `seal` signs it."""
     images = [Image.fromarray(frame) for frame in frames]
     options: dict[str, Any] = {"save_all": True, "append_images": images[1:], "duration": round(1000 / fps), "loop": 0}
-    write_atomic(path, lambda file: images[0].save(file, "GIF", comment=NOTE.encode(), **options))
+    content = io.BytesIO()
+    images[0].save(content, "GIF", comment=NOTE.encode(), **options)
+    data = seal(content.getvalue(), path.name) if seal else content.getvalue()
+    write_atomic(path, lambda file: file.write(data))
 
 
-FORMATS: dict[str, Callable[[Path, Sequence[NDArray[np.uint8]], float], None]] = {
+FORMATS: dict[str, Callable[..., None]] = {  # (path, frames, fps, seal=)
     "gif": write_gif,
     "mp4": partial(write_mp4, note=NOTE),
 }

@@ -1,19 +1,23 @@
-"""What a file is: a checkpoint, a latent, a direction, or a picture."""
+"""What a file is: a checkpoint, a latent, a direction, a picture, or a film."""
 
 from pathlib import Path
 
 from inversion.latents import load_latent
 from stylegan_core.credentials import describe_credentials, read_credentials
+from stylegan_core.errors import ConfigError, ImageError
 from stylegan_core.files import read_bytes
+from stylegan_core.films import open_film
 from stylegan_core.images import decode_photo, made_by
 from stylegan_core.npz import read_npz
-from stylegan_core.photo_files import SUFFIXES
+from stylegan_core.photo_files import FILM_SUFFIXES, SUFFIXES
 
 
 def describe_file(path: str | Path) -> dict[str, str]:
     """Return what `invertigo info` prints of a file, label by label."""
     if Path(path).suffix.lower() in SUFFIXES:
         return describe_picture(path)
+    if Path(path).suffix.lower() in FILM_SUFFIXES:
+        return describe_film(path)
     if Path(path).suffix != ".npz":
         from stylegan_core.checkpoints.info import describe_checkpoint  # with the networks, which a latent does without
 
@@ -32,6 +36,16 @@ def describe_picture(path: str | Path) -> dict[str, str]:
         "note": made_by(data) or "none",
         **describe_credentials(read_credentials(data, Path(path).name)),
     }
+
+
+def describe_film(path: str | Path) -> dict[str, str]:
+    """Return the lines of a film: how long it is, and whether its content credentials hold."""
+    found = describe_credentials(read_credentials(read_bytes(Path(path)), Path(path).name))
+    try:
+        film = open_film(path)
+    except (ConfigError, ImageError) as error:  # what is signed can be told without it
+        return {"kind": "film", "content": str(error), **found}
+    return {"kind": "film", "frames": str(film.num_frames), "frames a second": f"{film.fps:g}", **found}
 
 
 def describe_latent(path: str | Path) -> dict[str, str]:

@@ -25,7 +25,7 @@ from stylegan_core.assets import asset_path
 from stylegan_core.checkpoints.load import find_checkpoint
 from stylegan_core.console import Console
 from stylegan_core.credentials import load_signature
-from stylegan_core.devices import fit_threads
+from stylegan_core.devices import fit_process
 from stylegan_core.errors import ConfigError, sentence_of
 from stylegan_core.images import Photo, read_photo
 from stylegan_core.models import local_file
@@ -73,7 +73,7 @@ class EditPipeline:
         """Load the models, and check every step against the generator."""
         recipe = self.recipe
         inverter = Inverter(recipe.invert, recipe.projection, tune=recipe.tune)
-        fit_threads(inverter.generator.img_resolution)
+        fit_process(inverter.generator.img_resolution)
         signature = load_signature(*self.sign) if self.sign else None
         output = recipe.output
         config = EditConfig(paste=output.paste, restore=output.restore, region=output.region)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -23,6 +23,7 @@ from inversion.faces.paste import PasteResult, paste_faces
 from inversion.invert_files import DIFFERENCE_GAIN, difference_picture
 from inversion.latents import Latent, save_latent
 from inversion.render import render_code
+from stylegan_core.credentials import Seal
 from stylegan_core.devices import fitting_threads
 from stylegan_core.errors import ImageError
 from stylegan_core.files import read_bytes, write_atomic, write_text
@@ -32,7 +33,6 @@ from stylegan_core.networks.protocol import Generator
 if TYPE_CHECKING:
     from editing.pasted import EditedPhoto
 
-Seal = Callable[[bytes, str], bytes]  # a PNG and its file's name -> the same with a signed manifest
 COMPARED = 256  # pixels at least of a face in comparison.png
 NOTE = "Edited by a generative network (Invertigo): not an unaltered photograph."
 

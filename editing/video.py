@@ -1,6 +1,7 @@
 """The same edit for every frame of a film."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,20 +21,26 @@ from inversion.invert import Inverter
 from inversion.latents import Latent
 from inversion.video import Change, invert_video
 from stylegan_core.console import Console
+from stylegan_core.credentials import Done, Seal, Signature
 from stylegan_core.errors import ConfigError
-from stylegan_core.images import Photo, to_uint8
+from stylegan_core.files import read_bytes
+from stylegan_core.films import can_write_mp4, open_film
+from stylegan_core.images import Photo, encode_png, to_uint8
 from stylegan_core.networks.protocol import Generator
+from stylegan_core.photo_files import pictures_in
 
 
 def edit_video(
     film: str, out: str, operations: Sequence[Operation], config: VideoConfig, invert: InvertConfig,
-    projection: ProjectionConfig, console: Console,
+    projection: ProjectionConfig, console: Console, signature: Signature | None = None,
 ) -> None:  # fmt: skip
-    """Invert the face in a film (a video, or a folder of frames), edit every frame alike, and put it back."""
+    """Invert the face in a film (a video, or a folder of frames), edit every frame alike, and put it back.
+
+    `signature` signs the MP4."""
     check_regions(config.region)
     tell_strengths(operations, invert, console)
 
-    def find_change(inverter: Inverter) -> Change:
+    def find_change(inverter: Inverter) -> tuple[Change, Seal | None]:
         open_code = Workshop(inverter, EditConfig(), Path(out), console).open_code
         edits = resolve_steady(operations, inverter.generator, open_code)
 
@@ -45,9 +52,23 @@ def edit_video(
                 return to_uint8(three_channels(face.edited))[0]
             return paste_into_photo(photo, [face], config.paste, config.restore)[0]
 
-        return change
+        label = " + ".join(edit.label for edit in edits) or "inversion"
+        return change, sealing_film(signature, Path(film), label, inverter.generator)
 
     invert_video(film, out, config, invert, projection, find_change, console)
+
+
+def sealing_film(signature: Signature | None, source: Path, label: str, generator: Generator) -> Seal | None:
+    """Return what signs an MP4 as the film `source` (or a folder of frames: its first) edited by `generator`; None
+    without a signature."""
+    if signature is None:
+        return None
+    if not can_write_mp4():
+        raise ConfigError("--sign signs the MP4, which needs imageio-ffmpeg: pip install 'invertigo[video]'")
+    first = encode_png(next(open_film(source).frames()))
+    file = pictures_in(source)[0] if source.is_dir() else source
+    done = Done(label, generator.meta.name, generator.meta.fingerprint, read_bytes(file), file.name, first)
+    return partial(signature.seal, done=done)
 
 
 def resolve_steady(operations: Sequence[Operation], generator: Generator, open_code: OpenCode) -> list[Edit]:

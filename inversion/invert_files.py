@@ -13,7 +13,7 @@ from inversion.config import InvertConfig, ProjectionConfig, TuneConfig
 from inversion.invert import AlignedFace, InvertedFace, Inverter, read_start, refuse_doubts
 from inversion.latents import Latent, save_latent
 from stylegan_core.console import Console
-from stylegan_core.devices import fit_threads
+from stylegan_core.devices import fit_process
 from stylegan_core.files import write_text
 from stylegan_core.images import Photo, labelled_row, read_photo, to_uint8, write_png
 
@@ -44,7 +44,7 @@ def invert_files(
 
     With `config.batch` above 1, so many faces are searched for at a time, of several photos if need be."""
     inverter = Inverter(config, projection, tune=tune)
-    fit_threads(inverter.generator.img_resolution)
+    fit_process(inverter.generator.img_resolution)
     start = read_start(config.start, inverter.generator)
     waiting: list[WaitingFace] = []
     for path, name in zip(paths, output_names(paths), strict=True):

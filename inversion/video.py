@@ -25,6 +25,8 @@ from inversion.state import State, run_steps, task_signature
 from inversion.statistics import w_statistics
 from inversion.task import Task
 from stylegan_core.console import Console
+from stylegan_core.credentials import Seal
+from stylegan_core.devices import fit_process
 from stylegan_core.errors import ConfigError, FaceNotFoundError
 from stylegan_core.films import Film, can_write_mp4, open_film, write_mp4
 from stylegan_core.images import write_png
@@ -38,16 +40,17 @@ Change = Callable[[Latent, NDArray[np.uint8]], NDArray[np.uint8]]
 
 def invert_video(
     source: str, out: str, config: VideoConfig, invert: InvertConfig, projection: ProjectionConfig,
-    find_change: Callable[[Inverter], Change], console: Console,
+    find_change: Callable[[Inverter], tuple[Change, Seal | None]], console: Console,
 ) -> None:  # fmt: skip
     """Invert the largest face of a film (or of a folder of frames); write its latents and the film with it put back.
 
-    `find_change(inverter)` gives the edit; interrupted and run again, it goes on. The film is decoded three times over
-    rather than kept: to find the face, to cut it out, and to put it back."""
+    `find_change(inverter)` gives the edit, and what signs the film; interrupted and run again, it goes on. The film is
+    decoded three times over rather than kept: to find the face, to cut it out, and to put it back."""
     refuse_features(projection)
     inverter = Inverter(invert, projection)
     generator, folder = inverter.generator, Path(out)
-    change, film = find_change(inverter), open_film(source, config.fps, config.frames)
+    fit_process(generator.img_resolution)
+    (change, seal), film = find_change(inverter), open_film(source, config.fps, config.frames)
     quads = smooth_quads(follow_face(film, inverter, console), config.smooth_quads)
     pairs = zip(film.frames(), quads, strict=True)
     targets = torch.cat([align_face(frame, quad, generator.img_resolution) for frame, quad in pairs])
@@ -65,7 +68,7 @@ def invert_video(
         latents.append(Latent(code, code, generator=generator.meta.fingerprint, quad=quad, report=report, near=own))
         save_latent(folder / "latents" / f"{index:05d}.npz", latents[index])
     frames = (change(latent, frame) for latent, frame in zip(latents, film.frames(), strict=True))
-    told = write_film(folder, film, frames)
+    told = write_film(folder, film, frames, seal)
     console.say(f"{folder}: {len(quads)} frames{told}")
 
 
@@ -189,8 +192,10 @@ class _Frames:
             tensor.copy_(tensors[name])
 
 
-def write_film(folder: Path, film: Film, images: Iterable[NDArray[np.uint8]]) -> str:
-    """Write the images as frames, and as MP4 with the film's sound where imageio-ffmpeg is installed; say what was."""
+def write_film(folder: Path, film: Film, images: Iterable[NDArray[np.uint8]], seal: Seal | None = None) -> str:
+    """Write the images as frames, and as MP4 with the film's sound where imageio-ffmpeg is installed; say what was.
+
+    `seal` signs the MP4."""
 
     def kept() -> Iterator[NDArray[np.uint8]]:
         for index, image in enumerate(images):
@@ -201,5 +206,5 @@ def write_film(folder: Path, film: Film, images: Iterable[NDArray[np.uint8]]) ->
         for _ in kept():
             pass
         return f" in {folder / 'frames'}; install imageio-ffmpeg for an MP4 as well"
-    write_mp4(folder / "video.mp4", kept(), film.fps, NOTE, film.source if film.has_sound else None)
+    write_mp4(folder / "video.mp4", kept(), film.fps, NOTE, film.source if film.has_sound else None, seal)
     return f", {folder / 'video.mp4'}"

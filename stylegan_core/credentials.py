@@ -1,10 +1,11 @@
-"""Content credentials (C2PA 2): say in a signed manifest what was done to a photo, and read what others say.
+"""Content credentials (C2PA 2): say in a signed manifest what was done to a photo or film, and read what others say.
 
 By c2pa-python (extra `c2pa`), with its looks into the network turned off."""
 
 import io
 import json
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -12,14 +13,18 @@ from typing import Any
 
 from stylegan_core.errors import ConfigError, ImageError, OutputError
 from stylegan_core.files import read_bytes
+from stylegan_core.film_frame import checksum_holds, has_room, with_checksum, with_room
 
 SOURCE = "http://cv.iptc.org/newscodes/digitalsourcetype/"
 EDITED = SOURCE + "compositeWithTrainedAlgorithmicMedia"
 MADE = SOURCE + "trainedAlgorithmicMedia"
 MIME = {
     ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png", ".webp": "image/webp", ".tif": "image/tiff",
-    ".tiff": "image/tiff", ".gif": "image/gif",
+    ".tiff": "image/tiff", ".gif": "image/gif", ".mp4": "video/mp4", ".m4v": "video/x-m4v", ".mov": "video/quicktime",
+    ".avi": "video/avi",
 }  # fmt: skip
+Seal = Callable[[bytes, str], bytes]  # a file and its name, whose ending tells the format -> the same, signed
+FRAME = "com.invertigo.frame"  # what of a film's action says that its brands hold a checksum
 CURVES = {"secp256r1": "es256", "secp384r1": "es384", "secp521r1": "es512"}
 MAX_KEY_BYTES = 1 << 20
 UNTRUSTED = "signingCredential.untrusted"  # nobody vouches for the signer; the content is as it was signed
@@ -36,8 +41,9 @@ class Done:
     label: str  # in words: `smile 1`
     generator: str
     fingerprint: str
-    parent: bytes = b""  # the photo's file; empty: the picture was made, not edited
+    parent: bytes = b""  # the photo's or film's file; empty: the picture was made, not edited
     parent_name: str = ""  # of that file, its ending included
+    stand_in: bytes = b""  # a PNG in the place of a parent that is no picture and cannot be recorded itself
 
 
 @dataclass(frozen=True)
@@ -59,13 +65,18 @@ class Signature:
     key: bytes
     algorithm: str
 
-    def seal(self, png: bytes, title: str, done: Done) -> bytes:
-        """Return a PNG with a manifest of what was done; raises `OutputError` where the result would not hold."""
-        c2pa = _c2pa("--sign")
+    def seal(self, data: bytes, title: str, done: Done) -> bytes:
+        """Return a file with a manifest of what was done; raises `OutputError` where the result would not hold.
+
+        The ending of `title` tells its format (`MIME`)."""
+        c2pa, kind = _c2pa("--sign"), MIME[Path(title).suffix.lower()]
+        data = with_room(data) if kind == "video/mp4" else data
+        is_checked = kind == "video/mp4" and has_room(data)
         action: dict[str, Any] = {"action": "c2pa.edited", "digitalSourceType": EDITED, "description": done.label}
         action["parameters"] = {
             "com.invertigo.generator": done.generator,
             "com.invertigo.fingerprint": done.fingerprint,
+            **({FRAME: "crc32"} if is_checked else {}),
         }
         actions = [action]
         if done.parent:
@@ -75,7 +86,7 @@ class Signature:
         manifest = {
             "claim_generator_info": [{"name": "Invertigo", "version": version("invertigo")}],
             "title": title,
-            "format": "image/png",
+            "format": kind,
             "assertions": [{"label": "c2pa.actions", "data": {"actions": actions}}],
         }
         sealed = io.BytesIO()
@@ -84,19 +95,20 @@ class Signature:
                 builder = c2pa.Builder(manifest, context)
                 if done.parent:
                     about = {"title": done.parent_name, "relationship": "parentOf", "label": "parent"}
-                    name, data = sound_parent(done)
-                    builder.add_ingredient(about, MIME[Path(name).suffix.lower()], io.BytesIO(data))
+                    name, parent = sound_parent(done)
+                    builder.add_ingredient(about, MIME[Path(name).suffix.lower()], io.BytesIO(parent))
                 signer = c2pa.Signer.from_info(c2pa.C2paSignerInfo(self.algorithm, self.chain, self.key, None))
-                builder.sign(signer, "image/png", io.BytesIO(png), sealed)
+                builder.sign(signer, kind, io.BytesIO(data), sealed)
         except c2pa.C2paError as error:
             raise OutputError(
                 f"{title}: cannot be signed ({_one_line(error)}); check the certificate of --sign"
             ) from None
-        found = read_credentials(sealed.getvalue(), "a.png")
+        signed = with_checksum(sealed.getvalue()) if is_checked else sealed.getvalue()
+        found = read_credentials(signed, title)
         if found is None or found.problems:
             why = ", ".join(found.problems) if found else "no manifest"
             raise OutputError(f"{title}: its signature does not hold ({why}); check the certificate of --sign")
-        return sealed.getvalue()
+        return signed
 
 
 def load_signature(certificate: str, key: str) -> Signature:
@@ -131,7 +143,7 @@ def load_signature(certificate: str, key: str) -> Signature:
 
 
 def read_credentials(data: bytes, name: str) -> Credentials | None:
-    """Return what the manifest in a picture says, and whether it holds; None where there is none.
+    """Return what the manifest in a picture or film says, and whether it holds; None where there is none.
 
     `name` tells the format by its ending. Nothing is fetched."""
     if not has_credentials(data, name):
@@ -151,7 +163,7 @@ def read_credentials(data: bytes, name: str) -> Credentials | None:
     failures = store.get("validation_results", {}).get("activeManifest", {}).get("failure", [])
     problems = {str(item.get("code")) for item in failures if item.get("code") != UNTRUSTED}
     return Credentials(
-        sorted(problems | ({"png.damaged"} if _is_damaged_png(data) else set())),
+        sorted(problems | _damages(data, active)),
         signature.get("common_name") or signature.get("issuer") or "unknown",
         f"{tool.get('name', 'unknown')} {tool.get('version', '')}".strip(),
         [_action(item) for item in _actions(active)],
@@ -160,12 +172,19 @@ def read_credentials(data: bytes, name: str) -> Credentials | None:
 
 
 def has_credentials(data: bytes, name: str) -> bool:
-    """Tell whether a picture may hold a manifest, without reading it: C2PA's boxes carry its name."""
+    """Tell whether a picture or film may hold a manifest, without reading it: C2PA's boxes carry its name."""
     return Path(name).suffix.lower() in MIME and b"c2pa" in data and b"jumb" in data
 
 
+def _damages(data: bytes, manifest: dict[str, Any]) -> set[str]:
+    """Name what is damaged of the frame around the picture and the manifest, which is not under its signature."""
+    found = {"png.damaged"} if _is_damaged_png(data) else set()
+    is_checked = any(FRAME in (action.get("parameters") or {}) for action in _actions(manifest))
+    return found | ({"mp4.damaged"} if is_checked and not checksum_holds(data) else set())
+
+
 def _is_damaged_png(data: bytes) -> bool:
-    """Tell whether a chunk of a PNG does not fit its checksum: the frame of a manifest is not under its signature."""
+    """Tell whether a chunk of a PNG does not fit its checksum."""
     if data[:4] != b"\x89PNG":
         return False
     place, end = 8, len(data)
@@ -179,13 +198,16 @@ def _is_damaged_png(data: bytes) -> bool:
 
 
 def sound_parent(done: Done) -> tuple[str, bytes]:
-    """Return the name and bytes of the photo to record as the parent.
+    """Return the name and bytes of what to record as the parent.
 
-    A photo whose own manifest is broken goes in as its pixels alone, as does one of a format C2PA does not know."""
+    A photo whose own manifest is broken goes in as its pixels alone, as does one of a format C2PA does not know; a film
+    as its stand-in."""
     known = Path(done.parent_name).suffix.lower() in MIME
     found = read_credentials(done.parent, done.parent_name) if known else None
     if known and (found is None or not found.problems):
         return done.parent_name, done.parent
+    if done.stand_in:
+        return "frame.png", done.stand_in
     from stylegan_core.images import decode_photo, encode_png
 
     return "photo.png", encode_png(decode_photo(done.parent, Path(done.parent_name)).rgb)

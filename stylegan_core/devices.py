@@ -52,6 +52,12 @@ def fitting_threads(img_resolution: int) -> Iterator[None]:
             torch.set_num_threads(before)
 
 
+def fit_process(img_resolution: int) -> None:
+    """Let the process of a command compute as fast as it can with a generator of `img_resolution` pixels."""
+    fit_threads(img_resolution)
+    keep_memory()
+
+
 def fit_threads(img_resolution: int) -> None:
     """Let a command use one thread where a generator of `img_resolution` pixels is too small to share out.
 
@@ -64,7 +70,8 @@ def keep_memory() -> None:
     """Let this process keep the memory that large tensors leave, for the next ones (glibc; elsewhere nothing happens).
 
     By default glibc gives blocks over 32 MB back and asks for them anew, and the kernel clears every page of them: of a
-    StyleGAN3 training step on a CPU that is a quarter. For the process of a command: it lasts as long as that does."""
+    StyleGAN3 training step on a CPU that is a quarter, of a search's step at 1024 px a fifth. For the process of a
+    command: it lasts as long as that does."""
     try:
         set_option = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):

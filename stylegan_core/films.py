@@ -11,8 +11,9 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from stylegan_core.credentials import Seal
 from stylegan_core.errors import ConfigError, ImageError
-from stylegan_core.files import write_atomic
+from stylegan_core.files import read_bytes, write_atomic
 from stylegan_core.images import read_photo
 from stylegan_core.photo_files import pictures_in
 
@@ -76,17 +77,22 @@ def open_film(source: str | Path, fps: float = 0.0, limit: int = 0) -> Film:
 
 
 def write_mp4(
-    path: str | Path, frames: Iterable[NDArray[np.uint8]], fps: float, note: str, sound: Path | None = None
-) -> None:
+    path: str | Path, frames: Iterable[NDArray[np.uint8]], fps: float, note: str, sound: Path | None = None,
+    seal: Seal | None = None,
+) -> None:  # fmt: skip
     """Write frames [H, W, 3] as H.264, atomically, with `note` as the comment and the sound of the film `sound`.
 
-    Frames are taken one by one. A side of odd length loses a pixel, since the codec takes even ones only."""
+    `seal` signs the film. Frames are taken one by one. A side of odd length loses a pixel, since the codec takes even
+    ones only."""
     path = Path(path)
 
     def write(file: BinaryIO) -> None:
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:
             encoded = Path(folder) / path.name
             _encode(encoded, frames, fps, note, sound)
+            if seal:
+                file.write(seal(read_bytes(encoded), path.name))
+                return
             with encoded.open("rb") as film:
                 shutil.copyfileobj(film, file)
 

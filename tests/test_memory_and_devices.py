@@ -12,6 +12,7 @@ import cli
 from inversion.encoders.backbone import BackboneShape
 from inversion.encoders.files import KINDS
 from inversion.objective import InversionObjective, LossWeights
+from stylegan_core.devices import fitting_threads
 from stylegan_core.errors import CheckpointError, ran_out_of_memory, sentence_of
 from stylegan_core.features.perceptual import UNCALIBRATED, load_perceptual
 from stylegan_core.networks.build import build_network
@@ -47,6 +48,19 @@ def test_training_on_a_cpu_keeps_large_blocks_where_the_c_library_can(tmp_path, 
     assert (-4, 0) in calls and dict(calls)[-1] > 2**30  # no block of its own by mmap; the heap's end is not given back
     monkeypatch.setattr("ctypes.CDLL", lambda name: SimpleNamespace())  # another C library
     assert CliRunner().invoke(cli.main, arguments).exit_code == 0
+
+
+def test_searching_keeps_large_blocks_too_and_reading_a_library_does_not(tmp_path, monkeypatch):
+    calls = []
+    monkeypatch.setattr(
+        "ctypes.CDLL", lambda name: SimpleNamespace(mallopt=lambda option, value: calls.append((option, value)))
+    )
+    Image.fromarray(np.full((64, 64, 3), 90, np.uint8)).save(tmp_path / "a.png")
+    with fitting_threads(64):
+        assert not calls
+    arguments = ["invert", str(tmp_path / "a.png"), "--no-align", "--steps", "0", "--out", str(tmp_path / "o")]
+    assert CliRunner().invoke(cli.main, arguments).exit_code == 0
+    assert (-4, 0) in calls
 
 
 def test_a_command_that_runs_out_of_memory_says_so_and_goes_on_with_the_next_photo(tmp_path, monkeypatch):

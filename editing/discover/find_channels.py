@@ -17,7 +17,7 @@ from inversion.latents import Latent
 from inversion.statistics import random_ws
 from stylegan_core.checkpoints.load import load_generator
 from stylegan_core.console import Console
-from stylegan_core.devices import fit_threads
+from stylegan_core.devices import fit_process
 from stylegan_core.directions import Direction, save_direction
 from stylegan_core.errors import ConfigError
 from stylegan_core.networks.protocol import Generator
@@ -47,7 +47,7 @@ def find_direction_of_channels(
 ) -> None:
     """Find a direction of `num` channels by the table of a generator, and write it to `out`."""
     generator: Generator = load_generator(generator_name)
-    fit_threads(generator.img_resolution)
+    fit_process(generator.img_resolution)
     kept = [part for part in (part.strip() for part in spares.split(",")) if part]
     direction = find_channels(generator, found_table(generator, table), name, moves, kept, num)
     save_direction(out, direction)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from editing.edit import sealing
 from editing.reach import measures_of
 from editing.recipe import format_recipe
 from editing.render import NOTE, write_photo
@@ -14,9 +15,10 @@ from editing.studio.archive import save_session
 from editing.studio.session import SECOND, Session
 from inversion.faces.measures import MEASURES
 from inversion.latents import save_latent
+from stylegan_core.credentials import Seal
 from stylegan_core.errors import ConfigError
-from stylegan_core.files import write_text
-from stylegan_core.images import to_uint8, write_png
+from stylegan_core.files import write_atomic, write_text
+from stylegan_core.images import encode_png, to_uint8
 
 
 def export(session: Session, what: str) -> Path:
@@ -29,15 +31,24 @@ def export(session: Session, what: str) -> Path:
 
 def _export_photo(session: Session) -> Path:
     path = session.folder / f"{session.stem()}_edited.png"
-    write_photo(path, session.need_photo(), session.result()[0])
+    write_photo(path, session.need_photo(), session.result()[0], _seal(session))
     return path
 
 
 def _export_face(session: Session) -> Path:
     faces = session.edited_faces()
     path = session.folder / f"{session.stem()}_face.png"
-    write_png(path, np.concatenate([to_uint8(face.edited)[0] for face in faces], axis=1), NOTE)
+    content = encode_png(np.concatenate([to_uint8(face.edited)[0] for face in faces], axis=1), NOTE)
+    seal = _seal(session)
+    content = seal(content, path.name) if seal else content
+    write_atomic(path, lambda file: file.write(content))
     return path
+
+
+def _seal(session: Session) -> Seal | None:
+    """Return what signs the session's pictures, as `studio --sign` asks for it."""
+    label, photo = session.label(session.history.now), session.need_photo()
+    return sealing(session.signature, photo, label, session.generator, session.work.file)
 
 
 def _export_latent(session: Session) -> Path:

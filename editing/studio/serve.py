@@ -13,17 +13,23 @@ from typing import Any
 from editing.config import StudioConfig
 from inversion.config import InvertConfig, ProjectionConfig
 from stylegan_core.console import Console
+from stylegan_core.credentials import Signature
 from stylegan_core.errors import ConfigError, ToolkitError
 
 QUIET = {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_OFFLINE": "1"}
 MEGABYTE = 1 << 20
 
 
-def open_studio(config: StudioConfig, invert: InvertConfig, projection: ProjectionConfig, console: Console) -> None:
-    """Serve the studio until it is interrupted; its private folder is deleted at the end."""
+def open_studio(
+    config: StudioConfig, invert: InvertConfig, projection: ProjectionConfig, console: Console,
+    signature: Signature | None = None,
+) -> None:  # fmt: skip
+    """Serve the studio until it is interrupted; its private folder is deleted at the end.
+
+    `signature` signs the pictures that are downloaded."""
     check_port(config.host, config.port)
     with ended_politely(), tempfile.TemporaryDirectory(prefix="invertigo-studio-") as folder:
-        page, sessions, address = start_studio(config, invert, projection, Path(folder), console.debug)
+        page, sessions, address = start_studio(config, invert, projection, Path(folder), console.debug, signature)
         try:
             console.say(f"the studio is at {address} (Ctrl-C ends it and deletes what was uploaded)")
             page.block_thread()
@@ -54,8 +60,9 @@ def check_port(host: str, port: int) -> None:
 
 
 def start_studio(
-    config: StudioConfig, invert: InvertConfig, projection: ProjectionConfig, folder: Path, debug: bool = False
-) -> tuple[Any, Any, str]:
+    config: StudioConfig, invert: InvertConfig, projection: ProjectionConfig, folder: Path, debug: bool = False,
+    signature: Signature | None = None,
+) -> tuple[Any, Any, str]:  # fmt: skip
     """Load the models and serve the page from a thread; return the page, its sessions and its address."""
     os.environ.update({**QUIET, "GRADIO_TEMP_DIR": str(folder / "uploads")})  # gradio reads them when it is imported
     try:
@@ -70,11 +77,11 @@ def start_studio(
     from editing.studio.page import build_page
     from editing.studio.sessions import Sessions
     from inversion.invert import Inverter
-    from stylegan_core.devices import fit_threads
+    from stylegan_core.devices import fit_process
 
     inverter = Inverter(invert, projection)
-    fit_threads(inverter.generator.img_resolution)
-    sessions = Sessions(inverter, folder / "sessions", config.max_photo * MEGABYTE, config.grace)
+    fit_process(inverter.generator.img_resolution)
+    sessions = Sessions(inverter, folder / "sessions", config.max_photo * MEGABYTE, config.grace, signature)
     page = build_page(sessions, debug)
     local = config.host in LOOPBACK and not config.share
     _, address, public = page.queue(max_size=64).launch(

@@ -29,6 +29,7 @@ from inversion.faces.paste import PasteResult
 from inversion.invert import AlignedFace, InvertedFace, Inverter
 from inversion.latents import Latent, save_latent
 from stylegan_core.checkpoints.load import load_generator
+from stylegan_core.credentials import Signature
 from stylegan_core.devices import pick_device
 from stylegan_core.directions import Direction, check_direction, load_direction
 from stylegan_core.errors import ConfigError, ToolkitError
@@ -47,8 +48,12 @@ SECOND = "second.npz"  # the second photo's code, beside the recipe
 class Session:
     """Keeps one photo at a time; every method may be called from any thread."""
 
-    def __init__(self, inverter: Inverter, folder: Path, max_bytes: int, turn: Turn | None = None) -> None:
+    def __init__(
+        self, inverter: Inverter, folder: Path, max_bytes: int, turn: Turn | None = None,
+        signature: Signature | None = None,
+    ) -> None:  # fmt: skip
         self.inverter, self.folder, self.max_bytes = inverter, folder, max_bytes
+        self.signature = signature  # signs the pictures that are downloaded
         self.turn = turn or Turn()  # searches of one machine come one after the other
         self.token = secrets.token_urlsafe(24)
         self.lock = threading.RLock()

@@ -7,6 +7,7 @@ from editing.config import StudioConfig
 from editing.studio.jobs import Turn
 from editing.studio.session import Session
 from inversion.invert import Inverter
+from stylegan_core.credentials import Signature
 
 SHORTEST_KEY = 32  # characters of what a tab calls itself by: shorter ones could be guessed
 MAX_SESSIONS = 32  # the one that was opened first is closed when there are more
@@ -15,8 +16,12 @@ MAX_SESSIONS = 32  # the one that was opened first is closed when there are more
 class Sessions:
     """Sessions by the tab's name; all start with the same models."""
 
-    def __init__(self, inverter: Inverter, folder: Path, max_bytes: int, grace: float = StudioConfig.grace) -> None:
+    def __init__(
+        self, inverter: Inverter, folder: Path, max_bytes: int, grace: float = StudioConfig.grace,
+        signature: Signature | None = None,
+    ) -> None:  # fmt: skip
         self.inverter, self.folder, self.max_bytes, self.grace = inverter, folder, max_bytes, grace
+        self.signature = signature  # signs the pictures that are downloaded
         self.turn = Turn()
         self._by_tab: dict[str, Session] = {}
         self._by_key: dict[str, Session] = {}
@@ -29,7 +34,7 @@ class Sessions:
             if tab not in self._by_tab:
                 self._opened += 1
                 folder = self.folder / f"session{self._opened}"
-                self._by_tab[tab] = Session(self.inverter, folder, self.max_bytes, self.turn)
+                self._by_tab[tab] = Session(self.inverter, folder, self.max_bytes, self.turn, self.signature)
                 everyone = list(dict.fromkeys([*self._by_key.values(), *self._by_tab.values()]))
                 for session in everyone[: max(0, len(everyone) - MAX_SESSIONS)]:
                     self._forget(session)

@@ -42,12 +42,12 @@ def channels_fit(
     from editing.discover.clip import load_clip
     from editing.discover.text_channels import fit_text_channels, own_text_file
     from stylegan_core.checkpoints.load import load_generator
-    from stylegan_core.devices import fit_threads, pick_device
+    from stylegan_core.devices import fit_process, pick_device
 
     chosen = pick_device(device)
     seeing = load_clip(clip, clip_model).to(chosen) if clip else None
     loaded = load_generator(generator, chosen)
-    fit_threads(loaded.img_resolution)
+    fit_process(loaded.img_resolution)
     own = own_text_file(loaded, seeing) if seeing else own_file(loaded)
     path = Path(table) if table else own
     with console.progress("channels", samples) as progress:

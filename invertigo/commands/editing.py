@@ -67,9 +67,9 @@ def workshop(console: Console, out: str, edit: EditConfig, invert: InvertConfig,
     from editing.edit import Workshop
     from inversion.invert import Inverter
     from stylegan_core.credentials import load_signature
-    from stylegan_core.devices import fit_threads
+    from stylegan_core.devices import fit_process
 
     signature = load_signature(*sign) if sign else None
     inverter = Inverter(invert, projection)
-    fit_threads(inverter.generator.img_resolution)
+    fit_process(inverter.generator.img_resolution)
     return Workshop(inverter, edit, Path(out), console, Path(out) / CODES, signature=signature)

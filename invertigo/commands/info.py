@@ -9,7 +9,7 @@ from stylegan_core.console import Console
 @command("info")
 @click.argument("files", nargs=-1, required=True)
 def info(files: tuple[str, ...], console: Console) -> None:
-    """Say what FILES are: checkpoints, latents, directions, or pictures and their content credentials.
+    """Say what FILES are: checkpoints, latents, directions, or pictures and films with their content credentials.
 
     \b
     Examples:

@@ -8,6 +8,7 @@ from editing.config import InterpolateConfig
 from editing.operations.words import EditWords, edit_options
 from invertigo.commands.declare import command
 from invertigo.commands.editing import editing_options, ready, workshop
+from invertigo.commands.shared_options import SIGN_BY_HELP_ALL
 from stylegan_core.console import Console
 from stylegan_core.errors import ConfigError
 from stylegan_core.options import options_from
@@ -18,6 +19,7 @@ from stylegan_core.options import options_from
 @options_from(InterpolateConfig, "config")
 @edit_options("words")
 @editing_options
+@SIGN_BY_HELP_ALL
 def interpolate(inputs: tuple[str, ...], config: InterpolateConfig, words: EditWords, console: Console,
                 **options: Any) -> None:  # fmt: skip
     """Make a video through INPUTS: latents, photos, or seed numbers, two or more; every frame is edited alike.

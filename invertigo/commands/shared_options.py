@@ -40,10 +40,14 @@ GENERATOR = click.option(
     show_default=True,
     help="file, https URL, hf:OWNER/REPO/FILE[@REVISION], or name (shipped, or of `models list`)",
 )
-SIGN = click.option(
-    "--sign", nargs=2, metavar="CERT KEY", default=None,
-    help="sign the edited pictures with what was done (C2PA): PEM certificate chain and private key",
-)  # fmt: skip
+SIGNING: dict[str, Any] = {
+    "nargs": 2,
+    "metavar": "CERT KEY",
+    "default": None,
+    "help": "sign what is made with what was done (C2PA): PEM certificate chain and private key",
+}
+SIGN = click.option("--sign", **SIGNING)
+SIGN_BY_HELP_ALL = click.option("--sign", cls=GroupedOption, **SIGNING)
 
 
 class OutPath(click.ParamType):

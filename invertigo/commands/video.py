@@ -5,7 +5,7 @@ import click
 from editing.operations.words import EditWords, edit_options
 from inversion.config import InvertConfig, ProjectionConfig, VideoConfig
 from invertigo.commands.declare import command
-from invertigo.commands.shared_options import SETTING, out_option
+from invertigo.commands.shared_options import SETTING, SIGN, out_option
 from stylegan_core.console import Console
 from stylegan_core.errors import ConfigError
 from stylegan_core.options import options_from
@@ -18,8 +18,9 @@ from stylegan_core.options import options_from
 @options_from(InvertConfig, "invert", only=SETTING)
 @options_from(ProjectionConfig, "projection")
 @out_option("video")
-def video(film: str, words: EditWords, config: VideoConfig, invert: InvertConfig,
-          projection: ProjectionConfig, out: str, console: Console) -> None:  # fmt: skip
+@SIGN
+def video(film: str, words: EditWords, config: VideoConfig, invert: InvertConfig, projection: ProjectionConfig,
+          out: str, sign: tuple[str, str] | None, console: Console) -> None:  # fmt: skip
     """Invert the face in FILM (a video, or a folder of frames), edit it, and put it back, smoothly over time.
 
     \b
@@ -40,5 +41,7 @@ def video(film: str, words: EditWords, config: VideoConfig, invert: InvertConfig
     for operation in operations:
         operation.check(invert.generator)
     from editing.video import edit_video
+    from stylegan_core.credentials import load_signature
 
-    edit_video(film, out, operations, config, invert, projection, console)
+    signature = load_signature(*sign) if sign else None
+    edit_video(film, out, operations, config, invert, projection, console, signature)

@@ -201,3 +201,99 @@ def test_the_commands_sign_what_they_write(signer, tmp_path):
     assert result.exit_code == 0, result.output
     (written,) = (tmp_path / "batch").rglob("photo_edited.png")
     assert read_credentials(written.read_bytes(), written.name).problems == []
+
+
+QUIET_PIPES = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # imageio-ffmpeg's
+
+
+def film_of(folder, name="a.mp4", num=4, seed=0):
+    from stylegan_core.films import write_mp4
+
+    pytest.importorskip("imageio_ffmpeg")
+    write_mp4(folder / name, [picture(seed + i, 32) for i in range(num)], 10.0, "made for a test")
+    return folder / name
+
+
+@pytest.fixture(scope="module")
+def sealed_film(signer, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("film")
+    source = film_of(folder, "source.mp4")
+    first = encode_png(picture(0, 32))
+    done = Done("smile 1", "faces64", "ab" * 32, source.read_bytes(), source.name, first)
+    return load_signature(*signer).seal(film_of(folder, seed=7).read_bytes(), "video.mp4", done)
+
+
+@QUIET_PIPES
+def test_a_film_is_signed_and_still_plays(sealed_film, tmp_path):
+    from stylegan_core.films import open_film
+
+    found = read_credentials(sealed_film, "video.mp4")
+    assert found.problems == [] and found.parents == ["source.mp4 (without any)"]
+    assert found.actions == ["c2pa.opened", "c2pa.edited: smile 1"]
+    (tmp_path / "video.mp4").write_bytes(sealed_film)
+    assert len(list(open_film(tmp_path / "video.mp4").frames())) == 4
+    result = CliRunner().invoke(cli.main, ["info", str(tmp_path / "video.mp4")])
+    assert result.exit_code == 0 and "hold: the picture is as it was signed" in result.output, result.output
+
+
+@QUIET_PIPES
+def test_one_flipped_byte_of_a_film_is_noticed_wherever_it_is(sealed_film, tmp_path):
+    first = [*range(80)]  # the brands, and the wrapping of the manifest
+    for place in [*first, *range(80, len(sealed_film), max(1, len(sealed_film) // 100))]:
+        changed = bytearray(sealed_film)
+        changed[place] ^= 1
+        found = read_credentials(bytes(changed), "video.mp4")
+        assert found is not None and found.problems, place
+    (tmp_path / "video.mp4").write_bytes(changed)
+    result = CliRunner().invoke(cli.main, ["info", str(tmp_path / "video.mp4")])
+    assert result.exit_code == 1 and "BROKEN" in result.output
+
+
+@QUIET_PIPES
+def test_a_film_whose_manifest_is_broken_passes_nothing_of_it_on(signer, sealed_film, tmp_path):
+    broken = bytearray(sealed_film)
+    broken[sealed_film.index(b"mdat") + 20] ^= 1
+    done = Done("age 1", "faces64", "ab" * 32, bytes(broken), "video.mp4", encode_png(picture(0, 32)))
+    data = load_signature(*signer).seal(film_of(tmp_path).read_bytes(), "again.mp4", done)
+    found = read_credentials(data, "again.mp4")
+    assert found.problems == [] and found.parents == ["video.mp4 (without any)"]
+    assert b"smile 1" not in data
+
+
+@QUIET_PIPES
+def test_films_of_the_commands_are_signed(signer, tmp_path, astronaut):
+    pytest.importorskip("imageio_ffmpeg")
+    (tmp_path / "in").mkdir()
+    for index in range(2):
+        Image.fromarray(astronaut[:256, 100:356]).save(tmp_path / "in" / f"{index}.png")
+    words = ["video", str(tmp_path / "in"), "--transfer", "smile:-1", "--steps", "1", "--passes", "1"]
+    result = CliRunner().invoke(cli.main, [*words, "--out", str(tmp_path / "out"), "--sign", *signer])
+    assert result.exit_code == 0, result.output
+    found = read_credentials((tmp_path / "out" / "video.mp4").read_bytes(), "video.mp4")
+    assert found.problems == [] and found.parents == ["0.png (without any)"]
+    assert found.actions == ["c2pa.opened", "c2pa.edited: smile -1"]
+    for kind in ("mp4", "gif"):
+        words = ["interpolate", "1", "2", "--frames", "3", "--format", kind, "--out", str(tmp_path / kind)]
+        result = CliRunner().invoke(cli.main, [*words, "--generator", "faces64", "--sign", *signer])
+        assert result.exit_code == 0, result.output
+        film = tmp_path / kind / f"interpolation.{kind}"
+        found = read_credentials(film.read_bytes(), film.name)
+        assert found.problems == [] and found.actions[0] == "c2pa.created: trainedAlgorithmicMedia"
+
+
+def test_what_the_studio_gives_away_is_signed(signer, tmp_path, astronaut_file):
+    from editing.studio.exports import export
+    from editing.studio.session import SearchChoice, Session
+    from inversion.config import InvertConfig, ProjectionConfig
+    from inversion.invert import Inverter
+
+    inverter = Inverter(InvertConfig(), ProjectionConfig(steps=1))
+    session = Session(inverter, tmp_path / "session", 10_000_000, signature=load_signature(*signer))
+    session.load_photo(astronaut_file)
+    session.start_inversion([0], SearchChoice("project", "w+", 1, 0)).result()
+    for what in ("photo", "face"):
+        path = export(session, what)
+        found = read_credentials(path.read_bytes(), path.name)
+        assert found.problems == [] and found.parents == [f"{astronaut_file.name} (without any)"]
+        assert [action.split(":")[0] for action in found.actions] == ["c2pa.opened", "c2pa.edited"]
+    session.close()
