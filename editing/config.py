@@ -7,6 +7,7 @@ from editing.region_names import check_regions
 from inversion.config import PASTE_MODES
 from inversion.faces.attributes import PROBABILITY, UNITS, YEARS
 from stylegan_core.errors import ConfigError
+from stylegan_core.files import check_file_place
 from stylegan_core.options import Checked, option
 from stylegan_core.spelling import suggestion
 
@@ -119,7 +120,7 @@ class StudioConfig:
 class ReportConfig:
     """What the contact sheet of a batch holds."""
 
-    to: str = option("", "file to write; empty: report.html in OUT")
+    to: str = option("", "file to write; empty: report.html in OUT", check=check_file_place)
     pictures: int = option(2000, "photos that get pictures, about 8 kB each; the others get a row of figures")
 
 

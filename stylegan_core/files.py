@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
-from stylegan_core.errors import ImageError, OutputError, one_line
+from stylegan_core.errors import ConfigError, ImageError, OutputError, one_line
 
 MAX_FILE_BYTES = 1 << 30
 
@@ -43,6 +43,12 @@ def place_problem(path: str | Path, folder: bool) -> str:
     except OSError as error:
         return f"{path}: cannot be looked at ({error.strerror or one_line(error)}); give another place"
     return ""
+
+
+def check_file_place(path: str) -> None:
+    """Refuse a file, where one is named, that cannot be written at `path`; raises `ConfigError`."""
+    if path and (problem := place_problem(path, folder=False)):
+        raise ConfigError(problem)
 
 
 def write_atomic(path: str | Path, write: Callable[[BinaryIO], object]) -> None:

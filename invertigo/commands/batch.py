@@ -4,7 +4,7 @@ import click
 
 from invertigo.commands.declare import command
 from invertigo.commands.groups import DefaultToRun
-from invertigo.commands.shared_options import SIGN, out_option
+from invertigo.commands.shared_options import SIGN, OutPath, out_option
 from stylegan_core.console import Console
 
 
@@ -75,7 +75,7 @@ def batch_retry(out: str, console: Console) -> None:
 
 @command("export")
 @click.argument("out")
-@click.option("--csv", required=True, help="file to write")
+@click.option("--csv", required=True, type=OutPath(), help="file to write")
 def batch_export(out: str, csv: str, console: Console) -> None:
     """Write the manifest of OUT as a table.
 

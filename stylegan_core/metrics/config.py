@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from stylegan_core.device_names import check_device
 from stylegan_core.errors import ConfigError
+from stylegan_core.files import check_file_place
 from stylegan_core.options import option
 
 SCORES = (
@@ -51,7 +52,7 @@ class EvaluateConfig:
     batch: int = option(32, "images at a time")
     seed: int = option(0, "of the samples")
     device: str = option("auto", "auto, cpu, cuda or mps", check=check_device)
-    out: str = option("", "JSON file to write the scores to")
+    out: str = option("", "JSON file to write the scores to", check=check_file_place)
 
 
 def parse_scores(config: EvaluateConfig) -> list[str]:

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
 from stylegan_core.errors import ConfigError, DatasetError
-from stylegan_core.files import write_text
+from stylegan_core.files import check_file_place, write_text
 from stylegan_core.options import option
 
 QUESTIONS = {
@@ -30,7 +30,9 @@ class HumanConfig:
 
     HEADING: ClassVar[str] = "The pairs"
 
-    out: str = option("answers.json", "file of the answers; the same command goes on where it stopped")
+    out: str = option(
+        "answers.json", "file of the answers; the same command goes on where it stopped", check=check_file_place
+    )
     pairs: int = option(50, "pairs to show", least=1)
     ask: str = option("real", "real: which is the photograph; better: which is preferred", choices=tuple(QUESTIONS))
     matched: bool = option(False, "pair files of one name, as before and after an edit; else at random")
