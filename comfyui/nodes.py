@@ -1,7 +1,8 @@
 """Load a model, invert a face, edit it, paste it back: four nodes, each a thin layer over the toolkit.
 
 ComfyUI's interface: INPUT_TYPES names the inputs, RETURN_TYPES the outputs, FUNCTION the method. An IMAGE is a float32
-tensor [B, H, W, 3] in [0, 1]. A file saved from here has the pixels of the file that the command line writes."""
+tensor [B, H, W, 3] in [0, 1]. A file saved from here has the pixels of the file that the command line writes. ComfyUI
+runs nodes in torch's inference mode, in which there are no gradients, so these leave it."""
 
 import hashlib
 from dataclasses import dataclass
@@ -14,9 +15,10 @@ from torch import Tensor
 from editing.editor import Editor
 from editing.operations.transfer import Transfer
 from editing.render import EditedFace, paste_into_photo
-from inversion.config import METHOD_NAMES, PASTE_MODES, InvertConfig, ProjectionConfig
+from inversion.config import PASTE_MODES, InvertConfig, ProjectionConfig
 from inversion.invert import AlignedFace, Inverter
 from inversion.latents import Latent
+from inversion.methods import METHOD_NAMES
 from stylegan_core.assets import DEFAULT_GENERATOR
 from stylegan_core.devices import fit_threads
 from stylegan_core.errors import ConfigError
@@ -55,6 +57,7 @@ class LoadModel:
             }
         }
 
+    @torch.inference_mode(False)
     def load(self, generator: str, encoder: str, device: str) -> tuple[Inverter]:
         """Return the model."""
         inverter = Inverter(InvertConfig(generator=generator, encoder=encoder, device=device))
@@ -82,6 +85,7 @@ class Invert:
             }
         }
 
+    @torch.inference_mode(False)
     def invert(
         self, model: Inverter, image: Tensor, method: str, steps: int, face: int, align: bool
     ) -> tuple[Face, Tensor]:
@@ -115,6 +119,7 @@ class Edit:
             "optional": {"layers": ("STRING", {"default": ""})},
         }
 
+    @torch.inference_mode(False)
     def edit(self, face: Face, direction: str, strength: float, layers: str = "") -> tuple[Face, Tensor]:
         """Return the edited face and its render [1, R, R, 3]."""
         editor = Editor(face.inverter.generator, face.latent, photo=face.photo)
@@ -134,6 +139,7 @@ class Paste:
         """Name the inputs; the modes are those of `edit --paste`."""
         return {"required": {"face": (FACE,), "mode": ([mode for mode in PASTE_MODES if mode != "none"],)}}
 
+    @torch.inference_mode(False)
     def paste(self, face: Face, mode: str) -> tuple[Tensor]:
         """Return the whole picture [1, H, W, 3]."""
         if face.edited is None:

@@ -39,7 +39,8 @@ def execute(node, **inputs):
             inputs[name] = default
         if name in inputs and isinstance(kind[0], list):
             assert inputs[name] in kind[0]
-    outputs = getattr(node(), node.FUNCTION)(**inputs)
+    with torch.inference_mode():  # around every node, and no gradient is had in it
+        outputs = getattr(node(), node.FUNCTION)(**inputs)
     assert isinstance(outputs, tuple) and len(outputs) == len(node.RETURN_TYPES)
     for kind, output in zip(node.RETURN_TYPES, outputs, strict=True):
         if kind == "IMAGE":
