@@ -1,14 +1,16 @@
 """Figures of dials, points and regions on faces to which nothing was fitted.
 
-    python benchmarks/dials.py --photos FOLDER [--num 6] [--data faces256.zip] [--method hybrid --steps 60]
-        [--parts dials,points,regions,border] [--picture OUT.png]
+    python benchmarks/dials.py --photos FOLDER [--num 6] [--skip 0] [--data faces256.zip] [--method guess,auto]
+        [--steps -1] [--parts dials,points,regions,border] [--picture OUT.png]
 
-FOLDER holds NAME_neutral.jpg and NAME_smiling.jpg; of `--data` every tenth face is taken. Each face is inverted by
-`--method` (guess: the encoder alone, as `edit photo.jpg` does). Dials: every measure is set to a quarter and three
-quarters of the way between the ends of its range. Points: the mouth's landmarks of the neutral photo are dragged to
-those of the smiling one (brought onto the neutral face by the eyes); 1.00 is as far as not editing leaves them.
-Regions: photo pixels that change outside the mouth. Border: how much an edit changes the render's rim with and
-without `--keep border` (mean absolute change, of the range of pixel values), and how much of what the judge gained is
+FOLDER holds NAME_neutral.jpg and NAME_smiling.jpg; of `--data` every tenth face is taken. All is measured for codes of
+each `--method` (guess: the encoder alone, as `edit photo.jpg` does; auto: as `invert photo.jpg` does). Dials: every
+measure is set to a quarter and three quarters of the way between the ends of its range. Points: the mouth's landmarks
+of the neutral photo are dragged to those of the smiling one (brought onto the neutral face by the eyes); 1.00 is as far
+as not editing leaves them. Three figures: the landmarks of the render, where the photo's own pixels went, and the
+landmarks that their network sees in the edited photo. Regions: photo pixels that change outside the mouth. Border: how
+much an edit changes the render's rim without and with `--keep border` (mean absolute change, of the range of pixel
+values), what the code alone leaves of it, and how much of what the judge gained (of poses: the landmark measure) is
 kept."""
 
 # ruff: noqa: E402
@@ -22,6 +24,8 @@ import csv
 import io
 import time
 import zipfile
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,22 +35,28 @@ from editing.dials import find_dials
 from editing.drag import drag
 from editing.editor import Editor
 from editing.judging import as_face, find_judge
+from editing.operations.drag import Drag
+from editing.operations.measures import SetMeasures
 from editing.operations.render import Render
 from editing.operations.transfer import Transfer
-from editing.reach import reach
+from editing.points import in_face, of_photo
+from editing.reach import measures_of, reach
 from editing.regions import photo_mask
 from editing.render import paste_into_photo
 from inversion.config import InvertConfig, ProjectionConfig
+from inversion.faces.align import align_face
 from inversion.faces.landmarks import EYES, find_landmarks
 from inversion.faces.measures import MEASURES
 from inversion.invert import InvertedFace, Inverter
 from stylegan_core.images import Photo, decode_photo, labelled_grid, read_photo, to_uint8, write_png
+from stylegan_core.networks.protocol import Alignment
 
 CEILING = 0.35  # identity distance
 DRAGGED = (48, 51, 54, 57)  # corners and middles of the lips
 MAX_BYTES = 20_000_000
 PARTS = ("dials", "points", "regions", "border")
-HELD = {"smile": "happy", "age": "age"}  # the edits of the border's part, and their judges
+HELD = {"smile": (1.0, "happy"), "age": (2.0, "age")}  # the edits of the border's part: strengths and judges
+TURNED = {"yaw": 8.0, "pitch": -6.0}  # and degrees
 
 
 def held_out(data: str, num: int) -> list[Photo]:
@@ -72,21 +82,41 @@ def measure_dials(render: Render, ws: torch.Tensor, rows: dict[str, list[tuple[f
     return pictures
 
 
-def measure_points(inverter: Inverter, neutral: InvertedFace, smiling: torch.Tensor) -> tuple[list, np.ndarray]:
-    """Drag the mouth to where it is when smiling; return (rest of the way, seconds of one point) and the picture."""
-    render, alignment = Render(inverter.generator, neutral.latent), inverter.generator.meta.alignment
-    begin = find_landmarks(neutral.image.clamp(-1, 1), alignment)[0].double().numpy()
-    target = find_landmarks(smiling, alignment)[0].double().numpy()
-    target = target + begin[EYES].mean(axis=0) - target[EYES].mean(axis=0)
-    chosen = list(DRAGGED)
-    found = drag(render, neutral.latent.ws, begin[chosen], target[chosen])
+def measure_points(inverter: Inverter, photo: Photo, neutral: InvertedFace, smiling: torch.Tensor) -> tuple[list, Any]:
+    """Drag the mouth to where it is when smiling; return what is left of the way (of the render, of the photo's pixels,
+    of the photo's landmarks), seconds of one point, and the picture."""
+    generator, quad = inverter.generator, neutral.face.quad
+    editor, alignment = Editor(generator, neutral.latent, photo=photo), generator.meta.alignment
+
+    def look(image: torch.Tensor) -> np.ndarray:
+        return find_landmarks(image.clamp(-1, 1), alignment)[0].double().numpy()
+
+    target, chosen = look(smiling), list(DRAGGED)
+    starts = {"render": look(neutral.image), "photo": look(align_face(photo.rgb, quad, 256))}
+    ways = {
+        name: target + begin[EYES].mean(axis=0) - target[EYES].mean(axis=0) - begin for name, begin in starts.items()
+    }
+    lengths = {name: np.linalg.norm(way[chosen], axis=1).mean() for name, way in ways.items()}
+    begin = starts["render"][chosen]
+    found = drag(Render(generator, neutral.latent), neutral.latent.ws, begin, begin + ways["render"][chosen])
     with torch.no_grad():
-        image = render(found.ws)
-    ends = find_landmarks(image.clamp(-1, 1), alignment)[0].double().numpy()
-    before, after = (np.linalg.norm(points[chosen] - target[chosen], axis=1).mean() for points in (begin, ends))
+        image = Render(generator, neutral.latent)(found.ws)
+    begin = starts["photo"][chosen]
+    ends = [of_photo(quad, points) for points in (begin, begin + ways["photo"][chosen])]
+    words = [f"{x:.2f},{y:.2f}:{to_x:.2f},{to_y:.2f}" for (x, y), (to_x, to_y) in zip(*ends, strict=True)]
+    face = editor.apply(*Drag.parse_all(words))
+    told = in_face(quad, [point["ended"] for point in face.latent.report["edits"][-1]["drag"]])
+    moved = {
+        "render": (look(image) - starts["render"])[chosen], "pixels": told - begin,
+        "photo": (look(align_face(face.paste().rgb, quad, 256)) - starts["photo"])[chosen],
+    }  # fmt: skip
+    left = []
+    for name, step in moved.items():
+        start = "render" if name == "render" else "photo"
+        left.append(np.linalg.norm(step - ways[start][chosen], axis=1).mean() / lengths[start])
     began = time.process_time()
-    drag(render, neutral.latent.ws, begin[chosen[:1]], target[chosen[:1]])
-    return [after / before, time.process_time() - began], to_uint8(image)[0]
+    editor.apply(*Drag.parse_all(words[:1]))
+    return [*left, time.process_time() - began], to_uint8(image)[0]
 
 
 def measure_regions(editor: Editor, photo: Photo) -> int:
@@ -98,19 +128,40 @@ def measure_regions(editor: Editor, photo: Photo) -> int:
     return int((rgb != photo.rgb).any(axis=-1)[mask == 0].sum())
 
 
-def measure_border(editor: Editor, rows: dict[str, list[tuple[float, float, float, float]]]) -> None:
-    """Add what edits at 1 do to the rim, without and with the border kept, the share of the judge's gain that is kept,
-    and seconds to `rows`."""
-    alignment = editor.generator.meta.alignment
-    for name, attribute in HELD.items():
-        free, began = editor.apply(Transfer(name, 1.0)), time.process_time()
-        held, judge = editor.apply(Transfer(name, 1.0, keep="border")), find_judge(attribute)
+def measure_border(editor: Editor, rows: dict[str, list[tuple[float, ...]]]) -> None:
+    """Add what edits do to the rim, without and with the border kept, what the code alone leaves, the share of the
+    judge's gain that is kept, and seconds to `rows`."""
+    alignment, own = (
+        editor.generator.meta.alignment,
+        measures_of(editor.apply().inverted, editor.generator.meta.alignment),
+    )
+    judged = {
+        name: (partial(Transfer, name, strength), partial(judge_score, attribute, alignment))
+        for name, (strength, attribute) in HELD.items()
+    }
+    for name, step in TURNED.items():
+        words = f"{name}={own[name] + step:.2f}"
+        judged[f"{name} {step:+g} degrees"] = (partial(SetMeasures, words), partial(measured, name, alignment))
+    for name, (make, score) in judged.items():
+        free, began = editor.apply(make()), time.process_time()
+        held = editor.apply(make(keep="border"))
         seconds = time.process_time() - began
-        before, plain, kept = (as_face(image) for image in (free.inverted, free.edited, held.edited))
-        gained, left = (
-            float(judge.score(image, alignment) - judge.score(before, alignment)) for image in (plain, kept)
+        before, plain, kept, code = (
+            as_face(image) for image in (free.inverted, free.edited, held.edited, held.rendered)
         )
-        rows.setdefault(name, []).append((rim_change(before, plain), rim_change(before, kept), left / gained, seconds))
+        share = (score(kept) - score(before)) / (score(plain) - score(before))
+        rim = (rim_change(before, plain), rim_change(before, code), rim_change(before, kept))
+        rows.setdefault(name, []).append((*rim, share, seconds))
+
+
+def judge_score(attribute: str, alignment: Alignment, face: torch.Tensor) -> float:
+    """Return what the judge of an attribute says of a face [1, 3, R, R]."""
+    return float(find_judge(attribute).score(face, alignment))
+
+
+def measured(name: str, alignment: Alignment, face: torch.Tensor) -> float:
+    """Return a measure of a face [1, 3, R, R]."""
+    return measures_of(face, alignment)[name]
 
 
 def main() -> None:
@@ -119,22 +170,28 @@ def main() -> None:
     parser.add_argument("--photos", required=True)
     parser.add_argument("--num", type=int, default=6, help="people of --photos, and faces of --data")
     parser.add_argument("--data", default="")
-    parser.add_argument("--method", default="hybrid")
-    parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--skip", type=int, default=0, help="people of --photos that are left out first")
+    parser.add_argument("--method", default="guess,auto")
+    parser.add_argument("--steps", type=int, default=-1, help="of the search; -1: the method's own")
     parser.add_argument("--parts", default=",".join(PARTS))
     parser.add_argument("--picture", default="")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    parts, steps = options.parts.split(","), 0 if options.method == "guess" else options.steps
-    found = Inverter(InvertConfig(device="cpu", method=options.method), ProjectionConfig(steps=steps))
+    for method in options.method.split(","):
+        measure(method, options)
+
+
+def measure(method: str, options: argparse.Namespace) -> None:
+    """Measure codes of one method, and print."""
+    parts, steps = options.parts.split(","), 0 if method == "guess" else options.steps
+    found = Inverter(InvertConfig(device="cpu", method=method), ProjectionConfig(steps=steps))
     aligned = Inverter(
-        InvertConfig(device="cpu", method=options.method, align=False), found.projection, found.generator,
-        found.perceptual,
-    )  # fmt: skip
+        InvertConfig(device="cpu", method=method, align=False), found.projection, found.generator, found.perceptual
+    )
     rows: dict[str, list[tuple[float, float, float, float]]] = {}
-    borders: dict[str, list[tuple[float, float, float, float]]] = {}
+    borders: dict[str, list[tuple[float, ...]]] = {}
     points, leaks, grid = [], [], []
-    for path in sorted(Path(options.photos).glob("*_neutral.jpg"))[: options.num]:
+    for path in sorted(Path(options.photos).glob("*_neutral.jpg"))[options.skip : options.skip + options.num]:
         photo, other = read_photo(path), read_photo(str(path).replace("_neutral", "_smiling"))
         face = found.invert_face(photo, found.align(photo)[0])
         render = Render(found.generator, face.latent)
@@ -142,7 +199,7 @@ def main() -> None:
         if "dials" in parts:
             pictures += measure_dials(render, face.latent.ws, rows)
         if "points" in parts:
-            figures, picture = measure_points(found, face, found.align(other)[0].target)
+            figures, picture = measure_points(found, photo, face, found.align(other)[0].target)
             points.append(figures)
             pictures.append(picture)
         if "regions" in parts:
@@ -154,7 +211,7 @@ def main() -> None:
         face = aligned.invert_face(photo, aligned.align(photo)[0])
         pictures = measure_dials(Render(found.generator, face.latent), face.latent.ws, rows)
         grid.append([to_uint8(face.image)[0], *pictures, *pictures[-1:] * ("points" in parts)])
-    print(f"{found.generator.meta.name}, {len(grid)} faces, {options.method}, {steps} steps; ceiling {CEILING}")
+    print(f"{found.generator.meta.name}, {len(grid)} faces, {method}; ceiling {CEILING}")
     if rows:
         print(f"{'dial':14} {'within':>7} {'median miss':>12} {'identity':>9} {'seconds':>8}")
     for name, figures in rows.items():
@@ -162,20 +219,27 @@ def main() -> None:
         unit = np.median(miss) * MEASURES[name].tolerance
         print(f"{name:14} {(miss <= 1).mean():7.0%} {unit:12.3f} {identity.mean():9.2f} {seconds.mean():8.2f}")
     if points:
-        rest, seconds = np.array(points).T
-        print(f"points: {rest.mean():.2f} of the way left (median {np.median(rest):.2f}); one: {seconds.mean():.1f} s")
+        render, pixels, seen, seconds = np.array(points).T
+        print(
+            f"points, {method}: {render.mean():.2f} of the way left (median {np.median(render):.2f}); in the photo "
+            f"{pixels.mean():.2f} by its pixels, {seen.mean():.2f} by landmarks; one point: {seconds.mean():.1f} s"
+        )
     if leaks:
         print(f"regions: {sum(leaks)} pixels changed outside the mouth in {len(leaks)} photos")
     for name, values in borders.items():
-        plain, kept, share, seconds = np.array(values).T
+        plain, code, kept, share, seconds = np.array(values).T
         print(
-            f"border, {name} 1: rim {plain.mean():.4f} -> {kept.mean():.4f} (highest {kept.max():.4f}) of the range; "
-            f"judge keeps {share.mean():.0%} (lowest {share.min():.0%}); {seconds.mean():.1f} s"
+            f"border, {name}: rim {plain.mean():.4f} -> {kept.mean():.4f} (highest {kept.max():.4f}; the code alone "
+            f"{code.mean():.4f}) of the range; judge keeps {share.mean():.0%} (lowest {share.min():.0%}); "
+            f"{seconds.mean():.1f} s"
         )
     if options.picture:
         names = ["inverted", *(f"{name} {end}" for name in rows for end in ("low", "high"))]
         names += ["dragged"] * bool(points)
-        write_png(Path(options.picture), labelled_grid(grid, names, ["" for _ in grid]))
+        write_png(
+            Path(options.picture).with_stem(f"{Path(options.picture).stem}-{method}"),
+            labelled_grid(grid, names, ["" for _ in grid]),
+        )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Edits that leave the picture's rim alone: neck, hair and shoulders stay where they are."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -15,6 +15,7 @@ from stylegan_core.networks.protocol import Alignment
 RIM = 0.1  # how wide the rim is, of the picture's side
 BOUND = 0.005  # mean change of the rim that is allowed, of the range of pixel values
 ENOUGH = 0.75 * BOUND  # where the search ends, once the face is as the edit wants it
+FADES = 11  # depths from which the picture is tried to fade
 STEPS = 60  # of Adam at most
 RATE = 0.06  # in standard deviations of W along its principal axes
 FACE_WEIGHT = 2.0  # of the face's squared change by the compensation, in units of what the edit changed there
@@ -31,6 +32,7 @@ class Held:
     ws: Tensor  # [1, num_ws, w_dim]
     before: float  # mean absolute change of the rim by the edit alone, of the range of pixel values
     after: float  # and with what was added to it
+    shown: float  # and in the picture, where `fade_rim` takes the rest
 
 
 def hold_border(
@@ -51,7 +53,12 @@ def hold_border(
     done = (edited - start).square().mean(dim=(0, 1))  # [R, R]
     scales = [done[area].mean().clamp_min(1e-12) for area in (rim, face)]
     first = rim_change(start, edited)
-    best, kept, free = float("inf"), Held(ws, first, first), ws.new_zeros(ws.shape[1], len(axes)).requires_grad_()
+    best, kept, shown, free = (
+        float("inf"),
+        Held(ws, first, first, first),
+        edited,
+        ws.new_zeros(ws.shape[1], len(axes)).requires_grad_(),
+    )
     optimizer = torch.optim.Adam([free], lr=RATE, betas=(0.9, 0.99))
     for number in range(STEPS + 1):
         code = ws + (free @ axes)[None]
@@ -62,7 +69,7 @@ def hold_border(
         lost = float((-change * gain.sign() / gain.abs().clamp_min(LEAST_GAIN)).max())  # share of the gain
         missing = max(0.0, found - ENOUGH) / max(first, BOUND) + max(0.0, lost - STEADY)
         if missing < best:
-            best, kept = missing, Held(code.detach(), first, found)
+            best, kept, shown = missing, Held(code.detach(), first, found, found), image.detach()
         if missing == 0 or number == STEPS:
             break
         for group in optimizer.param_groups:
@@ -75,7 +82,7 @@ def hold_border(
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    return kept
+    return replace(kept, shown=rim_change(start, fade_rim(start, shown)))
 
 
 def hold_border_of(render: Render, ws: Tensor, before: Tensor, attribute: str) -> Held:
@@ -85,6 +92,27 @@ def hold_border_of(render: Render, ws: Tensor, before: Tensor, attribute: str) -
     return hold_border(render, ws, before, axes, render.alignment, find_judge(attribute) if attribute else None)
 
 
+def fade_rim(before: Tensor, after: Tensor) -> Tensor:
+    """Return the picture `after` [1, C, R, R], whose rim goes over into that of `before` where it changes by more than
+    `BOUND`: from the edge inwards, as late as is enough.
+
+    What a code cannot hold, as hair beside a head that turns, is small once `hold_border` was there, and so fades."""
+    if rim_change(before, after) <= BOUND:
+        return after
+    depth, shown = _depth(before.shape[-1]).to(before), before
+    for start in torch.linspace(0, RIM, FADES)[:-1].tolist():
+        share = ((depth - start) / (RIM - start)).clamp(0, 1)
+        shown = before + share * share * (3 - 2 * share) * (after - before)  # smoothstep
+        if rim_change(before, shown) <= BOUND:
+            break
+    return shown
+
+
+def keeps_border(edits: object) -> bool:
+    """Tell whether a report's list of edits has some, and all of them keep the rim."""
+    return isinstance(edits, list) and bool(edits) and all(isinstance(e, dict) and "border" in e for e in edits)
+
+
 def rim_change(before: Tensor, after: Tensor) -> float:
     """Return the mean absolute change of the rim of pictures [1, C, R, R] in [-1, 1], as a share of the range."""
     return float((after - before).abs().mean(dim=(0, 1))[rim_of(before.shape[-1]).to(before.device)].mean()) / 2
@@ -92,9 +120,14 @@ def rim_change(before: Tensor, after: Tensor) -> float:
 
 def rim_of(resolution: int) -> Tensor:
     """Return a mask [R, R], true within `RIM` of the picture's edge."""
+    return _depth(resolution) < RIM
+
+
+def _depth(resolution: int) -> Tensor:
+    """Return how far each pixel [R, R] is from the picture's edge, as a share of its side."""
     place = (torch.arange(resolution) + 0.5) / resolution
-    edge = torch.minimum(place, 1 - place) < RIM
-    return edge[:, None] | edge[None, :]
+    edge = torch.minimum(place, 1 - place)
+    return torch.minimum(edge[:, None], edge[None, :])
 
 
 def face_of(resolution: int, alignment: Alignment) -> Tensor:

@@ -170,6 +170,6 @@ def range_lines(table: DialTable) -> list[str]:
     if table.reached_on:
         seen = f"reached by three of four of {table.reached_on} faces"
     return [
-        f"{name}: {low:.2f} to {high:.2f} ({MEASURES[name].unit}); {seen} of {table.generator_name}"
+        f"{name}: {MEASURES[name].told_range(low, high)} ({MEASURES[name].unit}); {seen} of {table.generator_name}"
         for name, (low, high) in zip(table.names, table.ranges.tolist(), strict=True)
     ]

@@ -1,5 +1,6 @@
 """Drag points of a face: the generator's features are made to move along, on the image manifold (Pan et al. 2023)."""
 
+import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,17 +11,21 @@ from torch.nn import functional as F
 
 from editing.dials import natural_axes
 from editing.judging import as_face
-from editing.operations.render import Render
+from editing.operations.render import FADED, Render
 from editing.reach import layers_of_shape
 from inversion.delta import tuned_synthesis
 from inversion.faces.detect import detect_faces
 from inversion.faces.landmarks import VIEWS, find_landmarks, trace_landmarks
+from inversion.faces.paste import ellipse_mask
+from inversion.faces.pins import Pins
+from inversion.half_size import half_of
 from stylegan_core.errors import ConfigError
 from stylegan_core.images import to_uint8
 from stylegan_core.networks.protocol import Alignment, FeatureLayer, Generator
+from stylegan_core.styles import style_layers
 
-STEPS = 40  # of Adam
-ARRIVAL = 0.6  # share of the steps after which the points are asked to be at their targets
+ROUNDS = (14, 5, 5, 5)  # steps of Adam: after each round it is looked where the points are, and the rest is asked for
+ARRIVAL = 0.6  # share of the first round's steps after which the points are asked to be at their targets
 RATE = 0.12  # in standard deviations of W along its principal axes
 GRID = 128  # side to which features are enlarged, so that points move by less than a cell
 SUPERVISED = 0.03  # radius around a point whose features move along, in units of the face
@@ -33,7 +38,8 @@ LANDMARK_WEIGHT = 2.0  # of the way that landmarks still have to go, as a share 
 SHORTEST_WAY = 0.01  # of the face, that counts as the whole way
 COLOUR_WEIGHT = 5.0  # of the mean change of colour in cells, whose range is 2
 COLOUR_CELLS = 16  # a side: finer ones would hold the shape
-LOOKS = 1  # crops that the landmark network looks at in each step
+ENOUGH = 0.7  # share of the way that a render has to come for the photo to go all of it
+LOOKS = 2  # crops that the landmark network looks at in each step
 
 
 @dataclass(frozen=True)
@@ -52,43 +58,92 @@ def drag(render: Render, ws: Tensor, starts: NDArray[np.float64], targets: NDArr
     asked for ever further along the line (as the templates of Ling et al. 2024, FreeDrag): nothing has to be tracked on
     the way, so nothing oscillates. Features may arrive without the shape around them, so where a point lies on a
     landmark of a face, the landmark is asked to go the same way. The codes of the layers up to `FINEST` move, in W's
-    principal axes. `free_area` [1, 1, R, R] is 1 where the image may change, 0 where it is held. Points are found again
-    at the end: landmarks by their network, others by the nearest features."""
+    principal axes. `free_area` [1, 1, R, R] is 1 where the image may change, 0 where it is held.
+
+    Steps look at half the size, and at the code alone; a correction of features follows a face by its motion, which is
+    known only once it has moved. So after each of `ROUNDS` landmarks are found in the whole render, as it will be, and
+    what they miss is asked for on top; the best round is returned. Ends are those of landmarks by their network, of
+    other points those of the nearest features."""
     if not len(starts):
         return Dragged(ws, starts)
-    features = _Features(render)
-    axes, layers = natural_axes(render.generator)[1].to(ws), layers_of_shape(render.generator)
-
-    def code(free: Tensor) -> Tensor:
-        return torch.cat([ws[:, : len(layers)] + (free @ axes)[None], ws[:, len(layers) :]], dim=1)
-
-    begin, end = torch.from_numpy(starts).to(ws), torch.from_numpy(targets).to(ws)
-    with torch.no_grad():
-        before, face = features(ws)
-        patches = features.patches(before, begin, SUPERVISED)  # [P, K, C]
-        colours = coarse(face)
-        shape = Landmarks(face, render.alignment, begin)
-    held = None if free_area is None else 1 - F.interpolate(free_area.to(ws), size=(GRID, GRID), mode="area")
-    free = ws.new_zeros(len(layers), len(axes)).requires_grad_()
-    optimizer = torch.optim.Adam([free], lr=RATE, betas=(0.8, 0.98))
-    for step in range(1, STEPS + 1):
-        here = begin + (end - begin) * min(1.0, step / (ARRIVAL * STEPS))
-        now, face = features(code(free))
-        loss = (features.patches(now, here, SUPERVISED) - patches).abs().sum(dim=2).mean()
-        if len(shape.on):
-            loss = loss + LANDMARK_WEIGHT * shape.distance(face, here - begin, end - begin)
-        loss = loss + COLOUR_WEIGHT * (coarse(face) - colours).abs().mean()
-        if held is not None:
-            loss = loss + HOLD_WEIGHT * ((now - before).abs().sum(dim=1, keepdim=True) * held).mean()
-        optimizer.zero_grad()
-        (loss + SPREAD_WEIGHT * free.square().sum() / len(layers)).backward()
-        optimizer.step()
-    moved = code(free.detach())
-    with torch.no_grad():
-        now, face = features(moved)
-        ends = features.find(now, before, begin, end)
-        ends[shape.on] = shape.ends(face)
+    search = _Search(render, ws, torch.from_numpy(starts).to(ws), torch.from_numpy(targets).to(ws), free_area)
+    best, moved, ends = float("inf"), ws, search.begin
+    for number, steps in enumerate(ROUNDS):
+        for step in range(1, steps + 1):
+            search.step(1.0 if number else min(1.0, step / (ARRIVAL * steps)))
+        code, found = search.look()
+        missing = float((found - search.end).norm(dim=1).mean())
+        if missing < best:
+            best, moved, ends = missing, code, found
     return Dragged(moved, ends.double().cpu().numpy())
+
+
+class _Search:
+    """The way of some points from `begin` to `end`, both [P, 2]."""
+
+    def __init__(self, render: Render, ws: Tensor, begin: Tensor, end: Tensor, free_area: Tensor | None) -> None:
+        self.render, self.ws, self.begin, self.end = render, ws, begin, end
+        self.aim = end  # of landmarks: farther, where they fell short
+        self.features, self.axes = _Features(render), natural_axes(render.generator)[1].to(ws)
+        self.num = len(layers_of_shape(render.generator))
+        with torch.no_grad():
+            self.before, face = self.features(ws)
+            self.patches = self.features.patches(self.before, begin, SUPERVISED)  # [P, K, C]
+            self.colours = coarse(face)
+            self.whole = Landmarks(as_face(render(ws)), render.alignment, begin)
+            self.shape = self.whole.seen_in(face)
+        self.held = None if free_area is None else 1 - F.interpolate(free_area.to(ws), size=(GRID, GRID), mode="area")
+        self.free = ws.new_zeros(self.num, len(self.axes)).requires_grad_()
+        self.optimizer = torch.optim.Adam([self.free], lr=RATE, betas=(0.8, 0.98))
+
+    def code(self) -> Tensor:
+        """Return the code as it is now, [1, num_ws, w_dim]."""
+        return torch.cat([self.ws[:, : self.num] + (self.free @ self.axes)[None], self.ws[:, self.num :]], dim=1)
+
+    def step(self, share: float) -> None:
+        """Take one step towards the points at a share of their way."""
+        way = self.end - self.begin
+        now, face = self.features(self.code())
+        loss = (self.features.patches(now, self.begin + share * way, SUPERVISED) - self.patches).abs().sum(dim=2).mean()
+        if len(self.shape.on):
+            loss = loss + LANDMARK_WEIGHT * self.shape.distance(face, share * (self.aim - self.begin), way)
+        loss = loss + COLOUR_WEIGHT * (coarse(face) - self.colours).abs().mean()
+        if self.held is not None:
+            loss = loss + HOLD_WEIGHT * ((now - self.before).abs().sum(dim=1, keepdim=True) * self.held).mean()
+        self.optimizer.zero_grad()
+        (loss + SPREAD_WEIGHT * self.free.square().sum() / self.num).backward()
+        self.optimizer.step()
+
+    @torch.no_grad()
+    def look(self) -> tuple[Tensor, Tensor]:
+        """Return the code, and where the points are in its render [P, 2]; what landmarks miss is asked for from
+        now on, and once more the way at most."""
+        code = self.code().detach()
+        ends = self.features.find(self.features(code)[0], self.before, self.begin, self.end)
+        ends[self.whole.on] = self.whole.ends(as_face(self.render(code)))
+        more, most = self.aim - ends, (self.end - self.begin).norm(dim=1, keepdim=True)
+        self.aim = self.end + more * (most / more.norm(dim=1, keepdim=True).clamp_min(1e-12)).clamp_max(1.0)
+        return code, ends
+
+
+def pin(
+    render: Render, ws: Tensor, found: Dragged, starts: NDArray[np.float64], targets: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], list[list[float]]] | None:
+    """Return where the points [P, 2] end in the photo, and what its pixels have to be moved by beside the landmarks.
+
+    The photo's own pixels can go where the landmarks of a render only nearly go: the whole way, where the render came
+    `ENOUGH` of it, else as much less. None where the photo does not move by landmarks."""
+    if not len(starts):
+        return None
+    way = targets - starts
+    came = ((found.ends - starts) * way).sum(axis=1) / np.maximum(np.square(way).sum(axis=1), 1e-12)
+    way = way * np.clip(came / ENOUGH, 0, 1)[:, None]
+    pins = render.farther(ws, found.ws, Pins(starts, way))
+    if pins is None:
+        return None
+    fading = ellipse_mask(torch.from_numpy(starts + way)).numpy()[:, None]
+    ends = starts + way * np.clip(fading / FADED, 0, 1)
+    return ends, np.concatenate([pins.places, pins.rest], axis=1).round(5).tolist()
 
 
 def feature_layer(generator: Generator) -> tuple[str, FeatureLayer]:
@@ -121,6 +176,12 @@ class Landmarks:
         self.which = nearest[self.on]  # of the 68
         self.seen = self._look(face) if known else self.first[self.which]
 
+    def seen_in(self, face: Tensor) -> "Landmarks":
+        """Return the same landmarks as they are seen in another picture [1, 3, R, R] of the same face."""
+        other = copy.copy(self)
+        other.seen = self._look(face) if len(self.on) else self.seen
+        return other
+
     def distance(self, face: Tensor, moved: Tensor, whole: Tensor) -> Tensor:
         """Return how far the landmarks of a face [1, 3, R, R] are from where `moved` [P, 2] takes them, as a share of
         the `whole` way [P, 2], differentiably."""
@@ -140,13 +201,14 @@ class _Features:
     """The features of one layer over the image, of unit length, on a grid of `GRID` cells a side."""
 
     def __init__(self, render: Render) -> None:
-        device, latent = render.generator.w_avg.device, render.latent
-        noise = {name: level.to(device) for name, level in latent.noise.items()}
+        latent, whole = render.latent, render.generator
+        small = whole if latent.delta else half_of(whole)
+        noise = {name: level.to(whole.w_avg.device) for name, level in latent.noise.items()}
         self.noise = {"noise": noise} if noise else {}
-        self.synthesis = tuned_synthesis(
-            render.generator, latent.delta, latent.styles
-        )  # corrected features are the photo's detail
-        self.name, self.layer = feature_layer(render.generator)
+        drawn = style_layers(small) if latent.styles else {}
+        styles = {name: step for name, step in latent.styles.items() if name in drawn}
+        self.synthesis = tuned_synthesis(small, latent.delta, styles)  # corrected features are the photo's detail
+        self.name, self.layer = feature_layer(whole)
         cell = MIN_CELLS / (self.layer.side - 2 * self.layer.margin)
         self.least = max(cell, 1.5 / GRID)
 

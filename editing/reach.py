@@ -171,7 +171,8 @@ class _Look:
             if abs(float(found.values[index] - self.wanted[index])) > float(self.tolerance[index]):
                 low, high = self.table.range_of(name)
                 beyond = not low <= float(self.wanted[index]) <= high
-                where = f"{self.render.generator.meta.name} was seen to go from {low:.2f} to {high:.2f}"
+                seen = MEASURES[name].told_range(low, high)
+                where = f"{self.render.generator.meta.name} was seen to go from {seen}"
                 held = f"beyond it the identity distance exceeds {self.ceiling:g}"
                 missed[name] = (
                     where if beyond else held if found.identity > SHORTER * self.ceiling else "it moves no further"

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from editing.border import fade_rim, keeps_border
 from editing.curve import draw_curve
 from editing.operations.render import face_edit
 from editing.regions import aligned_mask, confine, photo_mask
@@ -49,11 +50,14 @@ class EditedFace:
 
     @cached_property
     def edited(self) -> Tensor:
-        """The render of the edited code, [1, C, R, R] in about [-1, 1]; outside the region it is the unedited one."""
+        """The render of the edited code, [1, C, R, R] in about [-1, 1]; outside the region it is the unedited one, and
+        so is its rim where all edits keep it."""
+        held = keeps_border(self.latent.report.get("edits"))
+        shown = fade_rim(self.inverted, self.rendered) if held else self.rendered
         if not self.region:
-            return self.rendered
+            return shown
         mask = aligned_mask(self.region, [self.inverted, self.rendered], self.generator, self.latent.quad, self.photo)
-        return self.inverted + mask.to(self.inverted) * (self.rendered - self.inverted)
+        return self.inverted + mask.to(self.inverted) * (shown - self.inverted)
 
     @cached_property
     def rendered(self) -> Tensor:

@@ -94,7 +94,7 @@ def repeat_first(edit: Edit) -> Edit:
             step, again = found[0]
             return ws + step, again
         moved, report = edit.apply(ws, render)
-        found.append((moved - ws, {key: value for key, value in report.items() if key == "styles"}))
+        found.append((moved - ws, {key: report[key] for key in ("styles", "edits") if key in report}))
         return moved, report
 
     return Edit(edit.label, apply)

@@ -27,6 +27,7 @@ TEMPLATES = (
     "a dark photo of {}.", "a cropped photo of {}.", "a blurry photo of {}.", "a portrait of {}.",
     "a picture of {}.", "a rendering of {}.", "a painting of {}.",
 )  # fmt: skip
+SETTINGS = ("input_resolution", "context_length", "vocab_size")  # which OpenAI's files keep among the weights
 # What the readers of checkpoints raise for files that are none.
 UNREADABLE = (
     pickle.UnpicklingError,
@@ -119,6 +120,8 @@ def _loaded(path: str, name: str, _changed: int) -> Clip:
         model = open_clip.create_model(name, pretrained=None)
     finally:
         logging.disable(logging.NOTSET)
+    shapes = {key: value.shape for key, value in model.state_dict().items() if key.startswith("logit_")}
+    state |= {key: state[key].reshape(shape) for key, shape in shapes.items() if key in state and shape.numel() == 1}
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
@@ -147,7 +150,7 @@ def read_state(path: str) -> dict[str, Tensor]:
     found = found.get("state_dict", found) if isinstance(found, dict) else found
     if not isinstance(found, dict) or not found or not all(isinstance(value, Tensor) for value in found.values()):
         raise ConfigError(f"--clip {path}: holds no state dict{_EXPECTED}")
-    return {str(key).removeprefix("module."): value for key, value in found.items()}
+    return {str(key).removeprefix("module."): value for key, value in found.items() if key not in SETTINGS}
 
 
 _EXPECTED = "; expected a checkpoint of open_clip, as .safetensors or a state dict"

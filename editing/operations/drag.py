@@ -71,7 +71,7 @@ class Drag(Operation):
 
     def resolve(self, generator: Generator, open_code: OpenCode) -> Edit:
         """Read the points, and refuse a generator that shows no features."""
-        from editing.drag import drag, feature_layer
+        from editing.drag import drag, feature_layer, pin
 
         feature_layer(generator)
         pairs = parse_drags(self.drag)
@@ -85,11 +85,11 @@ class Drag(Operation):
             mine = inside(starts)  # the other points lie on other faces of the photo
             area = read_area(self.drag_mask, render) if self.drag_mask and mine.any() else None
             found = drag(render, ws, starts[mine], targets[mine], area)
-            ends = of_photo(render.latent.quad, found.ends)
+            ends, pins = pin(render, ws, found, starts[mine], targets[mine]) or (found.ends, [])
             asked = [pair for pair, own in zip(pairs, mine, strict=True) if own]
             points = [
                 {"from": list(start), "to": list(target), "ended": [round(float(n), 1) for n in end]}
-                for (start, target), end in zip(asked, ends, strict=True)
+                for (start, target), end in zip(asked, of_photo(render.latent.quad, ends), strict=True)
             ]
             notes = [
                 "the point {0[0]:g},{0[1]:g} ended at {2[0]:.0f},{2[1]:.0f} of {1[0]:g},{1[1]:g}".format(
@@ -99,6 +99,6 @@ class Drag(Operation):
             ]
             if not points:
                 notes = ["no point that is dragged lies on this face, so it stays as it is"]
-            return found.ws, {"edits": [{"drag": points, "appearance": EXPRESSION}], "notes": notes}
+            return found.ws, {"edits": [{"drag": points, "pins": pins, "appearance": EXPRESSION}], "notes": notes}
 
         return keeping(Edit(self.label, apply, steady=False, repeats=True), self.keep)

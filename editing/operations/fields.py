@@ -76,12 +76,14 @@ def keeping(edit: Edit, keep: str, attribute: str = "", adds: bool = True) -> Ed
             before = render(ws)
         moved, report = edit.apply(ws, render)
         held = hold_border_of(render.after(report), moved, before, attribute)
-        border = {"border": {"before": round(held.before, 5), "after": round(held.after, 5)}}
+        told = {"before": held.before, "code": held.after, "after": held.shown}
+        border = {"border": {name: round(value, 5) for name, value in told.items()}}
         notes = report.get("notes", [])
         if held.after > BOUND:
             notes = [
                 *notes,
-                f"the rim still changes by {held.after:.4f} of the range (by {held.before:.4f} without keep)",
+                f"the code alone still changes the rim by {held.after:.4f} of the range (by {held.before:.4f} without "
+                f"keep); in the picture it fades into the unedited one, which leaves {held.shown:.4f}",
             ]
         return held.ws, {**report, "edits": [{**said, **border} for said in report.get("edits", [])], "notes": notes}
 

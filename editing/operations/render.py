@@ -1,6 +1,7 @@
 """What an edit may look at while it is applied: renders of this face, and the photo that it goes back into."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -14,7 +15,8 @@ from torch.nn import functional as F
 from editing.operations.base import Report
 from inversion.delta import tuned_synthesis
 from inversion.faces.align import align_face, whole_image_quad
-from inversion.faces.paste import FaceEdit, PasteResult, choose_mode, paste_faces
+from inversion.faces.paste import FaceEdit, PasteResult, choose_mode, ellipse_mask, moved_by_paste, paste_faces
+from inversion.faces.pins import Pins, joined
 from inversion.faces.restore import find_restorer
 from inversion.latents import Latent
 from inversion.render import render_code, renderer
@@ -22,6 +24,8 @@ from stylegan_core.images import Photo, to_tensor, to_uint8
 from stylegan_core.networks.protocol import Alignment, Generator
 from stylegan_core.styles import added
 
+MAX_PINS, FARTHEST = 100, 1.0  # of one edit, and how far they may lie or go, in units of the face
+FADED = 0.5  # of the paste's mask, which lets go of what moves towards its edge: so far it is made up for
 SHOWN_SIDE = 256  # pixels of the photo's face in which searches paste: all that the judges look at
 
 
@@ -92,6 +96,27 @@ class Render:
         share, restorer = appearance(latent), find_restorer(self.restore)
         return FaceEdit(latent.quad, edited, self._near, None, self.alignment, share, restorer)
 
+    @torch.no_grad()
+    def farther(self, ws: Tensor, moved: Tensor, pins: Pins) -> Pins | None:
+        """Return what `pins` have to add in the photo so that their places go as far as their `rest` says, where the
+        step from ws to `moved`, both [1, num_ws, w_dim], takes landmarks along.
+
+        None where the face does not go back by `motion`, whose pixels can be taken anywhere."""
+        if self.photo is None or self.latent.quad is None:
+            return None
+        rgb, mode = self._small_photo
+        if mode != "motion":
+            return None
+        fading = ellipse_mask(torch.from_numpy(pins.places + pins.rest)).numpy()[:, None]
+        rest = pins.rest / np.maximum(fading, FADED)
+        for code, share in ((moved, -1.0), (ws, 1.0)):
+            latent = replace(self.latent, ws=code.detach().cpu(), report={})
+            if not torch.equal(latent.ws, latent.origin) or latent.styles:
+                edit = face_edit(self.generator, latent, self.inverted, restore="none")
+                edit = replace(edit, quad=whole_image_quad(*rgb.shape[:2]))
+                rest = rest + share * moved_by_paste(rgb, edit, pins.places)
+        return Pins(pins.places, rest)
+
     @cached_property
     def _near(self) -> Tensor | None:
         """The render of the code near W without the edit; None where there is none beside the code itself."""
@@ -144,7 +169,20 @@ def face_edit(
         generator.meta.alignment,
         appearance(latent),
         find_restorer(restore),
+        pins_of(latent),
     )
+
+
+def pins_of(latent: Latent) -> Pins | None:
+    """Return the places that a latent's edits take farther in the photo than its landmarks go; None without any."""
+    edits = latent.report.get("edits", [])
+    found = []
+    for edit in edits if isinstance(edits, list) else []:
+        with suppress(ValueError, TypeError):  # a stranger's file may hold anything there
+            rows = np.array(edit.get("pins", []) if isinstance(edit, dict) else [], np.float64)
+            if rows.shape[1:] == (4,) and len(rows) <= MAX_PINS and bool((np.abs(rows) <= FARTHEST).all()):
+                found.append(Pins(rows[:, :2], rows[:, 2:]))
+    return joined(found)
 
 
 def appearance(latent: Latent) -> float:

@@ -4,7 +4,7 @@ from typing import Any
 
 from editing.regions import REGIONS
 from editing.studio.dials import Dials
-from editing.studio.offer import offered, other_operations, slider_step, still
+from editing.studio.offer import offered, other_operations, still
 from editing.studio.session import Session
 from inversion.faces.measures import MEASURES
 
@@ -16,7 +16,9 @@ def read_dials(session: Session, values: tuple[Any, ...]) -> Dials:
     first = len(values) - len(keys) - len(MEASURES)
     own, set_to = session.own_measures, zip(MEASURES, values[first:], strict=False)
     measures = tuple(
-        (name, float(value)) for name, value in set_to if name in own and abs(value - own[name]) > slider_step(name) / 2
+        (name, float(value))
+        for name, value in set_to
+        if name in own and abs(value - own[name]) > MEASURES[name].step / 2
     )
     *strengths, cross, seed, mix, psi, paste, region, border = values[:first]
     named = zip(offered(session), strengths, strict=False)

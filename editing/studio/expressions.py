@@ -6,7 +6,7 @@ from pathlib import Path
 
 from editing.saved_expressions import load_expression, read_expression, shipped_expressions
 from editing.studio.dials import Dials
-from editing.studio.offer import offered_measures, slider_step
+from editing.studio.offer import offered_measures
 from editing.studio.pictures import figure
 from editing.studio.session import Session
 from inversion.faces.measure_table import MEASURES, told_value
@@ -48,8 +48,8 @@ def with_expression(session: Session, dials: Dials, share: float = 1.0, pose: bo
         if name not in offer:
             continue
         own, low, high = offer[name].own, offer[name].low, offer[name].high
-        aim, step = own + share * (wanted - own), slider_step(name)
-        asked[name] = round(round(min(max(aim, low), high) / step) * step, 4)
+        aim, step = own + share * (wanted - own), MEASURES[name].step
+        asked[name] = MEASURES[name].rounded(min(max(aim, low), high))
         if not low - step <= aim <= high + step:
             beyond.append(f"{name} goes to {told_value(name, asked[name])} only, not to {told_value(name, aim)}")
         if abs(asked[name] - own) <= step / 2:

@@ -1,6 +1,5 @@
 """The directions on offer: those that fit the tab's generator, and those that do not, with the reason."""
 
-import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -53,11 +52,6 @@ def still(key: str) -> Any:
     return " ".join(default) if isinstance(default, tuple) else default
 
 
-def slider_step(name: str) -> float:
-    """Return the step of a measure's slider: a third of what does not count, rounded."""
-    return 1.0 if MEASURES[name].tolerance >= 1 else 0.01
-
-
 @dataclass(frozen=True)
 class Span:
     """From where to where something that is measured on the face can be set."""
@@ -78,12 +72,12 @@ def offered_measures(session: Session) -> dict[str, Span]:
     own = measures_of(session.inverted[session.need_face()].image, session.generator.meta.alignment)
     found = {}
     for name in table.names:
-        step = slider_step(name)
-        value = round(round(own[name] / step) * step, 4)
-        low, high = (round(end, 4) for end in table.range_of(name))
-        info = f"{MEASURES[name].unit}; {table.generator_name} goes from {low:.2f} to {high:.2f}"
-        ends = (math.floor(low / step) * step, math.ceil(high / step) * step)
-        found[name] = Span(value, min(value, round(ends[0], 4)), max(value, round(ends[1], 4)), info)
+        measure, ends = MEASURES[name], table.range_of(name)
+        value, low, high = (measure.rounded(number) for number in (own[name], *ends))
+        info = f"{measure.unit}; {table.generator_name} goes from {measure.told_range(*ends)}"
+        if not low <= value <= high:
+            info += f", this face is at {value:g}"
+        found[name] = Span(value, min(value, low), max(value, high), info)
     return found
 
 

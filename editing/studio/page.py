@@ -11,7 +11,7 @@ from editing.studio.edit_events import EditEvents
 from editing.studio.expressions import MOST
 from editing.studio.keep_events import KeepEvents
 from editing.studio.keys import told_keys
-from editing.studio.offer import other_operations, slider_step, still
+from editing.studio.offer import other_operations, still
 from editing.studio.parts import Parts
 from editing.studio.photo_events import PhotoEvents
 from editing.studio.points import PLACE, POINTS, REMOVE
@@ -173,7 +173,7 @@ def _measure_sliders() -> tuple[dict[str, gr.Accordion], dict[str, gr.Slider]]:
             for name in (name for name, measure in MEASURES.items() if measure.group == group):
                 low, high = MEASURES[name].plausible
                 sliders[name] = gr.Slider(
-                    low, high, max(low, 0), step=slider_step(name), label=name, visible=False, elem_id=f"set-{name}"
+                    low, high, max(low, 0), step=MEASURES[name].step, label=name, visible=False, elem_id=f"set-{name}"
                 )
     return folds, {name: sliders[name] for name in MEASURES}
 

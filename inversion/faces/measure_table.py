@@ -16,6 +16,20 @@ class Measure:
     group: str  # of dials that belong together: eyes, mouth, head
     expression: bool = True  # whether it belongs to an expression; else to the head's pose
 
+    @property
+    def step(self) -> float:
+        """The finest difference that is set or told: a third of what does not count, rounded."""
+        return 1.0 if self.tolerance >= 1 else 0.01
+
+    def rounded(self, value: float) -> float:
+        """Return a value as it is set and told, in whole steps."""
+        return round(round(value / self.step) * self.step, 4) + 0.0  # never -0
+
+    def told_range(self, low: float, high: float) -> str:
+        """Say from where to where values go, rounded as they are set."""
+        digits = 0 if self.step >= 1 else 2
+        return f"{self.rounded(low):.{digits}f} to {self.rounded(high):.{digits}f}"
+
 
 MEASURES: dict[str, Measure] = {
     "eyes-open": Measure("height of the eyes over their width", 0.03, (0.0, 0.7), "eyes"),

@@ -69,14 +69,18 @@ def dense_motion(points: Points, moved: Points, smoothness: float = SMOOTHNESS) 
 
     Offsets [2, GRID, GRID] (x, y) and points are in units of the face. A smoothing thin-plate spline (Bookstein 1989)
     through the moved landmarks, which comes to rest on an ellipse around the face."""
-    angles = np.linspace(0, 2 * np.pi, BORDER, endpoint=False)
-    border = 0.5 + np.stack([np.cos(angles), np.sin(angles)], axis=1) * BORDER_RADII
     steps = (np.arange(GRID) + 0.5) / GRID
     places = np.stack(np.meshgrid(steps, steps), axis=-1).reshape(-1, 2)
-    targets = np.concatenate([points + moved, border])
-    values = np.concatenate([-moved, np.zeros_like(border)])
+    targets, values = with_resting_border(points + moved, -moved)
     offsets = thin_plate(targets, values, places, smoothness)
     return torch.from_numpy(offsets.T.reshape(2, GRID, GRID)).float()
+
+
+def with_resting_border(points: Points, moved: Points) -> tuple[Points, Points]:
+    """Return points and their motion, both [N, 2], and after them an ellipse around the face that does not move."""
+    angles = np.linspace(0, 2 * np.pi, BORDER, endpoint=False)
+    border = 0.5 + np.stack([np.cos(angles), np.sin(angles)], axis=1) * BORDER_RADII
+    return np.concatenate([points, border]), np.concatenate([moved, np.zeros_like(border)])
 
 
 def stretch(offsets: Tensor) -> Tensor:

@@ -18,7 +18,8 @@ from inversion.faces.detect import detect_faces
 from inversion.faces.flow import FLOW_SIDE, box_filter, motion_between, move_pixels, resize
 from inversion.faces.landmarks import find_landmarks
 from inversion.faces.lips import SHADE, Closing, closing
-from inversion.faces.motion import GRID, dense_motion, expression_motion, stretch, with_closed_lips
+from inversion.faces.motion import GRID, Points, dense_motion, expression_motion, stretch, with_closed_lips
+from inversion.faces.pins import Pins, taken_along
 from inversion.faces.restore import Restorer, restore
 from stylegan_core.errors import ConfigError
 from stylegan_core.images import to_tensor, to_uint8
@@ -63,6 +64,7 @@ class FaceEdit:
     alignment: Alignment = Alignment()  # of the renders
     appearance: float = 1.0  # how much of its light and colour the edit brings beside its motion, in `motion`
     restorer: Restorer | None = None  # brings detail back where `motion` pulls pixels apart
+    pins: Pins | None = None  # places that `motion` takes farther than the landmarks go
 
 
 def choose_mode(mode: str, rgb: NDArray[np.uint8], quad: NDArray[np.float64], img_resolution: int) -> str:
@@ -266,14 +268,13 @@ def _blend_motion(
     """Move the photo's pixels as the landmarks of the renders move, and add what light and colour the edit brings.
 
     Of an expression, which brings none, that is the light of its folds."""
-    edited, inverted = (_at_hand(render) for render in face.near or (face.edited, face.inverted))
-    before, after = find_landmarks(torch.cat([inverted, edited]), face.alignment).double().numpy()
-    small = align_face(*_shrunken(rgb, face.quad), LANDMARK_SIDE)
-    own = find_landmarks(small, face.alignment)[0].double().numpy()
-    motion = with_closed_lips(own, expression_motion(before, after))
-    lips = closing(small, own, before, after, motion) if face.appearance < 1 else None
+    looked = look(rgb, face)
+    edited, inverted, before, after = looked.edited, looked.inverted, looked.before, looked.after
+    own, motion = looked.own, looked.motion
+    bent = face.pins.bent(own, motion) if face.pins else motion
+    lips = closing(looked.small, own, before, after, bent) if face.appearance < 1 else None
     if lips is None:
-        offsets = dense_motion(own, motion)
+        offsets = dense_motion(*(face.pins.among(own, motion) if face.pins else (own, motion)))
         moved = _moved(rgb[region], position, weight, offsets, face.quad)
         apart = _resample(stretch(offsets), position, GRID)
     else:
@@ -285,6 +286,35 @@ def _blend_motion(
     unexplained = resize(edited) - move_pixels(resize(inverted), offsets)
     change = face.appearance * bounded_change(unexplained) + (1 - face.appearance) * crease_light(unexplained, after)
     return moved + weight * _resample(change, position, FLOW_SIDE)
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What `motion` sees of an edit: two renders, their landmarks, and how those of the photo move with them."""
+
+    edited: Tensor  # [1, 3, R, R]
+    inverted: Tensor
+    before: Points  # [68, 2], of `inverted`
+    after: Points
+    small: Tensor  # the photo's face
+    own: Points  # its landmarks
+    motion: Points  # [68, 2]
+
+
+def look(rgb: NDArray[np.uint8], face: FaceEdit) -> Looked:
+    """Look at the renders of a face, and at the photo [H, W, 3] that it goes back into."""
+    edited, inverted = (_at_hand(render) for render in face.near or (face.edited, face.inverted))
+    before, after = find_landmarks(torch.cat([inverted, edited]), face.alignment).double().numpy()
+    small = align_face(*_shrunken(rgb, face.quad), LANDMARK_SIDE)
+    own = find_landmarks(small, face.alignment)[0].double().numpy()
+    motion = with_closed_lips(own, expression_motion(before, after))
+    return Looked(edited, inverted, before, after, small, own, motion)
+
+
+def moved_by_paste(rgb: NDArray[np.uint8], face: FaceEdit, places: Points) -> Points:
+    """Return how far `motion` takes places [P, 2] of a face, in its units, without pins and before the mask fades."""
+    looked = look(rgb, face)
+    return taken_along(looked.own, looked.motion, places)
 
 
 def _closed(

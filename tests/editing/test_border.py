@@ -4,7 +4,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from editing.border import BOUND, face_of, hold_border, rim_change, rim_of
+from editing.border import BOUND, RIM, face_of, fade_rim, hold_border, rim_change, rim_of
 from editing.codes import open_code
 from editing.editor import Editor
 from editing.operations.crossover import Crossover
@@ -46,6 +46,34 @@ def test_an_edit_that_leaves_the_rim_alone_is_left_alone():
     moved = hold_border(render, ws + torch.tensor([0.2, 0.0]), before, torch.eye(2), Alignment())
     assert moved.before == pytest.approx(0.1) and moved.after <= BOUND
     torch.testing.assert_close(moved.ws, ws, atol=0.02, rtol=0)
+
+
+@pytest.mark.parametrize("change", [0.004, 0.02, 0.5])
+def test_a_picture_fades_at_its_rim_no_more_than_it_has_to(change):
+    before = torch.zeros(1, 3, 64, 64)
+    after = before + 2 * change  # of a range of 2
+    shown = fade_rim(before, after)
+    place = (torch.arange(64) + 0.5) / 64
+    inner = (place > RIM) & (place < 1 - RIM)
+    assert torch.equal(shown[..., inner, :][..., inner], after[..., inner, :][..., inner])
+    assert rim_change(before, shown) <= BOUND
+    if change <= BOUND:
+        assert torch.equal(shown, after)
+    else:  # from the edge inwards
+        row = shown[0, 0, 32, :32]
+        assert float(row[0]) < 0.1 * change and bool((row.diff() >= -1e-6).all())
+
+
+def test_what_a_code_cannot_hold_fades_in_the_picture_and_is_told(faces64, monkeypatch):
+    monkeypatch.setattr("editing.border.STEPS", 2)
+    editor = Editor(faces64, open_code("3", faces64))
+    face = editor.apply(Truncate(0.2, keep="border"))
+    said = face.latent.report["edits"][-1]["border"]
+    assert said["after"] <= BOUND < said["code"] < said["before"] and f"leaves {said['after']:.4f}" in face.notes[-1]
+    assert rim_change(face.inverted.clamp(-1, 1), face.edited.clamp(-1, 1)) <= BOUND + 1e-6
+    assert rim_change(face.inverted.clamp(-1, 1), face.rendered.clamp(-1, 1)) > BOUND
+    both = editor.apply(Truncate(0.2, keep="border"), Transfer("smile", 1.0))  # the other edit may change the rim
+    assert torch.equal(both.edited, both.rendered)
 
 
 def test_every_operation_can_keep_the_border_and_says_so_in_a_recipe(faces64):

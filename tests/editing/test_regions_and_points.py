@@ -13,6 +13,7 @@ from editing.editor import Editor
 from editing.operations.base import Edit
 from editing.operations.drag import Drag, parse_drags
 from editing.operations.measures import SetMeasures
+from editing.operations.render import face_edit, pins_of
 from editing.operations.transfer import Transfer
 from editing.points import in_face, inside, of_photo
 from editing.recipe import OutputConfig, format_recipe, parse_recipe
@@ -21,7 +22,9 @@ from editing.regions import aligned_mask, photo_mask
 from editing.render import paste_into_photo
 from editing.video import repeat_first
 from inversion.config import InvertConfig, ProjectionConfig
+from inversion.faces.align import align_face
 from inversion.faces.landmarks import LEFT_CORNER, find_landmarks
+from inversion.faces.paste import look, paste_faces
 from inversion.invert import Inverter
 from stylegan_core.errors import ConfigError
 from stylegan_core.images import read_photo
@@ -105,7 +108,7 @@ def test_points_of_the_photo_and_of_the_face_are_each_others_inverse():
 
 
 def test_a_dragged_corner_of_the_mouth_goes_where_it_is_dragged(portrait, faces64, monkeypatch):
-    monkeypatch.setattr("editing.drag.STEPS", 20)
+    monkeypatch.setattr("editing.drag.ROUNDS", (14, 6))
     photo, latent = portrait
     editor, alignment = Editor(faces64, latent, photo=photo), faces64.meta.alignment
     start = find_landmarks(editor.apply().edited.clamp(-1, 1), alignment)[0, LEFT_CORNER].double().numpy()
@@ -117,6 +120,45 @@ def test_a_dragged_corner_of_the_mouth_goes_where_it_is_dragged(portrait, faces6
     way = target - start
     assert 0.6 < float(moved @ way) / float(way @ way) < 1.4
     assert "the point" in face.notes[0] and " ended at " in face.notes[0]
+
+
+def test_the_photo_s_own_pixels_go_where_they_are_dragged(portrait, faces64, monkeypatch):
+    monkeypatch.setattr("editing.drag.ROUNDS", (8, 4))
+    photo, latent = portrait
+    inner = in_face(latent.quad, [(0, 0), (0, 10)])
+    scale = 10 / float(np.linalg.norm(inner[1] - inner[0]))  # pixels a face
+    start = of_photo(
+        latent.quad, find_landmarks(align_face(photo.rgb, latent.quad, 256), faces64.meta.alignment)[0].double().numpy()
+    )[54]
+    target = start + 0.03 * scale * np.array([0.6, -0.8])
+    words = f"{start[0]:.1f},{start[1]:.1f}:{target[0]:.1f},{target[1]:.1f}"
+    face = Editor(faces64, latent, photo=photo).apply(Drag(words))
+    (point,) = face.latent.report["edits"][-1]["drag"]
+    ended = np.array(point["ended"])
+    assert np.linalg.norm(ended - target) < 0.5 * np.linalg.norm(target - start)
+    edit = face_edit(faces64, face.latent, face.inverted, face.edited, "none")
+    dots = [np.full_like(photo.rgb, 90) for _ in range(2)]  # a photo of one dot, which the same motion moves
+    y, x = np.mgrid[: photo.rgb.shape[0], : photo.rgb.shape[1]]
+    bright = 150 * np.exp(-((x + 0.5 - start[0]) ** 2 + (y + 0.5 - start[1]) ** 2) / 8)
+    looked = look(photo.rgb, edit)
+    monkeypatch.setattr("inversion.faces.paste.look", lambda *_: looked)
+    monkeypatch.setattr("inversion.faces.paste.crease_light", lambda *_: torch.zeros(1, 3, 1, 1))
+    dots[1] = (dots[1] + bright[..., None]).round().astype(np.uint8)
+    moved, _ = paste_faces(dots[1], [edit], "motion")
+    weight = np.clip(moved[..., 0].astype(float) - 95, 0, None)
+    centre = [(weight * axis).sum() / weight.sum() + 0.5 for axis in (x, y)]
+    assert np.linalg.norm(np.array(centre) - ended) < 0.12 * np.linalg.norm(target - start) + 0.3
+
+
+def test_pins_of_a_stranger_s_file_are_read_with_care(portrait):
+    _, latent = portrait
+    for wrong in ("x", [1, 2], [[1, 2, 3]], [[0.5, 0.5, float("nan"), 0]], [[0.5, 0.5, 9, 0]], [[0.5] * 4] * 101, {}):
+        assert pins_of(replace(latent, report={"edits": [{"pins": wrong}, 3]})) is None
+    assert pins_of(replace(latent, report={"edits": "x"})) is None
+    two = [{"pins": [[0.4, 0.7, 0.01, 0.0]]}, {"pins": [[0.4, 0.7, 0.0, 0.02], [0.6, 0.7, 0.0, 0.0]]}]
+    pins = pins_of(replace(latent, report={"edits": two}))
+    np.testing.assert_allclose(pins.places, [[0.4, 0.7], [0.6, 0.7]])
+    np.testing.assert_allclose(pins.rest, [[0.01, 0.02], [0, 0]])
 
 
 def test_points_lie_on_landmarks_only_where_there_are_some_and_a_face(portrait, faces64):
@@ -162,10 +204,12 @@ def test_a_film_repeats_the_step_of_its_first_frame():
 
     def search(ws, render):
         asked.append(ws)
-        return ws + len(asked), {"notes": ["first"]}
+        return ws + len(asked), {"notes": ["first"], "edits": [{"appearance": 0.0}]}
 
     film = repeat_first(Edit("points", search, steady=False, repeats=True))
-    frames = [film.apply(torch.full((1, 2, 3), float(frame)), None)[0] for frame in range(3)]
+    made = [film.apply(torch.full((1, 2, 3), float(frame)), None) for frame in range(3)]
+    frames = [ws for ws, _ in made]
+    assert [said["edits"] for _, said in made] == [[{"appearance": 0.0}]] * 3  # or they would be pasted otherwise
     assert film.steady and len(asked) == 1
     assert [float(frame.mean()) for frame in frames] == [1.0, 2.0, 3.0]
     assert not repeat_first(Edit("auto", search, steady=False)).steady  # one that looks for a strength is still refused

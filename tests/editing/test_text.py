@@ -227,6 +227,20 @@ def test_files_of_strangers_are_read_without_running_them(open_clip, tmp_path, c
     assert load_clip(str(tmp_path / "good.bin"), "colours").size == SIDE
 
 
+def test_the_state_of_openai_s_files_is_read_as_open_clip_reads_it(open_clip, tmp_path):
+    class Scaled(Colours):
+        def __init__(self):
+            super().__init__()
+            self.logit_scale = nn.Parameter(torch.zeros(1))
+
+    open_clip.create_model = lambda name, pretrained: Scaled()
+    settings = {name: torch.tensor(7) for name in ("input_resolution", "context_length", "vocab_size")}
+    state = {"words": Colours().words.detach().half(), "logit_scale": torch.tensor(4.6), **settings}
+    torch.save(state, tmp_path / "openai.pt")
+    clip = load_clip(str(tmp_path / "openai.pt"), "colours")
+    assert float(clip.model.logit_scale[0]) == pytest.approx(4.6) and clip.model.words.dtype == torch.float32
+
+
 def test_a_table_knows_its_generator_and_its_clip(faces64, tmp_path):
     table = a_table(faces64, 7)
     save_text_channels(tmp_path / "t.npz", table)

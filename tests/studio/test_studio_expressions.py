@@ -35,6 +35,15 @@ def session(inverter, astronaut_file, tmp_path):
     session.close()
 
 
+def test_sliders_end_where_their_words_say(session):
+    for name, item in offered_measures(session).items():
+        low, high = (float(number) for number in re.findall(r"goes from (\S+) to (-?[\d.]+)", item.info)[0])
+        assert (item.low, item.high) == (min(low, item.own), max(high, item.own)), item.info
+        assert ("this face is at" in item.info) == (not low <= item.own <= high)
+        for value in (item.low, item.own, item.high):
+            assert value / MEASURES[name].step == pytest.approx(round(value / MEASURES[name].step))
+
+
 def test_an_expression_becomes_dials_within_what_the_generator_reaches(session):
     offer = offered_measures(session)
     wide, still = offer["mouth-open"], offer["eyes-open"].own
