@@ -65,7 +65,7 @@ def reach(
         if now is not found:  # the person is as far as may be: shorter steps, and the rest of the face held less
             look.effort *= DEARER
             look.weights[look.others] *= EASIER
-        best = min(best, now, key=lambda item: item.distance)
+        best = min(best, now, key=lambda item: item.missing)
     return look.reached(best)
 
 
@@ -100,7 +100,8 @@ class _Found:
     along: Tensor  # [dials]
     values: Tensor  # [measures]
     identity: float
-    distance: float  # of the worst measure that was asked for, in tolerances
+    distance: float  # of the worst measure that was asked for, in tolerances, to what can be reached of it
+    missing: float  # mean square of all of those distances
 
 
 class _Look:
@@ -125,7 +126,7 @@ class _Look:
         self.descriptor = identity_descriptor(start, self.alignment)
         self.before = self._measure(start)
         self.wanted = self.before.clone()
-        self.wanted[self.asked] = torch.tensor([float(value) for value in targets.values()])
+        self.wanted[self.asked] = torch.tensor([self._in_range(name, value) for name, value in targets.items()])
         self.weights = torch.full_like(self.before, HELD)
         self.weights[self.asked] = 1.0
         self.others = self.weights < 1
@@ -154,7 +155,7 @@ class _Look:
         values = self._measure(image)
         person = float((identity_descriptor(image, self.alignment) - self.descriptor).norm())
         far = (values - self.wanted).abs() / self.tolerance
-        return _Found(along, values, person, float(far[self.asked].max()))
+        return _Found(along, values, person, float(far[self.asked].max()), float(far[self.asked].square().mean()))
 
     def within(self, found: _Found) -> _Found:
         """Return a place under the identity ceiling: the one found, or the first on the way back from it."""
@@ -167,10 +168,10 @@ class _Look:
     def reached(self, found: _Found) -> Reached:
         """Say where a place is."""
         names, missed = self.table.names, {}
-        for name, index in zip(self.targets, self.asked.tolist(), strict=True):
-            if abs(float(found.values[index] - self.wanted[index])) > float(self.tolerance[index]):
+        for (name, wanted), index in zip(self.targets.items(), self.asked.tolist(), strict=True):
+            if abs(float(found.values[index]) - wanted) > float(self.tolerance[index]):
                 low, high = self.table.range_of(name)
-                beyond = not low <= float(self.wanted[index]) <= high
+                beyond = not low <= wanted <= high
                 seen = MEASURES[name].told_range(low, high)
                 where = f"{self.render.generator.meta.name} was seen to go from {seen}"
                 held = f"beyond it the identity distance exceeds {self.ceiling:g}"
@@ -179,6 +180,12 @@ class _Look:
                 )
         before, after = (dict(zip(names, row.tolist(), strict=True)) for row in (self.before, found.values))
         return Reached(*self.codes(found.along), before, after, found.identity, missed)
+
+    def _in_range(self, name: str, value: float) -> float:
+        """Return the value that is nearest to the one asked for and within what the generator reaches, or beyond it no
+        farther than the face is already: what is asked for in vain would keep the others from what they reach."""
+        now, (low, high) = float(self.before[self.table.names.index(name)]), self.table.range_of(name)
+        return min(max(float(value), min(low, now)), max(high, now))
 
     def _measure(self, image: Tensor) -> Tensor:
         values = measure_all(find_landmarks(image, self.alignment))[0]
