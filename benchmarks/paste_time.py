@@ -1,10 +1,10 @@
 """How long pasting one edit takes, by the size of photo and face, and where the time goes.
 
-    python -m benchmarks.paste_time [--threads 2] [--profile]
+    python -m benchmarks.paste_time [--threads 2] [--profile] [--photo FILE --strength 1.4]
 
-The sample photo is enlarged to a face of the wanted size and set into a canvas of the wanted pixels; its motion is a
-smile of the default generator's. Prints seconds and processor seconds, the best of `--times`, and the ratio to a
-copy of the photo."""
+The sample photo, or one of closed lips that a broad smile parts, is enlarged to a face of the wanted size and set into
+a canvas of the wanted pixels; its motion is a smile of the default generator's. Prints seconds and processor seconds,
+the best of `--times`, and the ratio to a copy of the photo."""
 
 import argparse
 import cProfile
@@ -26,7 +26,7 @@ from inversion.config import InvertConfig
 from inversion.faces.align import quad_side
 from inversion.faces.paste import FaceEdit, paste_faces
 from inversion.invert import Inverter
-from stylegan_core.images import Photo
+from stylegan_core.images import Photo, read_photo
 
 CASES = {"512 x 512, its own face": (512, 512, 0), "24 megapixels, a face of 1,500": (6000, 4000, 1500)}
 
@@ -51,14 +51,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--times", type=int, default=3)
+    parser.add_argument("--photo", type=Path, help="a photo of one face; else the sample photo")
     parser.add_argument("--direction", default="smile")
+    parser.add_argument("--strength", type=float, default=1.0)
     parser.add_argument("--profile", action="store_true", help="print where the time goes")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     inverter = Inverter(InvertConfig(method="guess"))
-    photo = Photo(astronaut(), Path("astronaut.png"), "")
+    photo = read_photo(args.photo) if args.photo else Photo(astronaut(), Path("astronaut.png"), "")
     latent = inverter.invert(photo)[0].latent
-    face = Editor(inverter.generator, latent, photo=photo).apply(Transfer(args.direction, 1.0))
+    face = Editor(inverter.generator, latent, photo=photo).apply(Transfer(args.direction, args.strength))
     edit = face_edit(inverter.generator, face.latent, face.inverted, face.edited)
     for name, (width, height, side) in CASES.items():
         rgb, own = enlarged(edit, photo.rgb, width, height, side)

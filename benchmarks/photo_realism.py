@@ -37,7 +37,9 @@ from skimage.color import rgb2lab
 from inversion.faces.align import align_face, face_quad, whole_image_quad
 from inversion.faces.detect import Face, detect_faces
 from inversion.faces.judges import identity_distance
+from inversion.faces.landmarks import find_landmarks
 from inversion.faces.looks import score_photo
+from inversion.faces.mouth import find_opening
 from stylegan_core.features.perceptual import load_perceptual
 from stylegan_core.images import read_photo, to_tensor, to_uint8, write_png
 from stylegan_core.networks.protocol import Alignment
@@ -156,6 +158,12 @@ def measure(before: Look, edited: Look, real: Look) -> dict[str, float]:
     }
 
 
+def shows_teeth(look: Look) -> bool:
+    """Tell whether a mouth shows teeth."""
+    face = align_face(look.rgb, face_quad(look.face.landmarks, ALIGNMENT), 256)
+    return find_opening(face, find_landmarks(face, ALIGNMENT)[0].double().numpy()) is not None
+
+
 def print_table(what: str, rows: dict[str, dict[str, float]]) -> None:
     """Print means and worst faces."""
 
@@ -235,6 +243,7 @@ def main() -> None:
     parser.add_argument("--each", action="store_true", help="print every face's row as well")
     parser.add_argument("--before", default="", help="--work of an earlier run, whose results are set beside these")
     parser.add_argument("--people", default="", help="of the contact sheet, separated by commas; empty: all")
+    parser.add_argument("--teeth", action="store_true", help="only people whose real smile shows teeth")
     parser.add_argument("--limits", action="store_true", help="print what the product's own scores say as well")
     parser.add_argument("options", nargs="*", help="further options of `edit`, after --")
     args = parser.parse_args()
@@ -249,6 +258,8 @@ def main() -> None:
             name = path.stem.removesuffix(f"_{before}")
             real = path.with_name(f"{name}_{after}.jpg")
             three = [look_at(file, mesh) for file in (path, result_of(out, path), real)]
+            if args.teeth and not shows_teeth(three[0 if way == "less" else 2]):
+                continue
             rows[name] = measure(*three)
             looks.append((name, three))
             if args.each:
@@ -258,8 +269,8 @@ def main() -> None:
             print_limits(looks)
         if args.before:
             earlier = Path(args.before) / way
-            looks = [(name, [three[0], look_at(result_of(earlier, path), mesh), *three[1:]])
-                     for path, (name, three) in zip(photos, looks, strict=True)]  # fmt: skip
+            looks = [(name, [three[0], look_at(result_of(earlier, Path(f"{name}_{before}.jpg")), mesh), *three[1:]])
+                     for name, three in looks]  # fmt: skip
         shown = [item for item in looks if not args.people or item[0] in args.people.split(",")]
         write_png(Path(args.work) / f"{way}.png", contact_sheet(shown, args.side))
 

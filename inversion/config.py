@@ -143,8 +143,11 @@ class CotrainConfig(Checked):
 
 @dataclass(frozen=True)
 class RestorerConfig(Checked):
-    """How the restorer of a paste is trained."""
+    """How the restorer of a paste, or the painter of the teeth that parted lips show, is trained."""
 
+    what: str = option(
+        "detail", "what is learnt: detail where a paste is coarse, or teeth", choices=("detail", "teeth")
+    )
     data: str = option("", "folder or zip of sharp aligned faces, 256 px")
     exclude: str = option("", "persons of the data's attributes.csv that are left out, comma-separated")
     init: str = option("", "a restorer to go on from; empty: from scratch")

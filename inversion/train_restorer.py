@@ -1,4 +1,5 @@
-"""Train the restorer: from what a paste makes of a face, coarse and off in colour, to the face as it was."""
+"""Train the restorer: from what a paste makes of a face, coarse and off in colour, to the face as it was; or, for
+teeth, from a sketch of them."""
 
 import hashlib
 import json
@@ -17,6 +18,7 @@ from inversion.encoder import guess_codes
 from inversion.faces.blend import set_in
 from inversion.faces.restore import Restorer, load_restorer, save_restorer
 from inversion.state import State, pack_streams, run_steps, unpack_streams
+from inversion.teeth_examples import TeethExamples
 from stylegan_core.checkpoints.load import load_generator
 from stylegan_core.console import Console
 from stylegan_core.errors import ConfigError
@@ -52,7 +54,7 @@ def train_restorer(out: str, generator_name: str, config: RestorerConfig, consol
         )
     generator = load_generator(generator_name)
     state, about = Path(out).with_name(f".{Path(out).name}.state"), asdict(config)
-    search = _RestorerTraining(generator, data, config)
+    search = _RestorerTraining(examples_of(generator, data, config, console), config)
     signature = {**about, "generator": generator.meta.fingerprint, "torch": torch.__version__}
     with console.progress("restorer", config.steps) as progress:
         digest = hashlib.sha256(json.dumps(signature, sort_keys=True).encode()).hexdigest()
@@ -64,19 +66,29 @@ def train_restorer(out: str, generator_name: str, config: RestorerConfig, consol
     console.say(f"{out}: " + ", ".join(f"{name} {value:.4f}" for name, value in scores.items()))
 
 
+def examples_of(
+    generator: Generator, data: ImageDataset, config: RestorerConfig, console: Console
+) -> "Examples | TeethExamples":
+    """Return what teaches what `config.what` names."""
+    if config.what == "teeth":
+        return TeethExamples(data, generator.meta.alignment, config, console)
+    return Examples(generator, data, config)
+
+
 class _RestorerTraining:
     """Adam on the restorer and its critic: L1 in the mask, the perceptual distance, and a hinge on patches."""
 
-    def __init__(self, generator: Generator, data: ImageDataset, config: RestorerConfig) -> None:
-        self.config, self.examples = config, Examples(generator, data, config)
+    def __init__(self, examples: "Examples | TeethExamples", config: RestorerConfig) -> None:
+        self.config, self.examples = config, examples
         self.perceptual = load_perceptual("squeeze-uncalibrated")
         torch_state = torch.get_rng_state()
         torch.manual_seed(config.seed)  # the layers' own initialisation draws from the global stream, which is put back
-        self.network, self.average, self.critic = Restorer(), Restorer(), _critic()
+        self.network, self.average = Restorer(what=config.what), Restorer(what=config.what)
+        self.critic = _critic()
         torch.set_rng_state(torch_state)
         if config.init:
-            self.network = load_restorer(config.init).requires_grad_(True)
-            self.average = load_restorer(config.init)
+            self.network, self.average = (load_restorer(config.init).requires_grad_(True) for _ in range(2))
+            self.network.what = self.average.what = config.what
         self.average.load_state_dict(self.network.state_dict())
         self.optimizers = [
             torch.optim.Adam(part.parameters(), lr=config.lr, betas=BETAS) for part in (self.network, self.critic)
@@ -162,8 +174,11 @@ class _RestorerTraining:
     def sheet(self, num: int) -> Any:
         """Draw held-out crops: given, restored, truth."""
         given, masks, truth = self.examples.draw(num, generator_for(self.config.seed, HELD_OUT_STREAM), held_out=True)
-        rows = [to_uint8(part.clamp(-1, 1)) for part in (given, self.average(given, masks), truth)]
-        return labelled_grid([list(row) for row in rows], [""] * num, ["given", "restored", "truth"], self.config.crop)
+        shown = [part.clamp(-1, 1) for part in (given, self.average(given, masks), truth)]
+        side = max(truth.shape[2:])
+        square = [0, side - truth.shape[3], 0, side - truth.shape[2]]
+        rows = [list(to_uint8(F.pad(part, square, value=1.0))) for part in shown]
+        return labelled_grid(rows, [""] * num, ["given", "restored", "truth"], side)
 
 
 class Examples:

@@ -17,7 +17,7 @@ from inversion.delta import tuned_synthesis
 from inversion.faces.align import align_face, whole_image_quad
 from inversion.faces.paste import FaceEdit, PasteResult, choose_mode, ellipse_mask, moved_by_paste, paste_faces
 from inversion.faces.pins import Pins, joined
-from inversion.faces.restore import find_restorer
+from inversion.faces.restore import find_restorer, find_teeth
 from inversion.latents import Latent
 from inversion.render import render_code, renderer
 from stylegan_core.images import Photo, to_tensor, to_uint8
@@ -93,8 +93,8 @@ class Render:
         assert latent.quad is not None and latent.near is not None and self._near is not None
         code = (latent.near + (latent.ws - latent.origin)).to(self.generator.w_avg.device)
         edited = three_channels(self.generator.synthesis(code, noise_mode="const"))
-        share, restorer = appearance(latent), find_restorer(self.restore)
-        return FaceEdit(latent.quad, edited, self._near, None, self.alignment, share, restorer)
+        networks = find_restorer(self.restore), find_teeth(self.restore)
+        return FaceEdit(latent.quad, edited, self._near, None, self.alignment, appearance(latent), *networks)
 
     @torch.no_grad()
     def farther(self, ws: Tensor, moved: Tensor, pins: Pins) -> Pins | None:
@@ -169,6 +169,7 @@ def face_edit(
         generator.meta.alignment,
         appearance(latent),
         find_restorer(restore),
+        find_teeth(restore),
         pins_of(latent),
     )
 

@@ -119,7 +119,7 @@ def doubts_of_edit(scores: PhotoScores, towards: Mapping[str, float], mode: str 
         if name in EXPRESSIONS and strength <= -WHOLE_STEP and name not in hidden and scores.after[name] > LEFT_OVER:
             found.append(
                 f"the face still looks {name} in the photo ({scores.before[name]:.2f} before, {scores.after[name]:.2f} "
-                "after): an open mouth gets smaller, but lips do not close over teeth; take a photo with closed lips"
+                "after): its lips did not close over the teeth; take a photo in which they are closed"
             )
     return found
 

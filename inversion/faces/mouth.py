@@ -1,18 +1,15 @@
 """The opening of a mouth that shows teeth, found in a picture of the face."""
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 
 from inversion.faces.colours import lab
-from inversion.faces.landmarks import LEFT_CORNER, RIGHT_CORNER
 from inversion.faces.motion import Points, eye_distance_of
+from inversion.faces.mouth_frame import MouthFrame, MouthPicture
 
-COLUMNS, ROWS = 144, 96  # pixels of a mouth that is looked at
-WIDTH, HEIGHT = 1.2, 0.8  # of that picture, in widths of the mouth
-ABOVE = 0.45  # what share of it lies above the corners
+PICTURE = MouthPicture(144, 96, 1.2, 0.8, 0.45)  # of a mouth that is looked at
+COLUMNS, ROWS, HEIGHT = PICTURE.columns, PICTURE.rows, PICTURE.height
 REDNESS = 1.5  # lightness of L*a*b* that a unit of a* outweighs: teeth are lighter than lips, and less red
 APART = 28.0  # of that, between the means of teeth and lips: 31 to 50 in mouths with teeth, 13 to 29 in closed ones
 EXPLAINED = 0.55  # share of the variance between the two: Otsu's criterion
@@ -40,25 +37,15 @@ def find_opening(face: Tensor, points: Points) -> tuple[Points, Points] | None:
     None where it shows none, or a mouth wide open. Landmarks `points` [68, 2] lie up to a tooth's height from the lips'
     edges. What is light and hardly red is told from the rest by Otsu's threshold (1979), within the lips; each column
     of the mouth is followed up and down from the landmarks' middle."""
-    corners = points[[LEFT_CORNER, RIGHT_CORNER]]
-    middle, width = corners.mean(axis=0), max(float(np.linalg.norm(corners[1] - corners[0])), 1e-6)
-    along = (corners[1] - corners[0]) / width
-    axes = np.stack([along, [-along[1], along[0]]])  # rows: right, down
-    x, y = ((np.arange(COLUMNS) + 0.5) / COLUMNS - 0.5) * WIDTH, ((np.arange(ROWS) + 0.5) / ROWS - ABOVE) * HEIGHT
-    places = middle + np.stack(np.meshgrid(x, y), axis=-1) * width @ axes
-    grid = torch.from_numpy(places).float()[None] * 2 - 1
-    picture = F.grid_sample(face, grid, mode="bicubic", padding_mode="border", align_corners=False)[0]
-    colours = lab(picture).reshape(ROWS, COLUMNS, 3).numpy()
-    lips = [
-        fitted((points[list(part)] - middle) @ axes.T / width, x.clip(-0.5, 0.5))
-        for part in (*OUTER_EDGES, *INNER_EDGES)
-    ]
+    frame, x, y = MouthFrame.of(points), PICTURE.across(), PICTURE.down()
+    colours = lab(PICTURE.of(face, frame)[0]).reshape(ROWS, COLUMNS, 3).numpy()
+    lips = [fitted(frame.inside(points[list(part)]), x.clip(-0.5, 0.5)) for part in (*OUTER_EDGES, *INNER_EDGES)]
     seen, rows = _find_teeth(colours, lips, y)
     lip = _darker_lip(colours, seen, rows) if len(seen) >= TOOTHED * COLUMNS else None
     if lip is None:
         return None
     seen, rows = _with_shadows(colours[..., 0] < SHADOW * lip, seen, rows)
-    rim, step = RIM * eye_distance_of(points) / width, HEIGHT / ROWS
+    rim, step = RIM * eye_distance_of(points) / frame.width, HEIGHT / ROWS
     upper, lower = y[rows[:, 0]] - step / 2 - rim, y[rows[:, 1]] + step / 2 + rim
     last = x[[seen[0], seen[-1]]]
     ends: Points = last + TO_CORNER * np.clip([-0.5 - last[0], 0.5 - last[1]], [-1, 0], [0, 1])
@@ -67,7 +54,7 @@ def find_opening(face: Tensor, points: Points) -> tuple[Points, Points] | None:
     edges = [_through(ends, heights, x[seen], edge, at, sign) for edge, sign in ((upper, -1), (lower, 1))]
     if (edges[1] - edges[0]).min() < -step:
         return None
-    upper, lower = (middle + np.stack([at, edge], axis=1) * width @ axes for edge in edges)
+    upper, lower = (frame.outside(np.stack([at, edge], axis=1)) for edge in edges)
     return upper, lower
 
 

@@ -17,10 +17,11 @@ from inversion.faces.creases import crease_light
 from inversion.faces.detect import detect_faces
 from inversion.faces.flow import FLOW_SIDE, box_filter, motion_between, move_pixels, resize
 from inversion.faces.landmarks import find_landmarks
-from inversion.faces.lips import SHADE, Closing, closing
+from inversion.faces.lips import SHADE, Lips, closing, moving_lips
 from inversion.faces.motion import GRID, Points, dense_motion, expression_motion, stretch, with_closed_lips
 from inversion.faces.pins import Pins, taken_along
 from inversion.faces.restore import Restorer, restore
+from inversion.faces.teeth import paint_teeth, tooth_white
 from stylegan_core.errors import ConfigError
 from stylegan_core.images import to_tensor, to_uint8
 from stylegan_core.networks.protocol import Alignment
@@ -64,6 +65,7 @@ class FaceEdit:
     alignment: Alignment = Alignment()  # of the renders
     appearance: float = 1.0  # how much of its light and colour the edit brings beside its motion, in `motion`
     restorer: Restorer | None = None  # brings detail back where `motion` pulls pixels apart
+    teeth: Restorer | None = None  # paints what parting lips show, of its sketch
     pins: Pins | None = None  # places that `motion` takes farther than the landmarks go
 
 
@@ -270,15 +272,21 @@ def _blend_motion(
     Of an expression, which brings none, that is the light of its folds."""
     looked = look(rgb, face)
     edited, inverted, before, after = looked.edited, looked.inverted, looked.before, looked.after
-    own, motion = looked.own, looked.motion
-    bent = face.pins.bent(own, motion) if face.pins else motion
-    lips = closing(looked.small, own, before, after, bent) if face.appearance < 1 else None
+    small, own, motion = looked.small, looked.own, looked.motion
+    lips = None
+    if face.appearance < 1:
+        bent = face.pins.bent(own, motion) if face.pins else motion
+        lips = (closing if face.pins else moving_lips)(small, own, before, after, bent)
     if lips is None:
         offsets = dense_motion(*(face.pins.among(own, motion) if face.pins else (own, motion)))
         moved = _moved(rgb[region], position, weight, offsets, face.quad)
         apart = _resample(stretch(offsets), position, GRID)
     else:
-        moved, apart = _closed(rgb[region], position, weight, lips, face.quad)
+        moved, apart, between = _with_lips(rgb[region], position, weight, lips, face.quad)
+        if lips.parted:
+            quad = face.quad - [region[1].start, region[0].start]
+            white = tooth_white(small, own)
+            moved = paint_teeth(face.teeth, moved, between, position, quad, lips, own + motion, white)
     if face.restorer is not None:
         apart = (apart / PULLED_APART).clamp(0, 1) * weight
         moved = restore(face.restorer, moved, apart, quad_side(face.quad))
@@ -317,15 +325,18 @@ def moved_by_paste(rgb: NDArray[np.uint8], face: FaceEdit, places: Points) -> Po
     return taken_along(looked.own, looked.motion, places)
 
 
-def _closed(
-    photo: NDArray[np.uint8], position: Tensor, weight: Tensor, lips: Closing, quad: NDArray[np.float64]
-) -> tuple[Tensor, Tensor]:
-    """Return a block of the photo [1, 3, h, w] with its lips moved over the mouth, and how far that pulls it apart."""
+def _with_lips(
+    photo: NDArray[np.uint8], position: Tensor, weight: Tensor, lips: Lips, quad: NDArray[np.float64]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return a block of the photo [1, 3, h, w] with its lips moved over the mouth, how far that pulls it apart, and
+    where the mouth is between them [h, w]."""
     above, below, line = lips.layers(position)
+    between = (1 - above - below).clamp_min(0)
     upper, lower = (_moved(photo, position, weight, offsets, quad) for offsets in (lips.upper, lips.lower))
-    moved = above * upper + below * lower + (1 - above - below) * to_tensor(photo) - weight * SHADE * line
+    behind = (upper + lower) / 2 if lips.parted else to_tensor(photo)
+    moved = above * upper + below * lower + between * behind - weight * SHADE * line
     apart = [_resample(stretch(offsets), position, GRID) for offsets in (lips.upper, lips.lower)]
-    return moved, above * apart[0] + below * apart[1]
+    return moved, above * apart[0] + below * apart[1], between
 
 
 def bounded_change(change: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from stylegan_core.checkpoints.native import read_safetensors, write_safetensors
 from stylegan_core.errors import CheckpointError, ConfigError
 
 FORMAT = "invertigo-restorer-1"
-SHIPPED = "face_restorer.safetensors"
+SHIPPED, TEETH = "face_restorer.safetensors", "face_teeth.safetensors"
 WIDTHS = (24, 48, 80, 112)  # feature maps at full, half, ... resolution
 MAX_WIDTH = 1024
 FACE_SIDE = 340  # pixels of a face at which it runs at most: the largest that it was trained on
@@ -34,11 +34,12 @@ class _Convolutions(nn.Module):
 class Restorer(nn.Module):
     """Pictures [N, 3, H, W] in [-1, 1] and masks [N, 1, H, W] in 0..1 -> pictures with detail where the mask is one.
 
-    A U-Net (Ronneberger et al. 2015) that adds a residual inside the mask; untrained it changes nothing."""
+    A U-Net (Ronneberger et al. 2015) that adds a residual inside the mask; untrained it changes nothing. `what` says
+    what it has learnt: detail, or teeth of their sketch."""
 
-    def __init__(self, widths: Sequence[int] = WIDTHS) -> None:
+    def __init__(self, widths: Sequence[int] = WIDTHS, what: str = "detail") -> None:
         super().__init__()
-        self.widths = tuple(widths)
+        self.widths, self.what = tuple(widths), what
         steps = list(zip(self.widths, self.widths[1:], strict=False))
         self.start = _Convolutions(4, self.widths[0])
         self.down = nn.ModuleList(_Convolutions(fine, coarse) for fine, coarse in steps)
@@ -84,7 +85,7 @@ def restore(network: Restorer, image: Tensor, mask: Tensor, side: float) -> Tens
 
 def save_restorer(path: str | Path, network: Restorer, report: dict[str, object]) -> None:
     """Write a restorer in 16 bit."""
-    about = {"widths": network.widths, "report": report}
+    about = {"widths": network.widths, "what": network.what, "report": report}
     tensors = {name: tensor.detach().cpu().half() for name, tensor in network.state_dict().items()}
     write_safetensors(Path(path), tensors, {"format": FORMAT, "about": json.dumps(about)})
 
@@ -95,11 +96,12 @@ def load_restorer(path: str | Path) -> Restorer:
     try:
         if header["format"] != FORMAT:
             raise ValueError(f"its format is {header['format'][:40]}")
-        widths = json.loads(header["about"])["widths"]
+        about = json.loads(header["about"])
+        widths = about["widths"]
         if not (2 <= len(widths) <= 8 and all(isinstance(n, int) and 1 <= n <= MAX_WIDTH for n in widths)):
             raise ValueError("its sizes make no sense")
         with torch.device("meta"):
-            network = Restorer(widths)
+            network = Restorer(widths, str(about.get("what", "detail")))
         network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()}, assign=True)
     except (KeyError, ValueError, TypeError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:160]
@@ -109,16 +111,30 @@ def load_restorer(path: str | Path) -> Restorer:
 
 def find_restorer(name: str) -> Restorer | None:
     """Return the restorer that `--restore` names: `auto` the shipped one, `none` None, else a file's."""
+    return _find(name, "detail", SHIPPED)
+
+
+def find_teeth(name: str) -> Restorer | None:
+    """Return the painter of teeth: that of a file that `--restore` names, none for `none`, else the shipped one."""
+    return _find(name, "teeth", TEETH)
+
+
+def _find(name: str, what: str, shipped: str) -> Restorer | None:
     if name == "none":
         return None
-    path = asset_path(SHIPPED) if name == "auto" else Path(name)
-    if not path.is_file():
-        raise ConfigError(
-            f"--restore {name}: no such file; expected auto, none, or a file of `invertigo restorer train`"
-        )
+    if name != "auto":
+        path = Path(name)
+        if not path.is_file():
+            raise ConfigError(
+                f"--restore {name}: no such file; expected auto, none, or a file of `invertigo restorer train`"
+            )
+        own = _loaded(path, path.stat().st_mtime_ns)
+        if own.what == what:
+            return own
+    path = asset_path(shipped)
     return _loaded(path, path.stat().st_mtime_ns)
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=3)
 def _loaded(path: Path, stamp: int) -> Restorer:  # `stamp` is the file's time: one written anew is read anew
     return load_restorer(path)

@@ -17,9 +17,12 @@ from stylegan_core.options import options_from
 def restorer_train(out: str, generator: str, config: RestorerConfig, console: Console) -> None:
     """Train a restorer on sharp aligned faces; then: edit --restore OUT. It works with any generator.
 
+    It brings detail back, or, with --what teeth, paints what parting lips show; the other stays the shipped one.
+
     \b
     Examples:
       invertigo restorer train --data faces.zip
+      invertigo restorer train --what teeth --data faces.zip --out teeth.safetensors
       invertigo restorer train --data faces.zip --out mine.safetensors
     """
     from stylegan_core.training.checks import check_data
