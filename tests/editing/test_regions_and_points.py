@@ -136,6 +136,7 @@ def test_the_photo_s_own_pixels_go_where_they_are_dragged(portrait, faces64, mon
     (point,) = face.latent.report["edits"][-1]["drag"]
     ended = np.array(point["ended"])
     assert np.linalg.norm(ended - target) < 0.5 * np.linalg.norm(target - start)
+    assert np.abs(np.array(face.latent.report["edits"][-1]["pins"])[:, 2:]).max() > 1e-4
     edit = face_edit(faces64, face.latent, face.inverted, face.edited, "none")
     dots = [np.full_like(photo.rgb, 90) for _ in range(2)]  # a photo of one dot, which the same motion moves
     y, x = np.mgrid[: photo.rgb.shape[0], : photo.rgb.shape[1]]

@@ -5,12 +5,13 @@ import pytest
 import torch
 from PIL import Image
 from scipy.interpolate import RBFInterpolator
+from torch.nn import functional as F
 from torch.testing import assert_close
 
 from inversion.faces.align import align_face, face_quad
 from inversion.faces.detect import detect_faces
 from inversion.faces.flow import move_pixels
-from inversion.faces.landmarks import LEFT_CORNER, RIGHT_CORNER, find_landmarks
+from inversion.faces.landmarks import EYES, LEFT_CORNER, RIGHT_CORNER, find_landmarks
 from inversion.faces.motion import (
     GRID,
     LIP_COLUMNS,
@@ -22,6 +23,7 @@ from inversion.faces.motion import (
     with_closed_lips,
 )
 from inversion.faces.paste import FaceEdit, choose_mode, paste_faces
+from inversion.faces.pins import Pins, joined, taken_along
 from inversion.faces.restore import Restorer, find_restorer, load_restorer, restore, save_restorer
 from stylegan_core.assets import asset_path
 from stylegan_core.errors import CheckpointError, ConfigError
@@ -118,6 +120,30 @@ def test_the_code_near_w_is_the_one_that_moves_the_photo(face):
     photo, edit = face
     own = FaceEdit(edit.quad, torch.ones(1, 3, 128, 128), edit.inverted, (edit.edited, edit.inverted), FACES, 0.0)
     assert (paste_faces(photo, [own], "motion")[0] == paste_faces(photo, [edit], "motion")[0]).all()
+
+
+def test_pins_take_a_place_farther_than_its_landmarks_and_leave_the_rest(face):
+    photo, edit = face
+    own = find_landmarks(edit.inverted, FACES)[0].double().numpy()
+    places = np.stack([own[RIGHT_CORNER], [0.35, 0.6]])  # on a landmark, and on a cheek
+    pins = Pins(places, np.array([[0.02, -0.015], [-0.01, 0.01]]))
+    for moved in (np.zeros((68, 2)), np.tile([0.01, 0.0], (68, 1))):
+        offsets = dense_motion(*pins.among(own, moved))
+        whole = taken_along(own, moved, places) + pins.rest
+        grid = torch.from_numpy((places + whole) * 2 - 1).float()[None, None]
+        found = F.grid_sample(offsets[None], grid, align_corners=False)[0, :, 0].T.double().numpy()
+        np.testing.assert_allclose(-found, whole, atol=0.0025)
+        far = np.abs(pins.bent(own, moved) - moved)[EYES]
+        assert far.max() < 1e-3
+    pinned = replace(edit, pins=pins)
+    assert (paste_faces(photo, [pinned], "motion")[0] != paste_faces(photo, [edit], "motion")[0]).any()
+
+
+def test_pins_at_one_place_add_up():
+    one, other = (Pins(np.array([[0.5, x]]), np.array([[0.1, 0.0]])) for x in (0.5, 0.5 + 1e-6))
+    found = joined([one, other])
+    assert found is not None and joined([]) is None
+    np.testing.assert_allclose(found.rest, [[0.2, 0.0]])
 
 
 def test_an_edit_brings_light_and_colour_only_as_far_as_it_may(face):
