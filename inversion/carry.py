@@ -2,7 +2,8 @@
 
 With F = G_k(w) + Delta, an edit to w' gives F' = F + (G_k(w') - G_k(w)) = G_k(w') + Delta. So Delta only has to follow
 the face: along the motion between the renders of w and w', less where that motion does not explain the change (a mouth
-that opens), and less the more of the code was given up (truncation, crossover)."""
+that opens), and less the more of the code was given up (truncation, crossover). Its fine part, the person's own skin
+and hair, stays where the change is slight, and is as much stronger or weaker as the renders' own (creases of age)."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -21,17 +22,26 @@ from stylegan_core.styles import Styles, styles_up_to
 LEAST_SIDE, MOST_SIDE = 128, 256  # pixels at which the motion is sought; between them the image's own
 SMOOTHING = 7  # pixels, of those, of the box filter over motion and change
 VISIBLE = 0.05  # change of a pixel, in [-1, 1], that motion does not explain and at which a correction is down to 1/e
+REPLACED = 0.1  # the same of its fine part, which a slight change leaves alone
+FINE = 5 / 64  # of the image's side: what varies within it is a correction's fine part
+DETAIL, AROUND = 5 / 256, 15 / 256  # of the side: what varies within the one is detail; the other averages it
+CONTRAST = 3.0  # power of the change of the renders' detail by which fine parts change: renders of codes are soft
+LEAST_DETAIL = 0.002  # in [-1, 1], below which there is none to tell of
+BOUNDS = (0.4, 2.0)  # of that factor
 AS_IT_WAS = 0.9  # share of the code from which on all of a correction is kept
 
 
 @dataclass(frozen=True)
 class Motion:
-    """How a face moved, row by row: `flow` [N, 2, S, S] and `fade` [N, 1, S, S], S from `LEAST_SIDE` to `MOST_SIDE`.
+    """How a face moved, row by row: `flow` [N, 2, S, S], `fade` and `fine` [N, 1, S, S], S from `LEAST_SIDE` to
+    `MOST_SIDE`.
 
-    A pixel comes from `flow` (x, y) away, in units of the image's side; `fade` in [0, 1] is how far that tells all."""
+    A pixel comes from `flow` (x, y) away, in units of the image's side; `fade` in [0, 1] is how far that tells all, and
+    `fine` in [0, 2] what becomes of the detail."""
 
     flow: Tensor
     fade: Tensor
+    fine: Tensor
 
     def carry(self, features: Tensor, margin: float = 0.0) -> Tensor:
         """Move features or images [N, C, H, W] along and fade them; `margin` pixels of theirs lie outside the image."""
@@ -40,9 +50,12 @@ class Motion:
         steps = (torch.arange(side, device=features.device) + 0.5 - margin) / inside  # 0..1 over the image
         place = torch.stack(torch.meshgrid(steps, steps, indexing="xy"))[None]  # [1, 2, H, W]
         grid = (place * 2 - 1).permute(0, 2, 3, 1).expand(len(features), -1, -1, -1)
-        flow, fade = (_sampled(maps.to(features), grid, "bilinear") for maps in (self.flow, self.fade))
+        maps = torch.cat([self.flow, self.fade, self.fine], dim=1).to(features)
+        flow, fade, fine = _sampled(maps, grid, "bilinear").split([2, 1, 1], dim=1)
         source = ((place + flow) * inside + margin) / side  # in units of the features' side
-        return _sampled(features, (source * 2 - 1).permute(0, 2, 3, 1), "bicubic") * fade
+        moved = _sampled(features, (source * 2 - 1).permute(0, 2, 3, 1), "bicubic")
+        coarse = _smooth(moved, _odd(FINE * inside))
+        return coarse * fade + (moved - coarse) * fine
 
 
 @torch.no_grad()
@@ -54,9 +67,21 @@ def motion_of(before: Tensor, after: Tensor) -> Motion:
     grey = [(images.mean(dim=1) * 127.5 + 127.5).round().cpu().numpy().astype(np.uint8) for images in small]
     found = np.stack([_flow(one, other) for one, other in zip(*grey, strict=True)])
     flow = _smooth(torch.from_numpy(found).to(before) / found.shape[-1])
-    moved = Motion(flow, torch.ones_like(flow[:, :1])).carry(small[0])
-    unexplained = _smooth((small[1] - moved).abs().mean(dim=1, keepdim=True))
-    return Motion(flow, (-unexplained / VISIBLE).exp())
+    all_of_it = torch.ones_like(flow[:, :1])
+    along = Motion(flow, all_of_it, all_of_it)
+    unexplained = _smooth((small[1] - along.carry(small[0])).abs().mean(dim=1, keepdim=True))
+    detail = [_detail(images) + LEAST_DETAIL for images in small]
+    contrast = (detail[1] / along.carry(detail[0])).pow(CONTRAST).clamp(*BOUNDS)
+    return Motion(flow, (-unexplained / VISIBLE).exp(), contrast * (-(unexplained / REPLACED).square()).exp())
+
+
+def _detail(images: Tensor) -> Tensor:
+    """Return the strength of the fine structure around each pixel of images [N, C, S, S], [N, 1, S, S]."""
+    side, grey = images.shape[-1], images.mean(dim=1, keepdim=True)
+    found = (grey - _smooth(grey, _odd(DETAIL * side))).abs()
+    for _ in range(3):
+        found = _smooth(found, _odd(AROUND * side))
+    return found
 
 
 def _flow(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -78,8 +103,13 @@ def _small(images: Tensor) -> Tensor:
     return F.interpolate(images, size=(side, side), mode="bilinear", antialias=True).clamp(-1, 1)
 
 
-def _smooth(maps: Tensor) -> Tensor:
-    return F.avg_pool2d(F.pad(maps, [SMOOTHING // 2] * 4, mode="replicate"), SMOOTHING, stride=1)
+def _smooth(maps: Tensor, size: int = SMOOTHING) -> Tensor:
+    return F.avg_pool2d(F.pad(maps, [size // 2] * 4, mode="replicate"), size, stride=1)
+
+
+def _odd(pixels: float) -> int:
+    """Return the odd number of pixels, from 3 on, that is nearest."""
+    return max(3, 2 * round((pixels - 1) / 2) + 1)
 
 
 def share_kept(ws: Tensor, origin: Tensor, w_avg: Tensor) -> Tensor:

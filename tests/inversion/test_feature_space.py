@@ -260,7 +260,8 @@ def test_margins_outside_the_image_move_with_it():
     flow = torch.zeros(1, 2, 128, 128)
     flow[:, 0] = 1 / 8  # one of the eight pixels inside
     features = torch.arange(side).float().expand(1, 1, side, side).contiguous()
-    carried = Motion(flow, torch.ones(1, 1, 128, 128)).carry(features, margin)
+    everything = torch.ones(1, 1, 128, 128)
+    carried = Motion(flow, everything, everything).carry(features, margin)
     assert_close(carried[..., 2:-3], features[..., 2:-3] + 1, atol=1e-3, rtol=0)
 
 
