@@ -167,14 +167,14 @@ def features(bench: Bench) -> None:
     PSNR is at 128 px, larger renders shrunk, and then at the generator's own size. Kept is the change that an edit
     makes, as a share of what it makes of the same code through the plain generator: of pictures shrunk to 64 px (how
     much of the plain change of strength 1 is in it, by least squares); of the smile by its judge over `DIAL`, and by
-    the mouth's corners at strength 1; from strength -1 to 1 of the age's judge in years, and of the turn of the 68
-    landmarks in degrees. LEC (Tov et al. 2021) is the distance of the code that the same search finds of the edited
+    the mouth's corners at strength 1; of the age's judge in years, of a face and its mirror image, from strength -1 to 1
+    and from -2 to 2; from -1 to 1 of the turn of the 68 landmarks in degrees. LEC (Tov et al. 2021) is the distance of the code that the same search finds of the edited
     render, the edit taken back, from the code, in std of W; beside it the same of no edit at all, and the distance of
     these two codes, which is the edit's own share. Seconds are the processor's."""
     generator = bench.inverter.generator
     alignment, w_std = generator.meta.alignment, w_statistics(generator)[1]
     edits = {name: find_direction(name, generator).vector for name in ("smile", "age", "yaw")}
-    heads = ("PSNR", "own", "identity", "kept:", *edits, "by:", "judge", "corners", "age", "yaw",
+    heads = ("PSNR", "own", "identity", "kept:", *edits, "by:", "judge", "corners", "age 1", "age 2", "yaw",
              "LEC", "none", "edit's", "bytes", "seconds")  # fmt: skip
     print(" " * 6, *(f"{head:>8}" for head in heads))
     for name, config in (
@@ -207,7 +207,7 @@ def features(bench: Bench) -> None:
                 correction.num_bytes if correction else 0, seconds,
             ])  # fmt: skip
         mean = torch.tensor(rows).mean(dim=0).tolist()
-        kept, by = ["" for _ in edits], ["" for _ in range(4)]
+        kept, by = ["" for _ in edits], ["" for _ in range(5)]
         if judged:
             kept = [f"{both / own:.0%}" for both, own in torch.tensor(pictures).sum(dim=0).tolist()]
             by = [f"{share:.0%}" for share in torch.div(*torch.stack(judged).sum(dim=0).flip(0)).tolist()]
@@ -228,7 +228,7 @@ def picture_change(plain: Any, render: Any, ws: Tensor, step: Tensor) -> tuple[f
 
 
 def changes_of(render: Any, ws: Tensor, edits: dict[str, Tensor], alignment: Any) -> Tensor:
-    """How much edits change, in one way of rendering: the smile's judge, the mouth's corners, age, and turn, [4]."""
+    """How much edits change, in one way of rendering: the smile's judge, the mouth's corners, age twice, turn, [5]."""
 
     def drawn(name: str, *strengths: float) -> Tensor:
         return torch.cat([render(ws + strength * edits[name]) for strength in strengths]).clamp(-1, 1)
@@ -236,9 +236,11 @@ def changes_of(render: Any, ws: Tensor, edits: dict[str, Tensor], alignment: Any
     smiles = drawn("smile", 0, *DIAL)
     happy = expression_probabilities(smiles, alignment)[:, HAPPY]
     corners = mouth_corners(find_landmarks(smiles[[0, DIAL.index(1.0) + 1]], alignment))
-    ages = age_and_gender(drawn("age", -1, 1), alignment)[0]
+    aged = drawn("age", -2, -1, 1, 2)
+    years = torch.stack([age_and_gender(faces, alignment)[0] for faces in (aged, aged.flip(3))]).mean(dim=0)
+    ages = years[[1, 2]], years[[0, 3]]
     turns = yaw(find_landmarks(drawn("yaw", -1, 1), alignment))
-    return torch.stack([happy[1:].mean() - happy[0], *(pair[1] - pair[0] for pair in (corners, ages, turns))])
+    return torch.stack([happy[1:].mean() - happy[0], *(pair[1] - pair[0] for pair in (corners, *ages, turns))])
 
 
 def batch(bench: Bench) -> None:

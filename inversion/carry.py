@@ -22,12 +22,13 @@ from stylegan_core.styles import Styles, styles_up_to
 LEAST_SIDE, MOST_SIDE = 128, 256  # pixels at which the motion is sought; between them the image's own
 SMOOTHING = 7  # pixels, of those, of the box filter over motion and change
 VISIBLE = 0.05  # change of a pixel, in [-1, 1], that motion does not explain and at which a correction is down to 1/e
-REPLACED = 0.1  # the same of its fine part, which a slight change leaves alone
+REPLACED = 0.08  # the same of its fine part, which a slight change leaves alone
 FINE = 5 / 64  # of the image's side: what varies within it is a correction's fine part
-DETAIL, AROUND = 5 / 256, 15 / 256  # of the side: what varies within the one is detail; the other averages it
-CONTRAST = 3.0  # power of the change of the renders' detail by which fine parts change: renders of codes are soft
+DETAIL, AROUND = 5 / 256, 11 / 256  # of the side: what varies within the one is detail; the other averages it
+# Renders of codes are soft, so their detail changes little: by these powers of it a fine part grows weaker or stronger,
+# within bounds. Stronger ones show the skin's grain as spots (opened at --transfer age:2), weaker ones show nothing.
+WEAKER, STRONGER, WEAKEST, STRONGEST = 6.0, 3.0, 0.3, 1.2
 LEAST_DETAIL = 0.002  # in [-1, 1], below which there is none to tell of
-BOUNDS = (0.4, 2.0)  # of that factor
 AS_IT_WAS = 0.9  # share of the code from which on all of a correction is kept
 
 
@@ -37,7 +38,7 @@ class Motion:
     `MOST_SIDE`.
 
     A pixel comes from `flow` (x, y) away, in units of the image's side; `fade` in [0, 1] is how far that tells all, and
-    `fine` in [0, 2] what becomes of the detail."""
+    `fine` in [0, 1.2] what becomes of the detail."""
 
     flow: Tensor
     fade: Tensor
@@ -71,8 +72,9 @@ def motion_of(before: Tensor, after: Tensor) -> Motion:
     along = Motion(flow, all_of_it, all_of_it)
     unexplained = _smooth((small[1] - along.carry(small[0])).abs().mean(dim=1, keepdim=True))
     detail = [_detail(images) + LEAST_DETAIL for images in small]
-    contrast = (detail[1] / along.carry(detail[0])).pow(CONTRAST).clamp(*BOUNDS)
-    return Motion(flow, (-unexplained / VISIBLE).exp(), contrast * (-(unexplained / REPLACED).square()).exp())
+    ratio = detail[1] / along.carry(detail[0])
+    strength = torch.where(ratio < 1, ratio**WEAKER, ratio**STRONGER).clamp(WEAKEST, STRONGEST)
+    return Motion(flow, (-unexplained / VISIBLE).exp(), strength * (-(unexplained / REPLACED).square()).exp())
 
 
 def _detail(images: Tensor) -> Tensor:
