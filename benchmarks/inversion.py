@@ -13,8 +13,11 @@ sys.path[0] = str(Path(__file__).resolve().parent.parent)  # a script's own fold
 
 import argparse
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch import Tensor
@@ -128,37 +131,81 @@ def hybrid(bench: Bench) -> None:
         report(f"hybrid {steps}", bench, *bench.timed("hybrid", targets, steps))
 
 
+@contextmanager
+def the_way_before() -> Iterator[None]:
+    """Tune as was done before halves: the pivot and drawn edits at the whole size, compared at 256 px."""
+    whole = {"half_of": lambda generator: generator, "at_half_size": lambda task: task, "DRAWN_SIDE": 256}
+    with patch.multiple("inversion.tune", **whole):
+        yield
+
+
+STEPS_BEFORE = (200, 400)  # of pivot and tuning, in the way before
+
+
 def tune(bench: Bench) -> None:
-    """`tune`: fidelity, size, and how much of the smile's change through the plain generator is kept.
+    """`tune`: the time of its steps beside the way before, in turns; then fidelity, size, and what smiles are kept."""
+    target, few = bench.targets[:1], 6
+    seconds: dict[str, list[list[float]]] = {"now": [], "before": []}
+    for _ in range(3):
+        for name, way in (("now", nullcontext()), ("before", the_way_before())):
+            with way:
+                began = time.process_time()
+                bench.timed("tune", target, few, tune=TuneConfig(tune_steps=0))
+                pivot = time.process_time()
+                bench.timed("tune", target, 0, tune=TuneConfig(tune_steps=few))
+                seconds[name].append([(pivot - began) / few, (time.process_time() - pivot) / few])
+    least = {name: [min(column) for column in zip(*rows, strict=True)] for name, rows in seconds.items()}
+    steps = {"now": (METHODS["tune"].steps, TuneConfig().tune_steps), "before": STEPS_BEFORE}
+    whole = {name: sum(n * s for n, s in zip(steps[name], least[name], strict=True)) for name in steps}
+    for name, (pivot, bent) in least.items():
+        print(f"tune  {name}: {pivot:.3f} s a step of the pivot, {bent:.3f} s of the generator, {steps[name]} steps: "
+              f"{whole[name]:.0f} processor seconds")  # fmt: skip
+    print(f"tune  now / before: {whole['now'] / whole['before']:.2f}", flush=True)
+    tuned(bench, "tune", METHODS["tune"].steps, TuneConfig())
+
+
+def tune_before(bench: Bench) -> None:
+    """Print the same of the way before."""
+    with the_way_before():
+        tuned(bench, "tune before", STEPS_BEFORE[0], TuneConfig(tune_steps=STEPS_BEFORE[1]))
+
+
+def tuned(bench: Bench, name: str, steps: int, config: TuneConfig) -> None:
+    """Tune to every face; print how much of the smile's change through the plain generator is kept, too.
 
     The judge goes from no to yes within a small part of the dial, at another place for every face: the change is the
     mean of those at the strengths `DIAL`, so a tuned face that smiles a tenth later loses a twentieth."""
     generator, alignment = bench.inverter.generator, bench.inverter.generator.meta.alignment
     smile = find_direction("smile", generator).vector
     size = 2 * sum(parameter.numel() for parameter in generator.parameters())
-    result, seconds = bench.timed("tune", bench.targets, 200, tune=TuneConfig())
-
-    def change(render: Any, ws: Tensor) -> float:
-        codes = torch.cat([ws + strength * smile for strength in (0.0, *DIAL)])
-        happy = expression_probabilities(render(codes).clamp(-1, 1), alignment)[:, HAPPY]
-        return float(happy[1:].mean() - happy[0])
-
     rows = []
-    with torch.no_grad():
-        for index, delta in enumerate(result.deltas):
-            ws, target = result.ws[index : index + 1], bench.targets[index : index + 1]
-            render = tuned_synthesis(generator, delta)
+    for target in bench.targets.split(1):
+        began = time.process_time()
+        result = bench.timed("tune", target, steps, tune=config)[0]
+        seconds, delta, ws = time.process_time() - began, result.deltas[0], result.ws
+        render = tuned_synthesis(generator, delta)
+        with torch.no_grad():
             image = render(ws).clamp(-1, 1)
+            changes = torch.stack([smile_change(draw, ws, smile, alignment) for draw in (generator.synthesis, render)])
             rows.append([
                 float(psnr(generator.synthesis(ws), target)), float(psnr(image, target)),
-                float(identity_distance(image, target, alignment)), change(generator.synthesis, ws), change(render, ws),
-                len(result.history[index]["tune_psnr"]), delta.num_bytes / size,
+                float(identity_distance(image, target, alignment)), *changes.flatten().tolist(),
+                len(result.history[0]["tune_psnr"]), delta.num_bytes / size, seconds,
             ])  # fmt: skip
-            print("tune  pivot {:.2f} dB  tuned {:.2f} dB  identity {:.3f}  smile {:+.3f} -> {:+.3f}  {} steps  "
-                  "{:.3f} of the size".format(*rows[-1]), flush=True)  # fmt: skip
+        print(name, " pivot {:.2f} dB  tuned {:.2f} dB  identity {:.3f}  smile by its judge {:+.3f} -> {:+.3f}, by the "
+              "corners {:+.3f} -> {:+.3f}  {} steps  {:.3f} of the size  {:.0f} s".format(
+                  *[rows[-1][column] for column in (0, 1, 2, 3, 5, 4, 6, 7, 8, 9)]), flush=True)  # fmt: skip
     mean = torch.tensor(rows).mean(dim=0).tolist()
-    print(f"tune  mean: {mean[1]:.2f} dB, identity {mean[2]:.3f}, smile kept {mean[4] / mean[3]:.0%}, "
-          f"{seconds / len(rows):.1f} s an image")  # fmt: skip
+    print(f"{name}  mean: {mean[1]:.2f} dB, identity {mean[2]:.3f}, smile kept {mean[5] / mean[3]:.0%} by its judge, "
+          f"{mean[6] / mean[4]:.0%} by the corners, {mean[9]:.0f} processor seconds a face", flush=True)  # fmt: skip
+
+
+def smile_change(render: Any, ws: Tensor, smile: Tensor, alignment: Any) -> Tensor:
+    """Return how much a smile changes its judge over `DIAL`, and the mouth's corners at strength 1, [2]."""
+    smiles = torch.cat([render(ws + strength * smile) for strength in (0, *DIAL)]).clamp(-1, 1)
+    happy = expression_probabilities(smiles, alignment)[:, HAPPY]
+    corners = mouth_corners(find_landmarks(smiles[[0, DIAL.index(1.0) + 1]], alignment))
+    return torch.stack([happy[1:].mean() - happy[0], corners[1] - corners[0]])
 
 
 def features(bench: Bench) -> None:
@@ -167,10 +214,11 @@ def features(bench: Bench) -> None:
     PSNR is at 128 px, larger renders shrunk, and then at the generator's own size. Kept is the change that an edit
     makes, as a share of what it makes of the same code through the plain generator: of pictures shrunk to 64 px (how
     much of the plain change of strength 1 is in it, by least squares); of the smile by its judge over `DIAL`, and by
-    the mouth's corners at strength 1; of the age's judge in years, of a face and its mirror image, from strength -1 to 1
-    and from -2 to 2; from -1 to 1 of the turn of the 68 landmarks in degrees. LEC (Tov et al. 2021) is the distance of the code that the same search finds of the edited
-    render, the edit taken back, from the code, in std of W; beside it the same of no edit at all, and the distance of
-    these two codes, which is the edit's own share. Seconds are the processor's."""
+    the mouth's corners at strength 1; of the age's judge in years (of a face and its mirror image) from strength -1 to
+    1 and from -2 to 2; from -1 to 1 of the turn of the 68 landmarks in degrees. LEC (Tov et al. 2021) is the distance
+    of the code that the same search finds of the edited render, the edit taken back, from the code, in std of W; beside
+    it the same of no edit at all, and the distance of these two codes, which is the edit's own share. Seconds are the
+    processor's."""
     generator = bench.inverter.generator
     alignment, w_std = generator.meta.alignment, w_statistics(generator)[1]
     edits = {name: find_direction(name, generator).vector for name in ("smile", "age", "yaw")}
@@ -233,14 +281,12 @@ def changes_of(render: Any, ws: Tensor, edits: dict[str, Tensor], alignment: Any
     def drawn(name: str, *strengths: float) -> Tensor:
         return torch.cat([render(ws + strength * edits[name]) for strength in strengths]).clamp(-1, 1)
 
-    smiles = drawn("smile", 0, *DIAL)
-    happy = expression_probabilities(smiles, alignment)[:, HAPPY]
-    corners = mouth_corners(find_landmarks(smiles[[0, DIAL.index(1.0) + 1]], alignment))
     aged = drawn("age", -2, -1, 1, 2)
     years = torch.stack([age_and_gender(faces, alignment)[0] for faces in (aged, aged.flip(3))]).mean(dim=0)
     ages = years[[1, 2]], years[[0, 3]]
     turns = yaw(find_landmarks(drawn("yaw", -1, 1), alignment))
-    return torch.stack([happy[1:].mean() - happy[0], *(pair[1] - pair[0] for pair in (corners, *ages, turns))])
+    others = torch.stack([pair[1] - pair[0] for pair in (*ages, turns)])
+    return torch.cat([smile_change(render, ws, edits["smile"], alignment), others])
 
 
 def batch(bench: Bench) -> None:
@@ -283,7 +329,15 @@ def recover(bench: Bench) -> None:
         print(f"{name} 256 px, from w_avg: {reached} in {result.num_steps[0]} steps, {seconds:.0f} s", flush=True)
 
 
-PARTS = {"speed": speed, "hybrid": hybrid, "tune": tune, "features": features, "batch": batch, "recover": recover}
+PARTS = {
+    "speed": speed,
+    "hybrid": hybrid,
+    "tune": tune,
+    "tune-before": tune_before,
+    "features": features,
+    "batch": batch,
+    "recover": recover,
+}
 
 
 def main() -> None:

@@ -176,6 +176,10 @@ class ScorecardConfig(Checked):
     )
     strength: float = option(1.0, "strength of those directions")
     real: int = option(256, "images before those, which edited ones are compared with by attribute", least=0)
+    drag: str = option(
+        "", "points that are dragged on every image, x,y:x,y in 0..1 of the face; several are separated by ;",
+        metavar="X,Y:X,Y",
+    )  # fmt: skip
     lec: bool = option(False, "invert every edited render too, for the latent editing consistency (a search an edit)")
 
 

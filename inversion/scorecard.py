@@ -5,7 +5,7 @@ import io
 import json
 import resource
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -33,7 +33,7 @@ from inversion.scorecard_images import ScoredImages, read_images
 from inversion.scorecard_methods import check_scorecard, parse_methods
 from inversion.scores import ms_ssim, num_scales, psnr, ssim
 from inversion.statistics import w_statistics
-from inversion.task import Task
+from inversion.task import Projection, Task
 from stylegan_core.checkpoints.load import load_generator
 from stylegan_core.console import Console
 from stylegan_core.devices import pick_device
@@ -52,8 +52,11 @@ SHOWN = 6  # images in the picture
 def write_scorecard(
     out: str, config: ScorecardConfig, invert: InvertConfig, tune: TuneConfig, console: Console,
     projection: ProjectionConfig = ProjectionConfig(),
+    drag: Callable[[Generator, Projection], dict[str, float]] | None = None,
 ) -> None:  # fmt: skip
-    """Score methods on aligned images, or on photos; write scorecard.csv, .md, .json and .png into `out`."""
+    """Score methods on aligned images, or on photos; write scorecard.csv, .md, .json and .png into `out`.
+
+    `drag` scores one inversion by dragging points of it."""
     check_scorecard(config)
     methods = parse_methods(config.methods, "w+" if projection.space == "auto" else projection.space)
     device = pick_device(invert.device)
@@ -75,6 +78,9 @@ def write_scorecard(
         scores = score_outcomes(outcomes, targets, generator, perceptual)
         rows.append({"method": label, **scores})
         rows[-1] |= score_edits(outcomes, targets, real, generator, edits, config)
+        if drag:
+            dragged = [drag(generator, outcome.result) for outcome in outcomes]
+            rows[-1] |= {key: float(np.mean([row[key] for row in dragged])) for key in dragged[0]}
         if config.lec:
             rows[-1] |= score_consistency(outcomes, method, task, edits, config.strength, invert.encoder, console)
         pictures.append([to_uint8(outcome.image)[0] for outcome in outcomes[:SHOWN]])
@@ -216,7 +222,7 @@ def protocol_of(
         "threads": torch.get_num_threads(),
         "device": str(targets.device),
         "edits": {edit.name: f"strength {config.strength:g}, judged by {edit.attribute or 'none'}" for edit in edits},
-    }
+    } | ({"drag": f"{config.drag}, in units of the face; drag_distance is in pixels"} if config.drag else {})
 
 
 def to_csv(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -19,12 +19,15 @@ def scorecard(config: ScorecardConfig, invert: InvertConfig, tune: TuneConfig, o
     Examples:
       invertigo scorecard --data faces.zip --images 4
       invertigo scorecard --data faces.zip --methods project:300,hybrid --out compared
+      invertigo scorecard --data faces.zip --images 4 --edits smile,mine.npz --lec --drag "0.35,0.68:0.33,0.65"
     """
+    from editing.dragged_scores import drag_score
     from editing.early import check_setting
     from inversion.scorecard_methods import check_scorecard
 
     check_scorecard(config)
     check_setting(invert)
+    drag = drag_score(config.drag) if config.drag else None
     from inversion.scorecard import write_scorecard
 
-    write_scorecard(out, config, invert, tune, console)
+    write_scorecard(out, config, invert, tune, console, drag=drag)

@@ -12,6 +12,8 @@ from small_generators import a_face, make_task, tiny
 from torch.testing import assert_close
 
 import cli
+from editing.drag import Dragged
+from editing.dragged_scores import drag_score
 from inversion.edit_scores import (
     Outcome,
     attribute_distances,
@@ -167,6 +169,33 @@ def test_edited_faces_are_compared_with_real_ones_that_have_the_attribute(monkey
     assert found == {"added": pytest.approx(0.1), "removed": pytest.approx(0.2)}
     few = attribute_distances(outcomes[:3], real, edit, 1.0, Alignment(), Mean())
     assert set(few) == {"added"}
+
+
+def test_the_drag_distance_is_what_is_left_of_the_way_in_pixels(monkeypatch):
+    generator = tiny()
+    ws = generator.mapping(torch.randn(1, 16))
+    found = Projection(ws, {}, torch.zeros(1), [0], [0])
+    asked = []
+
+    def half_way(render, ws, starts, targets, free_area=None):
+        asked.append((starts, targets, render(ws)))
+        return Dragged(ws, (starts + targets) / 2)
+
+    monkeypatch.setattr("editing.drag.drag", half_way)
+    score = drag_score("0.25,0.5:0.75,0.5; 0.5,0.25:0.5,0.5")(generator, found)
+    assert score["drag_distance"] == pytest.approx((0.25 + 0.125) / 2 * 16)
+    assert score["drag_left"] == pytest.approx(0.5)
+    assert asked[0][0].tolist() == [[0.25, 0.5], [0.5, 0.25]] and asked[0][1].tolist() == [[0.75, 0.5], [0.5, 0.5]]
+    assert_close(asked[0][2], generator.synthesis(ws))
+    monkeypatch.undo()
+    whole = drag_score("0.25,0.5:0.75,0.5")(generator, found)
+    assert whole["drag_left"] >= 0 and np.isfinite(whole["drag_distance"])
+
+
+@pytest.mark.parametrize("text", ["", "310,402:318,380", "0.1,0.2", "0.1,0.2:0.3,nan"])
+def test_points_of_a_scorecard_that_make_no_sense_are_refused(text):
+    with pytest.raises(ConfigError, match="--drag"):
+        drag_score(text)
 
 
 def test_rows_become_csv_and_markdown_with_gaps_where_a_score_is_missing():
