@@ -255,6 +255,24 @@ def test_motion_carries_a_picture_to_where_it_went_and_fades_what_is_new():
     assert float(moved.fade[0, 0, 64, 64]) > 0.7
 
 
+def test_detail_grows_weaker_and_stronger_as_the_renders_own_does_and_is_not_kept_where_all_is_new():
+    stream = torch.Generator().manual_seed(0)
+    grain = torch.randn(1, 1, 256, 256, generator=stream).expand(1, 3, -1, -1)
+    light = torch.linspace(-0.5, 0.5, 256).expand(1, 3, 256, 256)
+    before = light + 0.05 * grain
+    inside = (slice(None), slice(None), slice(32, 224), slice(32, 224))
+
+    def detail_left(strength):
+        fine = motion_of(before, light + strength * grain).carry(before) - light
+        return float((fine[inside] * grain[inside]).sum() / grain[inside].square().sum() / 0.05)
+
+    assert detail_left(0.05) == pytest.approx(1, abs=0.02)
+    assert 0.3 <= detail_left(0.043) < 0.75 < detail_left(0.0495) < 1 < detail_left(0.053) < detail_left(0.06) <= 1.2
+    replaced = before.clone()
+    replaced[:, :, 96:160, 96:160] = 0.9
+    assert float(motion_of(before, replaced).fine[0, 0, 128, 128]) < 0.01
+
+
 def test_margins_outside_the_image_move_with_it():
     side, margin = 16, 4
     flow = torch.zeros(1, 2, 128, 128)
