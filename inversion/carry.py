@@ -21,13 +21,13 @@ from stylegan_core.styles import Styles, styles_up_to
 
 LEAST_SIDE, MOST_SIDE = 128, 256  # pixels at which the motion is sought; between them the image's own
 SMOOTHING = 7  # pixels, of those, of the box filter over motion and change
-VISIBLE = 0.05  # change of a pixel, in [-1, 1], that motion does not explain and at which a correction is down to 1/e
+VISIBLE = 0.04  # change of a pixel, in [-1, 1], that motion does not explain and at which a correction is down to 1/e
 REPLACED = 0.08  # the same of its fine part, which a slight change leaves alone
 FINE = 5 / 64  # of the image's side: what varies within it is a correction's fine part
 DETAIL, AROUND = 5 / 256, 11 / 256  # of the side: what varies within the one is detail; the other averages it
 # Renders of codes are soft, so their detail changes little: by these powers of it a fine part grows weaker or stronger,
 # within bounds. Stronger ones show the skin's grain as spots (opened at --transfer age:2), weaker ones show nothing.
-WEAKER, STRONGER, WEAKEST, STRONGEST = 6.0, 3.0, 0.3, 1.2
+WEAKER, STRONGER, WEAKEST, STRONGEST = 8.0, 3.0, 0.3, 1.2
 LEAST_DETAIL = 0.002  # in [-1, 1], below which there is none to tell of
 AS_IT_WAS = 0.9  # share of the code from which on all of a correction is kept
 
