@@ -17,9 +17,8 @@ def scorecard(config: ScorecardConfig, invert: InvertConfig, tune: TuneConfig, o
 
     \b
     Examples:
-      invertigo scorecard --data faces.zip --images 4
       invertigo scorecard --data faces.zip --methods project:300,hybrid --out compared
-      invertigo scorecard --data faces.zip --images 4 --edits smile,mine.npz --lec --drag "0.35,0.68:0.33,0.65"
+      invertigo scorecard --data faces.zip --images 4 --edits smile,age --lec --drag "0.35,0.68:0.33,0.65"
     """
     from editing.dragged_scores import drag_score
     from editing.early import check_setting
