@@ -12,7 +12,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-MOST_TAPS = 12  # of an upsampling filter that a depthwise convolution applies faster than matrix products
+from stylegan_core.ops.filter_strips import ClampedLeakyReLU, FilteredStrips, plan_resampling
+
 FILTER_FROM = 256  # side in pixels from which a depthwise convolution with the outer product beats a matrix product
 BANDS_FROM, BAND = 512, 256  # side from which the matrix is applied in bands, and outputs in one
 PART = 2**25  # values at the higher rate (128 MB) of the channels that are filtered at a time while gradients are kept
@@ -86,6 +87,10 @@ def filtered_lrelu(
 
     What is large at the higher rate is not kept for the gradient but made again for it, some channels at a time."""
     x = x if bias is None else x + bias.to(x.dtype)[:, None, None]
+    if x.is_cpu and up_filter is not None and down_filter is not None and up > 1 and x.numel() > 0:
+        taps = up_filter * math.sqrt(gain)
+        if plan := plan_resampling(x, taps, down_filter, up, down, padding, slope, clamp):
+            return FilteredStrips.apply(x, plan)
     if torch.is_grad_enabled() and x.requires_grad and x.shape[1] > 1 and x.numel() * up**2 > PART:
         filters = (up_filter, down_filter, up, down, padding, gain, slope, clamp)
         parts = x.split(max(PART * x.shape[1] // (x.numel() * up**2), 1), dim=1)
@@ -95,12 +100,8 @@ def filtered_lrelu(
     taps = one if up_filter is None else up_filter
     # lrelu(a x) = a lrelu(x) for a > 0: the gain goes into the filter, which is small and acts once an axis.
     scaled = taps * (gain if len(taps) == 1 and up == 1 else math.sqrt(gain))
-    is_radial = down_filter is not None and down_filter.ndim == 2
-    if is_radial and x.device.type == "cpu" and 1 < len(taps) <= MOST_TAPS and _only_crops(taps, up, padding):
-        x = upsample_by_convolution(x, scaled, up, padding)  # channels last, as the radial filter is fastest
-    else:
-        x = resample(x, scaled, up, 1, padding)
-    x = _ClampedLeakyReLU.apply(x, slope, clamp)
+    x = resample(x, scaled, up, 1, padding)
+    x = ClampedLeakyReLU.apply(x, slope, clamp)
     if down_filter is not None and down_filter.ndim == 1 and x.shape[-1] >= FILTER_FROM:
         down_filter = torch.outer(down_filter, down_filter)
     if down_filter is not None and down_filter.ndim == 2:
@@ -131,31 +132,6 @@ class _MadeAgain(torch.autograd.Function):
         return gradient, None
 
 
-class _ClampedLeakyReLU(torch.autograd.Function):
-    """Leaky ReLU, limited to [-clamp, clamp]: one pass over memory and a look at the extremes, in both directions."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, slope: float, clamp: float | None) -> Tensor:
-        y = F.leaky_relu(x, slope) if slope != 1 else x.clone()
-        dense = y.permute(0, 2, 3, 1) if y.ndim == 4 else y  # aminmax is ten times slower on strided channels
-        low, high = (dense if dense.is_contiguous() else y).aminmax()
-        ctx.clamp = clamp if clamp is not None and float(torch.maximum(-low, high)) > clamp else None
-        if ctx.clamp is not None:
-            y = y.clamp_(-ctx.clamp, ctx.clamp)
-        ctx.save_for_backward(y)
-        ctx.slope = slope
-        return y
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Any:
-        y = ctx.saved_tensors[0].detach()
-        if ctx.slope != 1:
-            grad = torch.ops.aten.leaky_relu_backward(grad, y, ctx.slope, True)
-        if ctx.clamp is not None:
-            grad = grad * (y.abs() < ctx.clamp)
-        return grad, None, None
-
-
 def resample(x: Tensor, taps: Tensor, up: int, down: int, padding: tuple[int, int]) -> Tensor:
     """Resample both axes of x [N, C, H, W] with the separable filter `taps` [K] (see `resampling_matrix`)."""
     if taps.shape[0] == 1 and up == 1:
@@ -164,21 +140,6 @@ def resample(x: Tensor, taps: Tensor, up: int, down: int, padding: tuple[int, in
     across = resampling_matrix(taps, x.shape[3], up, down, *padding).to(x.dtype)
     along = across if x.shape[2] == x.shape[3] else resampling_matrix(taps, x.shape[2], up, down, *padding).to(x.dtype)
     return _apply(_apply(x, across, axis=3), along, axis=2)
-
-
-def upsample_by_convolution(x: Tensor, taps: Tensor, up: int, padding: tuple[int, int]) -> Tensor:
-    """Upsample both axes as `resample` with down = 1 does, by one transposed depthwise convolution, channels last."""
-    kernel = (torch.outer(taps, taps) * up**2).to(x.dtype).expand(x.shape[1], 1, -1, -1)
-    x = x.contiguous(memory_format=torch.channels_last)
-    y = F.conv_transpose2d(x, kernel, stride=up, groups=x.shape[1])
-    first = taps.shape[0] - 1 - padding[0]
-    height, width = (size * up + sum(padding) - taps.shape[0] + 1 for size in x.shape[2:])
-    return y[:, :, first : first + height, first : first + width]
-
-
-def _only_crops(taps: Tensor, up: int, padding: tuple[int, int]) -> bool:
-    """Whether the transposed convolution reaches all that the padded signal's filter gives."""
-    return padding[0] < taps.shape[0] and padding[1] <= taps.shape[0] - up
 
 
 def _apply(x: Tensor, matrix: Tensor, axis: int) -> Tensor:
