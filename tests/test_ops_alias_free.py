@@ -7,12 +7,21 @@ import torch
 from torch.testing import assert_close
 
 import stylegan_core.ops.alias_free as alias_free
+import stylegan_core.ops.filter_strips as filter_strips
 from stylegan_core.ops.alias_free import design_lowpass, filtered_lrelu, resample, resampling_matrix
 
 
 @pytest.fixture(autouse=True)
 def _seed() -> None:
     torch.manual_seed(0)
+
+
+@pytest.fixture(params=["strips", "matrices"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """How the nonlinearity is computed: as on a CPU, or as on a GPU."""
+    if request.param == "matrices":
+        monkeypatch.setattr(alias_free, "plan_resampling", lambda *settings: None)
+    return str(request.param)
 
 
 def test_separable_filters_pass_low_and_stop_high_frequencies() -> None:
@@ -71,7 +80,7 @@ def test_resampling_matrices_equal_scipy(up: int, down: int, padding: tuple[int,
 
 
 @pytest.mark.parametrize("radial", [False, True])
-def test_filtered_lrelu_equals_scipy_step_by_step(radial: bool) -> None:
+def test_filtered_lrelu_equals_scipy_step_by_step(radial: bool, way: str) -> None:
     up_filter = design_lowpass(12, 3.0, 6.0, 32.0)
     down_filter = design_lowpass(12, 4.0, 8.0, 32.0, radial)
     assert up_filter is not None and down_filter is not None
@@ -90,16 +99,25 @@ def test_filtered_lrelu_equals_scipy_step_by_step(radial: bool) -> None:
         assert_close(y[0, channel].numpy(), expected)
 
 
-@pytest.mark.parametrize(("up", "padding"), [(2, (11, 10)), (2, (5, 3)), (4, (-2, -5)), (3, (11, 9))])
-def test_upsampling_by_convolution_is_that_by_matrices(up: int, padding: tuple[int, int]) -> None:
-    x = torch.randn(2, 3, 13, 9, requires_grad=True)
-    taps = torch.randn(12)  # not symmetric: its direction matters
-    expected = resample(x, taps, up, 1, padding)
-    actual = alias_free.upsample_by_convolution(x, taps, up, padding)
-    assert_close(actual, expected, atol=1e-4, rtol=1e-4)
+@pytest.mark.parametrize("radial", [False, True])
+@pytest.mark.parametrize("piece", [1, 1 << 20])
+@pytest.mark.parametrize(
+    ("up", "down", "padding"), [(2, 2, (11, 10)), (2, 1, (5, 3)), (4, 2, (-2, -5)), (3, 2, (11, 9)), (4, 3, (2, 8))]
+)
+def test_strips_give_what_matrices_give(
+    up: int, down: int, padding: tuple[int, int], piece: int, radial: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x = torch.randn(2, 3, 33, 21, dtype=torch.float64, requires_grad=True)
+    taps, low = torch.randn(2, 12, dtype=torch.float64)  # not symmetric: their directions matter
+    settings = (None, taps, torch.outer(low, taps) if radial else low, up, down, padding, 1.3, 0.2, 3.0)
+    monkeypatch.setattr(filter_strips, "PIECE", piece)
+    actual = filtered_lrelu(x, *settings)
+    monkeypatch.setattr(alias_free, "plan_resampling", lambda *settings: None)
+    expected = filtered_lrelu(x, *settings)
+    assert_close(actual, expected)
     probe = torch.randn_like(expected)
     ours, theirs = (torch.autograd.grad((y * probe).sum(), x)[0] for y in (actual, expected))
-    assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
+    assert_close(ours, theirs)
 
 
 def test_padding_that_a_transposed_convolution_does_not_reach_is_left_to_matrices() -> None:
@@ -119,14 +137,15 @@ def test_the_limits_are_seen_in_any_memory_layout() -> None:
     expected = torch.nn.functional.leaky_relu(x, 0.2).clamp(-2, 2)
     for layout in (torch.contiguous_format, torch.channels_last):
         given = x.contiguous(memory_format=layout)
-        assert_close(alias_free._ClampedLeakyReLU.apply(given, 0.2, 2.0), expected)
-        assert_close(alias_free._ClampedLeakyReLU.apply(given[:, :, 1:], 0.2, 2.0), expected[:, :, 1:])
+        assert_close(filter_strips.ClampedLeakyReLU.apply(given, 0.2, 2.0), expected)
+        assert_close(filter_strips.ClampedLeakyReLU.apply(given[:, :, 1:], 0.2, 2.0), expected[:, :, 1:])
 
 
 @pytest.mark.parametrize("is_small", [True, False])
-def test_filtered_lrelu_differentiates_twice(is_small: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_filtered_lrelu_differentiates_twice(is_small: bool, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if not is_small:
         monkeypatch.setattr(alias_free, "PART", 1)
+        monkeypatch.setattr(filter_strips, "PIECE", 1)
     up_filter, down_filter = design_lowpass(4, 1.0, 2.0, 8.0), design_lowpass(4, 1.0, 2.0, 8.0, radial=True)
     assert up_filter is not None and down_filter is not None
     filters = (up_filter.double(), down_filter.double(), 2, 2, (3, 2))
@@ -153,6 +172,7 @@ def test_bands_change_nothing(up: int, down: int, padding: tuple[int, int], monk
 
 
 def test_large_maps_are_filtered_like_small_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(alias_free, "plan_resampling", lambda *settings: None)
     up_filter, down_filter = design_lowpass(12, 3.0, 6.0, 32.0), design_lowpass(12, 4.0, 8.0, 32.0)
     x, bias = torch.randn(1, 3, 20, 20), torch.randn(3)
     expected = filtered_lrelu(x, bias, up_filter, down_filter, 2, 2, (9, 8), 1.4, 0.2, None)
@@ -161,6 +181,7 @@ def test_large_maps_are_filtered_like_small_ones(monkeypatch: pytest.MonkeyPatch
 
 
 def test_large_maps_are_filtered_in_parts_that_are_made_again_for_the_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(alias_free, "plan_resampling", lambda *settings: None)
     up_filter, down_filter = design_lowpass(12, 3.0, 6.0, 32.0), design_lowpass(12, 4.0, 8.0, 32.0)
     settings = (None, up_filter, down_filter, 2, 2, (9, 8), 1.4, 0.2, 1.0)
     x = torch.randn(2, 5, 10, 10, requires_grad=True)

@@ -8,7 +8,7 @@ from torch.testing import assert_close
 import stylegan_core.ops.frozen as frozen
 from stylegan_core.networks.configs import StyleGAN2Config
 from stylegan_core.networks.stylegan2 import StyleGAN2Generator
-from stylegan_core.ops.frozen import FrozenPointwise, FrozenStyledLayer, styled_layer
+from stylegan_core.ops.frozen import FrozenPointwise, FrozenScaledConv, FrozenStyledLayer, scaled_conv, styled_layer
 from stylegan_core.ops.modulation import mix_channels
 from stylegan_core.ops.resample import make_filter
 
@@ -81,6 +81,19 @@ def test_mixed_channels_have_the_gradients_of_autograd_twice(piece: int, monkeyp
     assert_close(mixed(x, kernels), mix_channels(x, kernels, bias))
     assert torch.autograd.gradcheck(mixed, [x, kernels])
     assert torch.autograd.gradgradcheck(mixed, [x, kernels])
+
+
+@pytest.mark.parametrize("padding", [0, 2])
+def test_a_scaled_convolution_has_the_gradients_of_autograd_twice(padding: int) -> None:
+    x, styles, scale, shift, _, weight, _ = inputs("none", 4, 1, channels=(2, 3))
+    wanted = [x, styles, scale]
+
+    def layer(x: Tensor, styles: Tensor, scale: Tensor) -> Tensor:
+        return FrozenScaledConv.apply(x, styles, scale, shift, weight, padding)
+
+    assert_close(layer(*wanted), scaled_conv(*wanted, shift, weight, padding))
+    assert torch.autograd.gradcheck(layer, wanted)
+    assert torch.autograd.gradgradcheck(layer, wanted)
 
 
 @pytest.mark.parametrize(("noise", "up"), [("shared", 1), ("own", 2)])

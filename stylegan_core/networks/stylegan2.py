@@ -12,7 +12,7 @@ from stylegan_core.networks.generator import StyleGenerator
 from stylegan_core.networks.layers import Conv2d, FullyConnected, normal
 from stylegan_core.networks.protocol import FeatureLayer, Hook
 from stylegan_core.ops.activation import SQRT2
-from stylegan_core.ops.frozen import FrozenPointwise, FrozenStyledLayer, styled_layer
+from stylegan_core.ops.frozen import FrozenPointwise, FrozenStyledLayer, is_frozen, styled_layer
 from stylegan_core.ops.modulation import demodulation, mix_channels
 from stylegan_core.ops.resample import make_filter, upsample2d
 
@@ -84,7 +84,7 @@ class SynthesisLayer(nn.Module):
         if source is not None:
             source = source * (self.noise_strength * (SQRT2 * gain))
         clamp = None if self.conv_clamp is None else self.conv_clamp * gain
-        layer = FrozenStyledLayer.apply if _is_frozen(self, x) else styled_layer
+        layer = FrozenStyledLayer.apply if is_frozen(self, x) else styled_layer
         y: Tensor = layer(x, styles, scale, shift, source, weight, self.taps, self.up, clamp)
         return y
 
@@ -112,15 +112,9 @@ class ToRGBLayer(nn.Module):
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         """Return the image in the dtype of x."""
         kernels = self.weight[:, :, 0, 0] * (self.affine(w) * self.weight_gain)[:, None, :]  # [N, img_channels, in]
-        mix = FrozenPointwise.apply if _is_frozen(self, x) else mix_channels
+        mix = FrozenPointwise.apply if is_frozen(self, x) else mix_channels
         x = mix(x, kernels, self.bias)
         return x if self.conv_clamp is None else x.clamp(-self.conv_clamp, self.conv_clamp)
-
-
-def _is_frozen(layer: SynthesisLayer | ToRGBLayer, x: Tensor) -> bool:
-    """Tell whether the layer's own weights take no gradient, and x is what the steps of `ops.frozen` are fast for."""
-    learns = torch.is_grad_enabled() and (layer.weight.requires_grad or layer.bias.requires_grad)
-    return not learns and x.is_cpu and x.dtype == layer.weight.dtype and not torch.is_autocast_enabled("cpu")
 
 
 class SynthesisBlock(nn.Module):

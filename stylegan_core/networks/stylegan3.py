@@ -16,6 +16,7 @@ from stylegan_core.networks.protocol import FeatureLayer, Hook
 from stylegan_core.networks.stylegan2 import check_hooks, check_ws
 from stylegan_core.ops.activation import LRELU_SLOPE, SQRT2
 from stylegan_core.ops.alias_free import design_lowpass, filtered_lrelu
+from stylegan_core.ops.frozen import FrozenScaledConv, is_frozen, scaled_conv
 from stylegan_core.ops.modulation import demodulation
 
 
@@ -150,12 +151,13 @@ class AliasFreeLayer(nn.Module):
             # Demodulation undoes any scale of weights and styles: keep both small for 16 bit.
             styles, weight = styles / limit, weight / math.sqrt(weight[0].numel())
             scale = demodulation(weight, styles)
-        x = x.to(dtype) * (styles * input_gain)[:, :, None, None].to(dtype)
-        x = F.conv2d(x, weight.to(dtype), padding=self.kernel_size - 1)
-        bias: Tensor | None = self.bias
-        if scale is not None:
-            x = torch.addcmul(self.bias.to(dtype)[:, None, None], x, scale[:, :, None, None].to(dtype))
-            bias = None
+        x, styles, bias = x.to(dtype), styles * input_gain, None
+        if scale is None:
+            x = F.conv2d(x * styles[:, :, None, None].to(dtype), weight.to(dtype), padding=self.kernel_size - 1)
+            bias = self.bias
+        else:
+            convolve = FrozenScaledConv.apply if is_frozen(self, x) else scaled_conv
+            x = convolve(x, styles, scale, self.bias, weight, self.kernel_size - 1)
         gain, slope = (1.0, 1.0) if self.is_torgb else (SQRT2, LRELU_SLOPE)
         filters = (self.up_filter, self.down_filter, self.up, self.down)
         return filtered_lrelu(x, bias, *filters, self.padding, gain, slope, self.conv_clamp)

@@ -77,33 +77,38 @@ class FilteredStrips(torch.autograd.Function):
             with torch.enable_grad():
                 bent = _upsampled_and_bent(part, plan, skip, rows.stop - rows.start)
             upstream = _downsampled(grad[sample, :, rows], plan, transposed=True)
-            upstream = F.pad(upstream, [0, plan.width - upstream.shape[3]])
+            if upstream.shape[3] < plan.width:
+                upstream = F.pad(upstream, [0, plan.width - upstream.shape[3]])
             gradient[sample, :, source] += torch.autograd.grad(bent, part, upstream)[0]
         return gradient, None
 
 
 def _strips(x: Tensor, plan: Resampling, height: int) -> Iterator[tuple[slice, slice, slice, int]]:
-    """Give (sample, output rows, the rows of x that they see, rows of their transposed convolution to skip)."""
+    """Give (samples, output rows, the rows of x that they see, rows of their transposed convolution to skip)."""
     row = x.shape[1] * plan.width
     num_rows = max((PIECE // row - plan.reach) // plan.down + 1, 8)
+    num_samples = max(1, PIECE // (row * plan.height))  # of small maps several go together
     num_taps = plan.up_taps.shape[0]
-    for n in range(len(x)):
+    for n in range(0, len(x), num_samples):
         for start in range(0, height, num_rows):
             stop = min(start + num_rows, height)
             low = plan.first + start * plan.down  # rows of the transposed convolution, first and last
             high = plan.first + (stop - 1) * plan.down + plan.reach - 1
             first = max(-((num_taps - 1 - low) // plan.up), 0)
             last = min(high // plan.up + 1, x.shape[2])
-            yield slice(n, n + 1), slice(start, stop), slice(first, last), low - first * plan.up
+            yield slice(n, n + num_samples), slice(start, stop), slice(first, last), low - first * plan.up
 
 
 def _upsampled_and_bent(x: Tensor, plan: Resampling, skip: int, height: int) -> Tensor:
-    """Return, at the higher rate, what `height` output rows see of rows x [N, C, h, W], whose transposed convolution has
-    `skip` rows before."""
+    """Return, at the higher rate, what `height` output rows see of rows x [N, C, h, W], whose transposed convolution
+    has `skip` rows before it."""
     up = plan.up_taps.to(x.dtype) * plan.up
-    x = _Filter.apply(x, up[:, None], (plan.up, 1), True)
+    x = _Filter.apply(x, up[:, None], (plan.up, 1), 0, True)
     x = x[:, :, skip : skip + (height - 1) * plan.down + plan.reach]
-    x = _Filter.apply(x, up[None], (1, plan.up), True)[..., plan.first : plan.first + plan.width]
+    # Columns are left out by padding, not by a slice, which would be copied. It takes as many on both sides.
+    left, right = plan.first, (x.shape[3] - 1) * plan.up + len(up) - plan.first - plan.width
+    up = F.pad(up, [max(right - left, 0), max(left - right, 0)])
+    x = _Filter.apply(x, up[None], (1, plan.up), max(left, right), True)
     bent: Tensor = ClampedLeakyReLU.apply(x, plan.slope, plan.clamp)
     return bent
 
@@ -112,32 +117,33 @@ def _downsampled(x: Tensor, plan: Resampling, transposed: bool = False) -> Tenso
     """Filter and decimate both axes; `transposed` is the gradient of that."""
     down = plan.down_filter.to(x.dtype)
     if down.ndim == 2:
-        y: Tensor = _Filter.apply(x, down.flip(0, 1), (plan.down, plan.down), transposed)
+        y: Tensor = _Filter.apply(x, down.flip(0, 1), (plan.down, plan.down), 0, transposed)
         return y
-    x = _Filter.apply(x, down.flip(0)[None], (1, plan.down), transposed)
-    y = _Filter.apply(x, down.flip(0)[:, None], (plan.down, 1), transposed)
+    x = _Filter.apply(x, down.flip(0)[None], (1, plan.down), 0, transposed)
+    y = _Filter.apply(x, down.flip(0)[:, None], (plan.down, 1), 0, transposed)
     return y
 
 
 class _Filter(torch.autograd.Function):
-    """A strided depthwise convolution of x [N, C, H, W] by a kernel [k, l], or the transposed one; each is the other's
-    gradient, and faster than what autograd has for it."""
+    """A strided depthwise convolution of x [N, C, H, W] by a kernel [k, l], or the transposed one, with so many columns
+    of padding; each is the other's gradient, and faster than what autograd has for it."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, kernel: Tensor, stride: tuple[int, int], transposed: bool) -> Tensor:
+    def forward(ctx: Any, x: Tensor, kernel: Tensor, stride: tuple[int, int], columns: int, transposed: bool) -> Tensor:
         ctx.save_for_backward(kernel)
-        ctx.stride, ctx.transposed, ctx.size = stride, transposed, x.shape[2:]
+        ctx.stride, ctx.columns, ctx.transposed, ctx.size = stride, columns, transposed, x.shape[2:]
         weight = kernel.expand(x.shape[1], 1, -1, -1)
         convolve = F.conv_transpose2d if transposed else F.conv2d
-        return convolve(x, weight, stride=stride, groups=x.shape[1])
+        return convolve(x, weight, stride=stride, padding=(0, columns), groups=x.shape[1])
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Any:
         (kernel,) = ctx.saved_tensors
-        found = _Filter.apply(grad, kernel, ctx.stride, not ctx.transposed)
+        found = _Filter.apply(grad, kernel, ctx.stride, ctx.columns, not ctx.transposed)
         height, width = ctx.size  # a strided convolution may leave rows and columns at the end unseen
-        found = F.pad(found, [0, width - found.shape[3], 0, height - found.shape[2]])
-        return found, None, None, None
+        if found.shape[2:] != ctx.size:
+            found = F.pad(found, [0, width - found.shape[3], 0, height - found.shape[2]])
+        return found, None, None, None, None
 
 
 class ClampedLeakyReLU(torch.autograd.Function):

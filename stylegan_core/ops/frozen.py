@@ -1,4 +1,4 @@
-"""Whole StyleGAN2 layers as one differentiable step, for generators whose weights are frozen (inversion, editing).
+"""Whole StyleGAN layers as one differentiable step, for generators whose weights are frozen (inversion, editing).
 
 Autograd would keep five tensors the size of a layer's output and make as many more on the way back, and on a CPU most
 of the time of a large layer goes into touching new memory. These steps keep their input and their output, and compute
@@ -19,6 +19,12 @@ from stylegan_core.ops.modulation import conv2d_up, mix_channels, up_padding
 from stylegan_core.ops.resample import fast_layout, fir2d
 
 PIECE = 1 << 21  # values of the output made at a time: 8 MiB in float32
+
+
+def is_frozen(layer: Any, x: Tensor) -> bool:
+    """Tell whether a layer's own `weight` and `bias` take no gradient, and x is what these steps are fast for."""
+    learns = torch.is_grad_enabled() and (layer.weight.requires_grad or layer.bias.requires_grad)
+    return not learns and x.is_cpu and x.dtype == layer.weight.dtype and not torch.is_autocast_enabled("cpu")
 
 
 def styled_layer(
@@ -127,6 +133,51 @@ class FrozenPointwise(torch.autograd.Function):
                 mixed = (upstream.T @ kernels[i]).unflatten(0, (-1, x.shape[3]))  # [rows, W, in]
                 grad_x[i, :, rows] = mixed.permute(2, 0, 1)
         return grad_x, grad_kernels, None
+
+
+def scaled_conv(x: Tensor, styles: Tensor, scale: Tensor, shift: Tensor, weight: Tensor, padding: int) -> Tensor:
+    """Return conv(x * styles) * scale + shift, for x [N, in, H, W], styles [N, in], scale [N, out], shift [out]."""
+    y = F.conv2d(x * styles[:, :, None, None].to(x.dtype), weight.to(x.dtype), padding=padding)
+    return torch.addcmul(shift.to(x.dtype)[:, None, None], y, scale[:, :, None, None].to(x.dtype))
+
+
+class FrozenScaledConv(torch.autograd.Function):
+    """`scaled_conv` without gradients for weight and shift."""
+
+    @staticmethod
+    def forward(ctx: Any, *args: Any) -> Tensor:
+        """Compute the convolution; keep its input and its output."""
+        x, styles, scale, shift, weight, padding = args
+        y = F.conv2d(
+            x.contiguous(memory_format=torch.channels_last) * styles[:, :, None, None], weight, padding=padding
+        )
+        torch.addcmul(shift[:, None, None], y, scale[:, :, None, None], out=y)
+        ctx.save_for_backward(x, styles, scale, shift, weight, y)
+        ctx.padding = padding
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Any:
+        """Return the gradients of x, styles and scale."""
+        x, styles, scale, shift, weight, y = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            with torch.enable_grad():
+                again = scaled_conv(x, styles, scale, shift, weight, ctx.padding)
+                found = torch.autograd.grad(again, [x, styles, scale], grad, create_graph=True)
+            return *found, None, None, None
+        weighted = torch.zeros_like(scale)
+        for strip in _strips(y, 1, 0):
+            weighted[strip.samples] += _sum_pixels(strip.of(grad) * strip.of(y))
+        grad_scale = (weighted - shift * _sum_pixels(grad)) / scale
+        inner = grad.contiguous(memory_format=torch.channels_last) * scale[:, :, None, None]
+        grad_x = F.conv_transpose2d(inner, weight, padding=ctx.padding)  # as for `FrozenStyledLayer`
+        del inner
+        grad_styles = torch.zeros_like(styles)
+        for strip in _strips(x, 1, 0):
+            part = strip.of(grad_x)
+            grad_styles[strip.samples] += _sum_pixels(part * strip.of(x))
+            part.mul_(styles[strip.samples, :, None, None])
+        return grad_x, grad_styles, grad_scale, None, None, None
 
 
 @dataclass(frozen=True)
