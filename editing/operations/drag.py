@@ -69,6 +69,13 @@ class Drag(Operation):
         """Return the mask's file, if there is one."""
         return [Path(self.drag_mask)] if self.drag_mask else []
 
+    def check(self, generator: str) -> None:
+        """Refuse a mask that is not there."""
+        if self.drag_mask and not Path(self.drag_mask).is_file():
+            raise ConfigError(
+                f"--drag-mask {self.drag_mask}: there is no such file; give a picture of the photo's size"
+            )
+
     def resolve(self, generator: Generator, open_code: OpenCode) -> Edit:
         """Read the points, and refuse a generator that shows no features."""
         from editing.drag import drag, feature_layer, pin

@@ -182,6 +182,11 @@ def test_a_point_beside_the_face_leaves_it_and_says_so(portrait, faces64):
     assert torch.equal(face.latent.ws, latent.ws) and "no point that is dragged lies on this face" in face.notes[0]
 
 
+def test_a_mask_that_is_not_there_is_refused_before_anything_is_loaded(tmp_path):
+    with pytest.raises(ConfigError, match="there is no such file"):
+        Drag("1,2:3,4", drag_mask=str(tmp_path / "none.png")).check("faces64")
+
+
 def test_a_generator_without_features_is_refused(linear_generator):
     with pytest.raises(ConfigError, match="shows no layer's features"):
         Drag("1,2:3,4").resolve(linear_generator, lambda text: text)
