@@ -1,5 +1,6 @@
 """A whole photo with edited faces in it, and what is measured on it."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from editing.render import NOTE, EditedFace, paste_into_photo
 from inversion.faces.align import align_face, quad_side
 from inversion.faces.attributes import UNITS
-from inversion.faces.doubts import doubts_of_edit
+from inversion.faces.doubts import POSES, doubts_of_edit
 from inversion.faces.looks import PhotoScores, score_photo
 from inversion.faces.measures import MEASURES
 from inversion.faces.paste import PasteResult, changed_pixels, shows_face
@@ -22,6 +23,7 @@ from stylegan_core.files import write_atomic
 from stylegan_core.images import Photo, encode_picture, to_uint8
 
 CLOSE_UP = 512  # pixels at most of a face in a comparison
+HARDLY = 0.1  # strength of a turn that need not be seen, but is told where the head stays as it is
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,8 @@ class EditedPhoto:
         for face, result, scores in zip(self.sources, self.faces, self.scores, strict=True):
             assert face.latent.quad is not None
             looked_at = result.pixels_changed and shows_face(self.photo.rgb, face.latent.quad)
-            found.append(tuple(doubts_of_edit(scores, judged(face.latent), result.mode) if looked_at else ()))
+            towards = {**turned(face.latent, scores), **judged(face.latent)}
+            found.append(tuple(doubts_of_edit(scores, towards, result.mode) if looked_at else ()))
         return tuple(found)
 
     def close_ups(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
@@ -110,14 +113,28 @@ def judged(latent: Latent) -> dict[str, float]:
     return found
 
 
+def measures_set(latent: Latent) -> dict[str, float]:
+    """Return what a latent's edits set of what is measured, and the values; a stranger's report may hold anything."""
+    edits = latent.report.get("edits", [])
+    found = [edit.get("set") for edit in edits if isinstance(edit, dict)] if isinstance(edits, list) else []
+    pairs = ((name, value) for values in found if isinstance(values, dict) for name, value in values.items())
+    return {name: float(value) for name, value in pairs if name in MEASURES and isinstance(value, int | float)}
+
+
+def turned(latent: Latent, scores: PhotoScores) -> dict[str, float]:
+    """Return the angles of the head that were set to something else than the photo's, each with a small strength."""
+    ways = {name: value - scores.before[name] for name, value in measures_set(latent).items() if name in POSES}
+    return {name: math.copysign(HARDLY, way) for name, way in ways.items() if abs(way) > MEASURES[name].tolerance}
+
+
 def told_scores(photo: EditedPhoto | None, index: int) -> str:
     """Say in a line what is measured of a face in the edited photo; nothing where there is no photo."""
     if photo is None:
         return ""
     scores = photo.scores[index]
-    said = [
-        f"{name} {scores.before[name]:.2f} -> {scores.after[name]:.2f}" for name in judged(photo.sources[index].latent)
-    ]
+    latent = photo.sources[index].latent
+    names = dict.fromkeys([*judged(latent), *measures_set(latent)])
+    said = [f"{name} {scores.before[name]:.2f} -> {scores.after[name]:.2f}" for name in names]
     said += [f"identity distance to the photo {scores.identity_distance:.2f}"]
     said += [f"sharpness of the mouth {scores.mouth_sharpness:.2f}", f"foreign colour {scores.foreign_colour:.2f}"]
     return f" ({', '.join(said)})"

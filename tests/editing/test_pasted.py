@@ -14,7 +14,7 @@ from editing.editor import Editor
 from editing.operations.base import Edit
 from editing.operations.render import Render
 from editing.operations.transfer import Transfer
-from editing.pasted import EditedPhoto, paste_photo
+from editing.pasted import EditedPhoto, paste_photo, told_scores
 from editing.render import EditedFace
 from inversion.batch.runner import run as run_batch
 from inversion.config import InvertConfig
@@ -152,3 +152,22 @@ def test_a_batch_has_the_figures_of_the_edited_photos(astronaut_file, tmp_path):
     assert found[0].metrics["mouth_sharpness"] == told["mouth_sharpness"]
     batch_export(str(tmp_path / "out"), str(tmp_path / "o.csv"), Console(quiet=True))
     assert "happy_before" in (tmp_path / "o.csv").read_text().splitlines()[0]
+
+
+def test_what_is_set_is_told_of_the_photo_and_a_head_that_stays_is_said(person):
+    generator, latent, photo = person
+    smile = find_direction("smile", generator).vector
+
+    def setting(values):
+        return Edit("set", lambda ws, render: (ws + 0.5 * smile, {"edits": [{"set": values, "appearance": 0.0}]}))
+
+    def pasted(values, mode="auto"):
+        return paste_photo(photo, [Editor(generator, latent, photo=photo).apply(setting(values))], mode)
+
+    turned = pasted({"yaw": 30.0, "mouth-width": 0.9})
+    before, after = (scores["mouth-width"] for scores in (turned.scores[0].before, turned.scores[0].after))
+    assert f"mouth-width {before:.2f} -> {after:.2f}" in told_scores(turned, 0)
+    assert any("keeps the head as it is, so yaw" in text for text in turned.doubts[0])
+    still = {"yaw": turned.scores[0].before["yaw"] + 1.0}
+    for made in (pasted(still), pasted({"yaw": 30.0}, "warp"), pasted({"yaw": "x", "ears": 1}), pasted(["yaw"])):
+        assert not any("keeps the head" in text for text in made.doubts[0])
