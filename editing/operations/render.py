@@ -94,7 +94,10 @@ class Render:
         code = (latent.near + (latent.ws - latent.origin)).to(self.generator.w_avg.device)
         edited = three_channels(self.generator.synthesis(code, noise_mode="const"))
         networks = find_restorer(self.restore), find_teeth(self.restore)
-        return FaceEdit(latent.quad, edited, self._near, None, self.alignment, appearance(latent), *networks)
+        turned = turns(latent)
+        return FaceEdit(
+            latent.quad, edited, self._near, None, self.alignment, appearance(latent), *networks, turns=turned
+        )
 
     @torch.no_grad()
     def farther(self, ws: Tensor, moved: Tensor, pins: Pins) -> Pins | None:
@@ -170,7 +173,8 @@ def face_edit(
         appearance(latent),
         find_restorer(restore),
         find_teeth(restore),
-        pins_of(latent),
+        pins=pins_of(latent),
+        turns=turns(latent),
     )
 
 
@@ -184,6 +188,12 @@ def pins_of(latent: Latent) -> Pins | None:
             if rows.shape[1:] == (4,) and len(rows) <= MAX_PINS and bool((np.abs(rows) <= FARTHEST).all()):
                 found.append(Pins(rows[:, :2], rows[:, 2:]))
     return joined(found)
+
+
+def turns(latent: Latent) -> bool:
+    """Tell whether any of a latent's edits is to turn the head."""
+    edits = latent.report.get("edits", [])
+    return isinstance(edits, list) and any(isinstance(edit, dict) and edit.get("turns") is True for edit in edits)
 
 
 def appearance(latent: Latent) -> float:

@@ -18,6 +18,7 @@ from editing.operations.fields import (
     told_kept,
     told_strength,
 )
+from inversion.faces.measure_table import MEASURES
 from stylegan_core.catalogue import believable, check_direction_name, known_ends, look_up
 from stylegan_core.errors import ConfigError
 from stylegan_core.models import local_file
@@ -124,7 +125,7 @@ class Transfer(Operation):
 
             near = 1.0 if isinstance(self.strength, str) else self.strength  # where identity is looked at
             own = keep_identity_of(render, ws, step, near, layers, direction.attribute) if keeps_identity else step
-            said: dict[str, Any] = {"transfer": self.name, "appearance": direction.appearance}
+            said = self._said(direction)
             said |= {"judge": attribute} if attribute else {}
             ways = {name: value for name, value in (("layers", self.layers), ("keep", self.keep)) if value}
             if not isinstance(self.strength, str):
@@ -146,9 +147,15 @@ class Transfer(Operation):
 
         attribute = self._judge(direction.attribute)
         ends = known_ends(direction.report, direction.name, direction.generator_name)
-        said: dict[str, Any] = {"transfer": self.name, "appearance": direction.appearance}
+        said = self._said(direction)
         edit = channel_edit(self.label, direction.styles, said, self.strength, attribute, self.search, ends)
         return keeping(edit, self.keep, attribute, adds=edit.steady)
+
+    def _said(self, direction: Direction) -> dict[str, Any]:
+        """Return what a report says of a direction: its name, what a paste brings of it, whether the head turns."""
+        turns = direction.attribute in MEASURES and not MEASURES[direction.attribute].expression
+        said = {"transfer": self.name, "appearance": direction.appearance}
+        return {**said, "turns": True} if turns else said
 
     def _judge(self, own: str) -> str:
         """Return the judge of what it does, empty where none is known; refuse "auto" without one."""

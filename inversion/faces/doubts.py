@@ -106,8 +106,8 @@ def doubts_of_edit(scores: PhotoScores, towards: Mapping[str, float], mode: str 
             f"believable up to {FOREIGN:g}); try a smaller strength, or --paste motion"
         )
     turned = [name for name, strength in towards.items() if strength and name in POSES and mode == "motion"]
-    for name in turned:
-        found.append(f"--paste motion keeps the head as it is, so {name} does not change; use --paste full, or none")
+    for name in (name for name in turned if not _turns(scores, name, towards[name])):
+        found.append(f"--paste motion keeps the head as it is, so {name} hardly changes; use --paste full, or none")
     asked = ((name, strength) for name, strength in towards.items() if name not in turned)
     hidden = [name for name, strength in asked if not _shows(scores, name, strength)]
     for name in hidden:
@@ -122,6 +122,11 @@ def doubts_of_edit(scores: PhotoScores, towards: Mapping[str, float], mode: str 
                 "after): its lips did not close over the teeth; take a photo in which they are closed"
             )
     return found
+
+
+def _turns(scores: PhotoScores, pose: str, strength: float) -> bool:
+    """Tell whether the head has turned the way it was to, by half of what does not count."""
+    return (scores.after[pose] - scores.before[pose]) * np.sign(strength) >= MEASURES[pose].tolerance / 2
 
 
 def _shows(scores: PhotoScores, judge: str, strength: float) -> bool:

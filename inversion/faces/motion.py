@@ -24,13 +24,17 @@ CLOSED, OPEN = 0.035, 0.095
 Points = NDArray[np.float64]
 
 
-def expression_motion(before: Points, after: Points) -> Points:
+def expression_motion(before: Points, after: Points, turns: bool = False) -> Points:
     """Return how far each of 68 landmarks [68, 2] of a face moves, less what is a motion of the head.
 
     The generator nods while it smiles. The eyes stand still; the nose is bone, so what its tip moves by is a nod, of
-    which the brows take their share of depth."""
+    which the brows take their share of depth. Where the head is to turn (`turns`), all of that stays; it turns about
+    the eyes, and the jaw's points go a share of their way, since they take the ears along."""
     moved = after - before
     moved = moved - moved[EYES].mean(axis=0)
+    if turns:
+        moved[JAW] *= JAW_SHARE
+        return moved
     nod = moved[NOSE_TIP].copy()
     moved[BROWS] -= BROW_DEPTH * nod
     moved[NOSE] = 0

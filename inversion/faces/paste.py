@@ -67,6 +67,7 @@ class FaceEdit:
     restorer: Restorer | None = None  # brings detail back where `motion` pulls pixels apart
     teeth: Restorer | None = None  # paints what parting lips show, of its sketch
     pins: Pins | None = None  # places that `motion` takes farther than the landmarks go
+    turns: bool = False  # whether the head is to turn in `motion`; else that is taken out
 
 
 def choose_mode(mode: str, rgb: NDArray[np.uint8], quad: NDArray[np.float64], img_resolution: int) -> str:
@@ -315,7 +316,7 @@ def look(rgb: NDArray[np.uint8], face: FaceEdit) -> Looked:
     before, after = find_landmarks(torch.cat([inverted, edited]), face.alignment).double().numpy()
     small = align_face(*_shrunken(rgb, face.quad), LANDMARK_SIDE)
     own = find_landmarks(small, face.alignment)[0].double().numpy()
-    motion = with_closed_lips(own, expression_motion(before, after))
+    motion = with_closed_lips(own, expression_motion(before, after, face.turns))
     return Looked(edited, inverted, before, after, small, own, motion)
 
 

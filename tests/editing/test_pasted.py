@@ -12,17 +12,21 @@ from editing.batch import batch_export
 from editing.config import SearchConfig
 from editing.editor import Editor
 from editing.operations.base import Edit
-from editing.operations.render import Render
+from editing.operations.measures import SetMeasures
+from editing.operations.render import Render, face_edit
 from editing.operations.transfer import Transfer
 from editing.pasted import EditedPhoto, paste_photo, told_scores
+from editing.reach import measures_of
 from editing.render import EditedFace
 from inversion.batch.runner import run as run_batch
 from inversion.config import InvertConfig
 from inversion.faces.align import align_face
 from inversion.faces.judges import JUDGES, identity_distance
+from inversion.faces.paste import paste_faces
 from inversion.invert import Inverter
 from inversion.latents import load_latent
 from invertigo import EditPipeline, load_recipe
+from stylegan_core.catalogue import shipped_names
 from stylegan_core.console import Console
 from stylegan_core.directions import find_direction
 from stylegan_core.images import read_photo
@@ -167,7 +171,23 @@ def test_what_is_set_is_told_of_the_photo_and_a_head_that_stays_is_said(person):
     turned = pasted({"yaw": 30.0, "mouth-width": 0.9})
     before, after = (scores["mouth-width"] for scores in (turned.scores[0].before, turned.scores[0].after))
     assert f"mouth-width {before:.2f} -> {after:.2f}" in told_scores(turned, 0)
-    assert any("keeps the head as it is, so yaw" in text for text in turned.doubts[0])
+    assert any("keeps the head as it is, so yaw" in text for text in turned.doubts[0])  # it smiles, and does not turn
     still = {"yaw": turned.scores[0].before["yaw"] + 1.0}
     for made in (pasted(still), pasted({"yaw": 30.0}, "warp"), pasted({"yaw": "x", "ears": 1}), pasted(["yaw"])):
         assert not any("keeps the head" in text for text in made.doubts[0])
+
+
+def test_a_turn_of_the_head_is_moved_in_the_photo_and_that_of_a_smile_is_not(person):
+    generator, latent, photo = person
+    turn = Transfer("yaw", 2.0) if "yaw" in shipped_names("faces64") else SetMeasures("yaw=8")
+    face = Editor(generator, latent, photo=photo).apply(turn)
+    assert face.latent.report["edits"][-1]["turns"] is True
+    assert "turns" not in Editor(generator, latent).apply(Transfer("smile", 1.0)).latent.report["edits"][-1]
+    edit = face_edit(generator, face.latent, face.inverted, face.edited, "none")
+    assert edit.turns
+    before, after = (
+        measures_of(align_face(paste_faces(photo.rgb, [replace(edit, turns=turns)], "motion")[0], latent.quad, 256),
+                    generator.meta.alignment)["yaw"]
+        for turns in (False, True)
+    )  # fmt: skip
+    assert after > before + 0.5

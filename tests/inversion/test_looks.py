@@ -95,7 +95,9 @@ def test_a_smile_that_was_to_go_and_is_still_there_is_named():
 
 
 def test_a_head_that_motion_cannot_turn_is_named_and_a_rendered_one_is_looked_at():
-    assert any("keeps the head as it is" in text for text in doubts_of_edit(still(yaw=9.0), {"yaw": 1.0}, "motion"))
+    for seen, strength in ((still(yaw=1.0), 1.0), (still(yaw=9.0), -1.0)):
+        assert any("keeps the head as it is" in text for text in doubts_of_edit(seen, {"yaw": strength}, "motion"))
+    assert doubts_of_edit(still(yaw=9.0), {"yaw": 1.0}, "motion") == []
     assert doubts_of_edit(still(yaw=9.0), {"yaw": 1.0}, "full") == []
     assert doubts_of_edit(still(), {"yaw": 0.0}, "motion") == []
 
