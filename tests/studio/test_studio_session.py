@@ -176,7 +176,7 @@ def test_what_was_searched_for_is_not_searched_again(inverted, monkeypatch):
         raise AssertionError("searched again")
 
     monkeypatch.setattr("editing.reach.reach", again)
-    monkeypatch.setattr("editing.drag.STEPS", 2)
+    monkeypatch.setattr("editing.drag.ROUNDS", (2,))
     inverted.settle(inverted.history.now.with_other("drag", "244,142:250,136"))  # after the measures, as in commands
     assert [type(operation) for operation in inverted.recipe().edits] == [SetMeasures, Drag]
     assert (inverted.edited_latents()[0].ws != turned).any()
