@@ -65,12 +65,12 @@ def check_encoder(encoder: EncoderFile, generator: Generator) -> None:
     num_ws = len(getattr(encoder.network, "styles", [])) or generator.num_ws
     if (num_ws, w_dim) != (generator.num_ws, generator.w_dim):
         raise LatentMismatchError(
-            f"{encoder.path}: a {encoder.title} encoder of {num_ws} codes of {w_dim}, but {meta.name} takes "
+            f"{encoder.path}: an encoder ({encoder.title}) of {num_ws} codes of {w_dim}, but {meta.name} takes "
             f"{generator.num_ws} of {generator.w_dim}; use it with its own generator: --generator {encoder.path}"
         )
     if encoder.decoder and encoder.decoder != _synthesis(generator):
         raise LatentMismatchError(
-            f"{encoder.path}: a {encoder.title} encoder for the decoder in its file ({encoder.decoder[:12]}), but "
+            f"{encoder.path}: an encoder ({encoder.title}) for the decoder in its file ({encoder.decoder[:12]}), but "
             f"{meta.name}'s weights are others ({_synthesis(generator)[:12]}); use it with its own generator: "
             f"--generator {encoder.path}"
         )
@@ -78,8 +78,8 @@ def check_encoder(encoder: EncoderFile, generator: Generator) -> None:
     off = max(abs(crop.crop_scale - ALIGNMENT.crop_scale), abs(crop.crop_shift - ALIGNMENT.crop_shift))
     if off > TOLERANCE:
         raise LatentMismatchError(
-            f"{encoder.path}: a {encoder.title} encoder takes the FFHQ crop, but the faces of {meta.name} are cropped "
-            f"otherwise (crop_scale {crop.crop_scale:g}, crop_shift {crop.crop_shift:g}); train an encoder for it with "
+            f"{encoder.path}: an encoder ({encoder.title}) takes the FFHQ crop, but the faces of {meta.name} are "
+            f"cropped otherwise (crop_scale {crop.crop_scale:g}, crop_shift {crop.crop_shift:g}); train an encoder for it with "
             "`invertigo encoder train`"
         )
 

@@ -39,16 +39,22 @@ def _ask(function: str, what: str, **arguments: Any) -> str:
     try:
         import huggingface_hub
         from huggingface_hub import errors
+        from huggingface_hub.utils import logging
     except ImportError:
         raise WeightsUnavailableError(
             f"{what}: the hub needs huggingface_hub, which is not installed; run pip install 'invertigo[hub]'"
         ) from None
+    logging.set_verbosity_error()  # it tells of each time that it asks again
     try:
         found: str = getattr(huggingface_hub, function)(cache_dir=cache_folder() / "hub", **arguments)
     except errors.GatedRepoError:
         raise WeightsUnavailableError(
             f"{what}: its owners ask for a login and a licence; accept it on the page of {arguments['repo_id']}, "
             "then run `hf auth login`"
+        ) from None
+    except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled):
+        raise WeightsUnavailableError(
+            f"{what}: the hub does not answer, and it was not fetched before; check the connection, or give a file"
         ) from None
     except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError, errors.EntryNotFoundError) as error:
         kind = {"Repo": "repository", "Revi": "revision"}.get(type(error).__name__[:4], "file")

@@ -61,10 +61,11 @@ def fetch(name: str, accept_licence: bool, say: Callable[[str], None]) -> Path:
 def verify(say: Callable[[str], None]) -> list[str]:
     """Check every file in the cache against its record; return what is wrong, a sentence each."""
     wrong, folder = [], cache_folder()
-    for record in sorted(folder.rglob(f"*{RECORD}")):
-        path = record.with_name(record.name.removesuffix(RECORD))
-        if not path.is_file():
-            continue
+    named = [record.with_name(record.name.removesuffix(RECORD)) for record in sorted(folder.rglob(f"*{RECORD}"))]
+    paths = [path for path in named if path.is_file()]
+    if not paths:
+        say(f"nothing was fetched into {folder} yet")
+    for path in paths:
         try:
             found = check(path)
             say(f"{path.name}: as it was on {found.fetched if found else '?'}")

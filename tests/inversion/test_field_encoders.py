@@ -128,7 +128,7 @@ def test_another_generator_is_refused_and_both_are_named(tmp_path):
     other = load_generator(write_field_file(tmp_path / "twin.pt", "Encoder4Editing", small_decoder(seed=2)))
     with pytest.raises(LatentMismatchError, match=r"e4e\.pt.*but twin's weights are others.*--generator"):
         find_encoder(other, str(path))
-    with pytest.raises(LatentMismatchError, match=r"e4e encoder of 8 codes of 8, but faces64 takes 10 of"):
+    with pytest.raises(LatentMismatchError, match=r"encoder \(e4e\) of 8 codes of 8, but faces64 takes 10 of"):
         find_encoder(load_generator("faces64"), str(path))
     cropped = small_decoder()
     save_generator(tmp_path / "cropped.safetensors", cropped, Description(Alignment(0.8, 0.1)))

@@ -141,6 +141,19 @@ class Hub(http.server.BaseHTTPRequestHandler):
         pass
 
 
+@pytest.mark.parametrize("error", ["LocalEntryNotFoundError", "OfflineModeIsEnabled"])
+def test_a_hub_that_does_not_answer_is_not_said_to_lack_the_file(error, monkeypatch):
+    hub = pytest.importorskip("huggingface_hub")
+    errors = pytest.importorskip("huggingface_hub.errors")
+
+    def unreachable(**_):
+        raise getattr(errors, error)("no connection")
+
+    monkeypatch.setattr(hub, "hf_hub_download", unreachable, raising=False)
+    with pytest.raises(WeightsUnavailableError, match="the hub does not answer"):
+        local_file("hf:owner/repo/net.pkl")
+
+
 CHILD = """
 import json, sys
 from inversion.invert import Inverter
