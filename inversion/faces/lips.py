@@ -14,12 +14,12 @@ from inversion.faces.seam import find_seam
 WHOLE_SMILE = 0.1  # eye distances that the corners of a mouth come in and down, together, when a smile goes
 PARTED = 0.02  # eye distances that lips part in an edit that does not close them
 UPPER_SHARE = 0.45  # of the way together that the upper lip goes
-BROAD_SMILE = 0.17  # eye distances that corners go out and up, together, up to which lips stay closed
+BROAD_SMILE = 0.185  # eye distances that corners go out and up, together, up to which lips stay closed
 PARTING = 2.5  # how far they part beyond, by how much broader the smile is
 WIDEST = 0.17  # eye distances that they part at most
 RISING = 0.36  # of the way apart that the upper lip goes
 THINNING = 0.65  # share of a lip's way that its outer edge goes
-SMILING_GAP = 0.25  # share of those by which the renders' lips part in a smile that keeps them closed
+SMILING_GAP = 0.35  # share of those by which the renders' lips part in a smile that keeps them closed
 SLIT = 0.012  # eye distances that lips part at least: a narrower slit shows nothing
 STIFFNESS = 1e-4  # how far the spline may pass beside a point
 FEATHER = 0.012  # eye distances over which one lip goes over into the other

@@ -20,7 +20,8 @@ TOOTH_LENGTH = 0.17  # of the upper teeth below the upper lip, in widths of the 
 LIP_SHADE, SHADE_DEPTH = 0.3, 0.03  # how much darker teeth are under the upper lip, and how far down, in those widths
 COLOURED = 0.1  # difference of a cheek's channels, in [-1, 1], from which on a photo is one in colour
 SEEN = 1e-4  # share of a pixel that has to be between the lips
-CRISP, SOFT = 0.6, 5  # how much sharper teeth are made than those of 256 px faces, over a square of pixels
+CRISP, SOFT = 0.6, 5  # how much sharper teeth are made at most than those of 256 px faces, over a square of pixels
+COARSE = 0.6  # pixels of a photo to one of the picture, as in those faces
 LIT_FROM, NARROW_LIGHT = 0.12, 0.45  # eye distances of an opening that lights its teeth in full; light in a slit
 CAVITY = 0.22  # brightness, of the teeth's, of what lies behind and beside them
 TURNING = 3.0  # power by which the row of teeth darkens towards the corners
@@ -98,7 +99,8 @@ def paint_teeth(
     seen = _seen(photo, quad, frame)
     given = seen + mask * (sketch(edges, _shaded(white, lips)) - seen)
     painted = given if network is None else network(given, mask).clamp(-1, 1)
-    painted = (painted + CRISP * mask * (painted - box_filter(painted, SOFT))).clamp(-1, 1)
+    crisp = CRISP * float(np.clip(_fineness(quad, frame) - COARSE, 0, 1))
+    painted = (painted + crisp * mask * (painted - box_filter(painted, SOFT))).clamp(-1, 1)
     grey = painted.mean(dim=1, keepdim=True)
     painted = grey + (white.max() - white.min()).div(WARMTH[0] - WARMTH[2]).clamp(max=1) * (painted - grey)
     x, y = torch.from_numpy(frame.inside(position[box].double().numpy())).float().unbind(dim=-1)
@@ -118,7 +120,7 @@ def _shaded(white: Tensor, lips: Lips) -> Tensor:
 def _seen(photo: Tensor, quad: NDArray[np.float64], frame: MouthFrame) -> Tensor:
     """Return the picture of the mouth in a block of a photo [1, 3, h, w], shrunk first where it is far finer."""
     axes = np.stack([quad[3] - quad[0], quad[1] - quad[0]])  # rows: right, down
-    finer = float(np.linalg.norm(axes[0])) * frame.width * PICTURE.width / PICTURE.columns
+    finer = _fineness(quad, frame)
     places = quad[0] + frame.outside(PICTURE.places()) @ axes
     size = np.array(photo.shape[:1:-1])
     low = np.floor(places.min(axis=(0, 1)) - 2 * finer).clip(0, size - 1).astype(int)
@@ -129,3 +131,8 @@ def _seen(photo: Tensor, quad: NDArray[np.float64], frame: MouthFrame) -> Tensor
         shrunk = [max(1, round(pixels / finer)) for pixels in part.shape[2:]]
         part = F.interpolate(part, size=shrunk, mode="bilinear", antialias=True, align_corners=False)
     return F.grid_sample(part, grid, mode="bicubic", padding_mode="border", align_corners=False)
+
+
+def _fineness(quad: NDArray[np.float64], frame: MouthFrame) -> float:
+    """Return how many pixels of the photo in which a face lies at `quad` [4, 2] there are to one of the picture's."""
+    return float(np.linalg.norm(quad[3] - quad[0])) * frame.width * PICTURE.width / PICTURE.columns
