@@ -27,7 +27,7 @@ FLAT = 0.13  # std of the luminance in [-1, 1] over mouth or eyes
 # Of an edited photo against the photo before: what real pairs of photos and believable edits stay within, as
 # `benchmarks/photo_realism.py --limits` prints (docs/editing.md).
 SOMEBODY_ELSE = 0.4  # identity distance
-BLURRED, ROUGH = 0.6, 1.8  # sharpness of the mouth
+BLURRED, ROUGH = 0.6, 2.0  # sharpness of the mouth
 FOREIGN = 0.95  # Lab distance of the mouth's colours
 WHOLE_STEP, LEFT_OVER = 1.0, 0.5  # a strength that should be seen; a probability at which too much is left
 POSES = tuple(name for name, measure in MEASURES.items() if not measure.expression)
