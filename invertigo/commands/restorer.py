@@ -21,7 +21,6 @@ def restorer_train(out: str, generator: str, config: RestorerConfig, console: Co
 
     \b
     Examples:
-      invertigo restorer train --data faces.zip
       invertigo restorer train --what teeth --data faces.zip --out teeth.safetensors
       invertigo restorer train --data faces.zip --out mine.safetensors
     """
