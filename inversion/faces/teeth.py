@@ -94,21 +94,28 @@ def paint_teeth(
         return photo
     box = slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
     frame = MouthFrame.of(points)
-    edges = frame.inside(lips.edges[0]), frame.inside(lips.edges[1])
-    mask = opening_mask(edges, FEATHER * lips.unit / frame.width)
-    seen = _seen(photo, quad, frame)
-    given = seen + mask * (sketch(edges, _shaded(white, lips)) - seen)
-    painted = given if network is None else network(given, mask).clamp(-1, 1)
     crisp = CRISP * float(np.clip(_fineness(quad, frame) - COARSE, 0, 1))
-    painted = (painted + crisp * mask * (painted - box_filter(painted, SOFT))).clamp(-1, 1)
-    grey = painted.mean(dim=1, keepdim=True)
-    painted = grey + (white.max() - white.min()).div(WARMTH[0] - WARMTH[2]).clamp(max=1) * (painted - grey)
+    painted = _painted(network, _seen(photo, quad, frame), lips, frame, white, crisp)
     x, y = torch.from_numpy(frame.inside(position[box].double().numpy())).float().unbind(dim=-1)
     grid = torch.stack([x / PICTURE.width * 2, (y / PICTURE.height + PICTURE.above) * 2 - 1], dim=-1)[None]
     inside = F.grid_sample(painted, grid, mode="bicubic", padding_mode="border", align_corners=False)
     result = photo.clone()
     result[..., box[0], box[1]] += between[box] * (inside - result[..., box[0], box[1]])
     return result
+
+
+def _painted(
+    network: Restorer | None, seen: Tensor, lips: Lips, frame: MouthFrame, white: Tensor, crisp: float
+) -> Tensor:
+    """Return the picture `seen` [1, 3, rows, columns] of a mouth with teeth between its lips, without colour where
+    `white` [3] has none."""
+    edges = frame.inside(lips.edges[0]), frame.inside(lips.edges[1])
+    mask = opening_mask(edges, FEATHER * lips.unit / frame.width)
+    given = seen + mask * (sketch(edges, _shaded(white, lips)) - seen)
+    painted = given if network is None else network(given, mask).clamp(-1, 1)
+    painted = (painted + crisp * mask * (painted - box_filter(painted, SOFT))).clamp(-1, 1)
+    grey = painted.mean(dim=1, keepdim=True)
+    return grey + (white.max() - white.min()).div(WARMTH[0] - WARMTH[2]).clamp(max=1) * (painted - grey)
 
 
 def _shaded(white: Tensor, lips: Lips) -> Tensor:
