@@ -79,8 +79,8 @@ def check_encoder(encoder: EncoderFile, generator: Generator) -> None:
     if off > TOLERANCE:
         raise LatentMismatchError(
             f"{encoder.path}: an encoder ({encoder.title}) takes the FFHQ crop, but the faces of {meta.name} are "
-            f"cropped otherwise (crop_scale {crop.crop_scale:g}, crop_shift {crop.crop_shift:g}); train an encoder for it "
-            "with `invertigo encoder train`"
+            f"cropped otherwise (crop_scale {crop.crop_scale:g}, crop_shift {crop.crop_shift:g}); train an encoder for "
+            "it with `invertigo encoder train`"
         )
 
 
