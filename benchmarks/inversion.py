@@ -1,7 +1,7 @@
 # ruff: noqa: E402
 """The figures that inversion is to reach: against the baselines, by method, in batches, and on random generators.
 
-    python benchmarks/inversion.py --data faces128.zip [--encoder FILE] [--faces 4] [--only speed,hybrid,...]
+    python benchmarks/inversion.py --data faces128.zip [--encoder FILE] [--faces 4 --skip 0] [--only speed,hybrid,...]
 
 The validation faces are those of the last pairs of the set (by person), kept out of the smile's fit. Every ratio comes
 from one run on one machine, in turns. Prints; writes nothing."""
@@ -354,11 +354,13 @@ def main() -> None:
     parser.add_argument("--data", required=True, help="zip or folder with attributes.csv (faces128.zip)")
     parser.add_argument("--encoder", default="", help="encoder file; empty: the shipped one")
     parser.add_argument("--faces", type=int, default=4, help="validation faces")
+    parser.add_argument("--skip", type=int, default=0, help="validation faces at the end that are left out")
     parser.add_argument("--reference-steps", type=int, default=1000)
     parser.add_argument("--only", default=",".join(PARTS), help="parts, of " + ",".join(PARTS))
     options = parser.parse_args()
     inverter = Inverter(InvertConfig(align=False, device="cpu"))
-    pairs = read_pairs(Path(options.data))[-options.faces :]
+    pairs = read_pairs(Path(options.data))
+    pairs = pairs[: len(pairs) - options.skip][-options.faces :]
     targets = torch.cat([inverter.align(pair.neutral)[0].target for pair in pairs])
     bench = Bench(inverter, targets, options.encoder, options.reference_steps)
     print(f"{inverter.generator.meta.name}, features {inverter.perceptual.name}, {len(targets)} faces, "
