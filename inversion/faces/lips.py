@@ -97,6 +97,8 @@ def parting(face: Tensor, points: Points, before: Points, after: Points, moved: 
     if height < SLIT or mouth_gap(points) / unit > OPEN or find_opening(face, points) is not None:
         return None
     seam = find_seam(face, points)
+    if seam is None:
+        return None
     shift = _shift(points, moved, seam)
     way = _opening(np.linspace(-1, 1, POINTS), height * unit)
     steps = shift - RISING * way, shift + (1 - RISING) * way

@@ -77,6 +77,16 @@ WHOLE = np.array([[0, 0], [0, SIDE], [SIDE, SIDE], [SIDE, 0]], float)
 def test_the_seam_is_the_dark_line_between_the_lips(closed):
     image, points, line = closed
     assert np.abs(find_seam(image, points) - line)[1:-1].max() < 1.5 / SIDE
+    off = points.copy()
+    off[48:68, 1] -= 0.02  # landmarks of wrinkled faces lie off
+    assert np.abs(find_seam(image, off) - line)[1:-1].max() < 2 / SIDE
+
+
+def test_lips_do_not_part_where_no_line_is_seen_between_them(closed):
+    image, points, _ = closed
+    flat = torch.full_like(image, 0.1)
+    assert find_seam(flat, points) is None
+    assert parting(flat, points, points, points, smiling(points, 0.4)[0]) is None
 
 
 def test_lips_part_with_a_broad_smile_and_not_with_a_small_one(closed):
