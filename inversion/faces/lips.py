@@ -6,9 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from inversion.faces.landmarks import LEFT_CORNER, MOUTH, RIGHT_CORNER
+from inversion.faces.landmarks import INNER_LIPS, LEFT_CORNER, MOUTH, RIGHT_CORNER
 from inversion.faces.motion import OPEN, SEEN, Points, dense_motion, eye_distance_of, mouth_gap
 from inversion.faces.mouth import POINTS, RIM, find_opening, fitted
+from inversion.faces.pins import SAME, Pins, taken_along
 from inversion.faces.seam import find_seam
 
 WHOLE_SMILE = 0.1  # eye distances that the corners of a mouth come in and down, together, when a smile goes
@@ -22,11 +23,12 @@ RISING = 0.36  # of the way apart that the upper lip goes
 THINNING = 0.65  # share of a lip's way that its outer edge goes
 SMILING_GAP = 0.35  # share of those by which the renders' lips part in a smile that keeps them closed
 SLIT = 0.012  # eye distances that lips part at least: a narrower slit shows nothing
-STIFFNESS = 1e-4  # how far the spline may pass beside a point
+STIFFNESS, EXACT = 1e-4, 1e-6  # how far the spline may pass beside a point, and where points are dragged
 FEATHER = 0.012  # eye distances over which one lip goes over into the other
 WIDENING = 0.6  # how much softer that is beside the mouth, per distance from it
 SHADE = 0.16  # darkness, in [-1, 1], of the line between closed lips
 SHADE_WIDTH = 0.014  # of that line, in eye distances
+BETWEEN_CORNERS = 0.8  # of the way to a corner, from where on a place is the corner's and not a lip's
 LIPS_MIDDLE = (51, 57, 62, 66)
 UPPER_OUTER, LOWER_OUTER = [49, 50, 51, 52, 53], [59, 58, 57, 56, 55]
 
@@ -58,15 +60,20 @@ class Lips:
         return (above / total).float(), (below / total).float(), line.float()
 
 
-def moving_lips(face: Tensor, points: Points, before: Points, after: Points, moved: Points) -> Lips | None:
-    """Return how the lips of a photo's face [1, 3, R, R] close over teeth, or part; None where they do neither."""
-    return closing(face, points, before, after, moved) or parting(face, points, before, after, moved)
+def moving_lips(
+    face: Tensor, points: Points, before: Points, after: Points, moved: Points, pins: Pins | None = None
+) -> Lips | None:
+    """Return how the lips of a photo's face [1, 3, R, R] close over teeth, or part; None where they do neither.
+
+    `points` [68, 2] are its landmarks, which `moved` [68, 2] moves; `before` and `after` are those of the renders.
+    `pins` are places that go farther than `moved` takes them."""
+    bent = pins.bent(points, moved) if pins else moved
+    return closing(face, points, before, after, bent) or parting(face, points, before, after, moved, pins)
 
 
 def closing(face: Tensor, points: Points, before: Points, after: Points, moved: Points) -> Lips | None:
     """Return how lips close over the teeth of a photo's face [1, 3, R, R]; None where they do not, or none are seen.
 
-    `points` [68, 2] are its landmarks, which `moved` [68, 2] moves; `before` and `after` are those of the renders.
     Codes near W draw a mouth less open than the photo's, so the gap that they lose is not what the photo has to
     lose: it closes with the smile that goes, by how far the corners come in and down."""
     parts = (mouth_gap(after) - mouth_gap(before)) / eye_distance_of(before)
@@ -84,32 +91,58 @@ def closing(face: Tensor, points: Points, before: Points, after: Points, moved: 
     return Lips(offsets[0], offsets[1], (upper + steps[0], lower + steps[1]), unit, closed)
 
 
-def parting(face: Tensor, points: Points, before: Points, after: Points, moved: Points) -> Lips | None:
+def parting(
+    face: Tensor, points: Points, before: Points, after: Points, moved: Points, pins: Pins | None = None
+) -> Lips | None:
     """Return how closed lips of a photo's face [1, 3, R, R] part; None where they do not, or are open already.
 
-    They part by the gap that the renders gain beside what a smile brings, and by how far a smile is broader than a
-    closed one. Arguments are those of `closing`."""
+    They part by the gap that the renders gain beside what a smile brings, by how far a smile is broader than a closed
+    one, and as `pins` pull them apart."""
     unit = eye_distance_of(points)
     smile = max(gained_smile(moved) / unit, 0.0)
     gap = (mouth_gap(after) - mouth_gap(before)) / eye_distance_of(before) / SEEN
     height = max(gap - SMILING_GAP * smile, 0.0) + PARTING * max(smile - BROAD_SMILE, 0.0)
-    height = min(height, WIDEST)
-    if height < SLIT or mouth_gap(points) / unit > OPEN or find_opening(face, points) is not None:
+    up, down = RISING * min(height, WIDEST) * unit, (1 - RISING) * min(height, WIDEST) * unit
+    if pins:
+        up, down = (max(way, pulled) for way, pulled in zip((up, down), _pulled_apart(points, pins), strict=True))
+    if up + down < SLIT * unit or mouth_gap(points) / unit > OPEN or find_opening(face, points) is not None:
         return None
     seam = find_seam(face, points)
     if seam is None:
         return None
-    shift = _shift(points, moved, seam)
-    way = _opening(np.linspace(-1, 1, POINTS), height * unit)
-    steps = shift - RISING * way, shift + (1 - RISING) * way
-    offsets = []
-    for step, outer, share in zip(steps, (UPPER_OUTER, LOWER_OUTER), (-RISING, 1 - RISING), strict=True):
-        ends = points[[LEFT_CORNER, RIGHT_CORNER], 0]
-        along = 2 * (points[outer, 0] - ends[0]) / max(ends[1] - ends[0], 1e-6) - 1
-        thinner = moved[outer] + THINNING * share * _opening(along.clip(-1, 1), height * unit)
+    shift, offsets, edges = _shift(points, moved, seam), [], []
+    for way, outer in ((-up, UPPER_OUTER), (down, LOWER_OUTER)):
+        step = shift + _opening(np.linspace(-1, 1, POINTS), way)
+        thinner = moved[outer] + THINNING * _opening(_along(points, points[outer]), way)
         edge, motion = np.concatenate([seam, points[outer]]), np.concatenate([step, thinner])
-        offsets.append(_layer(points, moved, edge, motion))
-    return Lips(offsets[0], offsets[1], (seam + steps[0], seam + steps[1]), unit, parted=True)
+        pinned = None
+        if pins:
+            own = (pins.places[:, 1] < np.interp(pins.places[:, 0], *seam.T)) == (outer is UPPER_OUTER)
+            places = pins.places[own]
+            pinned = places, taken_along(points, moved, places) + pins.rest[own]
+        offsets.append(_layer(points, moved, edge, motion, pinned))
+        edges.append(seam + step)
+    return Lips(offsets[0], offsets[1], (edges[0], edges[1]), unit, parted=True)
+
+
+def _pulled_apart(points: Points, pins: Pins) -> tuple[float, float]:
+    """Return how far `pins` on the lips of landmarks `points` [68, 2] take the upper one up and the lower one down."""
+    on_lips = np.abs(_along(points, pins.places)) < BETWEEN_CORNERS
+    middle = points[INNER_LIPS, 1].mean()
+    top, bottom = (points[part, 1].mean() for part in (UPPER_OUTER, LOWER_OUTER))
+    margin = (bottom - top) / 4
+    way, height = pins.rest[on_lips, 1], pins.places[on_lips, 1]
+    upper = way[(height > top - margin) & (height < middle)]
+    lower = way[(height >= middle) & (height < bottom + margin)]
+    rises, falls = (float(part.mean()) if len(part) else 0.0 for part in (-upper, lower))
+    return (max(rises, 0.0), max(falls, 0.0)) if rises + falls > 0 else (0.0, 0.0)
+
+
+def _along(points: Points, places: Points) -> Points:
+    """Return where places [N, 2] lie between the corners of the mouth, from -1 to 1, as -1 or 1 beyond them."""
+    left, right = points[[LEFT_CORNER, RIGHT_CORNER], 0]
+    result: Points = (2 * (places[:, 0] - left) / max(right - left, 1e-6) - 1).clip(-1, 1)
+    return result
 
 
 def _opening(along: Points, height: float) -> Points:
@@ -124,11 +157,20 @@ def gained_smile(moved: Points) -> float:
     return float(wider + raised)
 
 
-def _layer(points: Points, moved: Points, edge: Points, step: Points) -> Tensor:
-    """Return the motion [2, GRID, GRID] of a face whose one lip's `edge` [N, 2] moves by `step` [N, 2]."""
+def _layer(
+    points: Points, moved: Points, edge: Points, step: Points, pinned: tuple[Points, Points] | None = None
+) -> Tensor:
+    """Return the motion [2, GRID, GRID] of a face whose one lip's `edge` [N, 2] moves by `step` [N, 2].
+
+    `pinned` are places [P, 2] and how far they go, exactly: what is at the same place gives way to them."""
     rest = np.delete(np.arange(len(points)), np.arange(len(points))[MOUTH])
     rest = np.concatenate([rest, [LEFT_CORNER, RIGHT_CORNER]])
-    return dense_motion(np.concatenate([points[rest], edge]), np.concatenate([moved[rest], step]), STIFFNESS)
+    controls, motion = np.concatenate([points[rest], edge]), np.concatenate([moved[rest], step])
+    if pinned is None:
+        return dense_motion(controls, motion, STIFFNESS)
+    far = np.linalg.norm(controls[:, None] - pinned[0], axis=2).min(axis=1, initial=1) > SAME
+    controls, motion = np.concatenate([controls[far], pinned[0]]), np.concatenate([motion[far], pinned[1]])
+    return dense_motion(controls, motion, EXACT)
 
 
 def _shift(points: Points, moved: Points, line: Points) -> Points:

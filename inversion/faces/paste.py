@@ -17,7 +17,7 @@ from inversion.faces.creases import crease_light
 from inversion.faces.detect import detect_faces
 from inversion.faces.flow import FLOW_SIDE, box_filter, motion_between, move_pixels, resize
 from inversion.faces.landmarks import find_landmarks
-from inversion.faces.lips import SHADE, Lips, closing, moving_lips
+from inversion.faces.lips import SHADE, Lips, moving_lips
 from inversion.faces.motion import GRID, Points, dense_motion, expression_motion, stretch, with_closed_lips
 from inversion.faces.pins import Pins, taken_along
 from inversion.faces.restore import Restorer, restore
@@ -274,10 +274,7 @@ def _blend_motion(
     looked = look(rgb, face)
     edited, inverted, before, after = looked.edited, looked.inverted, looked.before, looked.after
     small, own, motion = looked.small, looked.own, looked.motion
-    lips = None
-    if face.appearance < 1:
-        bent = face.pins.bent(own, motion) if face.pins else motion
-        lips = (closing if face.pins else moving_lips)(small, own, before, after, bent)
+    lips = moving_lips(small, own, before, after, motion, face.pins) if face.appearance < 1 else None
     if lips is None:
         offsets = dense_motion(*(face.pins.among(own, motion) if face.pins else (own, motion)))
         moved = _moved(rgb[region], position, weight, offsets, face.quad)

@@ -12,9 +12,10 @@ from inversion.config import RestorerConfig
 from inversion.faces.align import align_face, face_quad
 from inversion.faces.detect import detect_faces
 from inversion.faces.landmarks import INNER_LIPS, LEFT_CORNER, RIGHT_CORNER, find_landmarks
-from inversion.faces.lips import BROAD_SMILE, SLIT, closing, parting
+from inversion.faces.lips import BROAD_SMILE, SLIT, closing, moving_lips, parting
 from inversion.faces.mouth_frame import MouthFrame
 from inversion.faces.paste import FaceEdit, paste_faces
+from inversion.faces.pins import Pins
 from inversion.faces.restore import find_restorer, find_teeth
 from inversion.faces.seam import find_seam
 from inversion.faces.teeth import PICTURE, opening_mask, paint_teeth, sketch, tooth_white
@@ -111,6 +112,18 @@ def test_lips_part_as_the_renders_do(closed):
     above, below, _ = lips.layers(positions())
     middle = ((lips.edges[0] + lips.edges[1]) / 2)[4] * SIDE
     assert float((above + below)[int(middle[1]), int(middle[0])]) < 0.05
+
+
+def test_a_lip_that_is_dragged_away_parts_them_and_goes_where_it_is_dragged(closed):
+    image, points, line = closed
+    place, way = line[4] + [0, 0.02], np.array([0.0, 0.05])
+    lips = moving_lips(image, points, points, points, np.zeros((68, 2)), Pins(place[None], way[None]))
+    assert lips.parted
+    assert 0.01 < (lips.edges[1] - lips.edges[0])[4, 1] < 0.08
+    column, row = ((place + way) * lips.lower.shape[-1]).astype(int)
+    gone = -lips.lower[:, row, column].numpy()  # of a cell, which is .01 of the face
+    np.testing.assert_allclose(gone, way, atol=0.008)
+    assert moving_lips(image, points, points, points, np.zeros((68, 2)), Pins(place[None], -way[None])) is None
 
 
 def test_a_mouth_that_shows_teeth_is_not_parted_again(photo):
