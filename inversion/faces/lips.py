@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from inversion.faces.landmarks import INNER_LIPS, LEFT_CORNER, MOUTH, RIGHT_CORNER
 from inversion.faces.motion import OPEN, SEEN, Points, dense_motion, eye_distance_of, mouth_gap
@@ -29,6 +30,8 @@ WIDENING = 0.6  # how much softer that is beside the mouth, per distance from it
 SHADE = 0.16  # darkness, in [-1, 1], of the line between closed lips
 SHADE_WIDTH = 0.014  # of that line, in eye distances
 BETWEEN_CORNERS = 0.8  # of the way to a corner, from where on a place is the corner's and not a lip's
+SPOT, AT_CORNER = 0.09, 0.16  # eye distances: side of dark spots that are lifted, and how far from a corner
+CORNER_SHADE = 0.35  # darkness, in [-1, 1], that the corner of a closed mouth has
 LIPS_MIDDLE = (51, 57, 62, 66)
 UPPER_OUTER, LOWER_OUTER = [49, 50, 51, 52, 53], [59, 58, 57, 56, 55]
 
@@ -89,6 +92,36 @@ def closing(face: Tensor, points: Points, before: Points, after: Points, moved: 
     steps = shift + UPPER_SHARE * way, shift - (1 - UPPER_SHARE) * way
     offsets = [_layer(points, moved, edge, step) for edge, step in zip(opening, steps, strict=True)]
     return Lips(offsets[0], offsets[1], (upper + steps[0], lower + steps[1]), unit, closed)
+
+
+def lift_corners(photo: Tensor, position: Tensor, lips: Lips) -> Tensor:
+    """Return a block of a photo [1, 3, h, w] with less of the dark that open lips showed at the corners of the mouth.
+
+    It stays beside lips that close, as spots: what is darker than the corner of a closed mouth, by a grey-scale
+    closing (Serra 1982) near both ends of the line between them. `position` [h, w, 2] are the places of the pixels in
+    the face."""
+    result = photo.clone()
+    pixels = lips.unit / max(float((position[0, 0] - position[0, -1]).norm()) / max(position.shape[1] - 1, 1), 1e-9)
+    side = 2 * round(SPOT * pixels / 2) + 1
+    for end in (0, -1):
+        corner = torch.from_numpy((lips.edges[0][end] + lips.edges[1][end]) / 2)
+        near = (1 - (position - corner).norm(dim=-1) / (AT_CORNER * lips.unit)).clamp_min(0)
+        rows, columns = (torch.nonzero(near.amax(dim=axis)).flatten() for axis in (1, 0))
+        if side < 3 or not len(rows):
+            continue
+        box = slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
+        part = photo[..., box[0], box[1]]
+        dark = (-_widest(-_widest(part, side), side) - part).mean(dim=1, keepdim=True)
+        share = lips.closed * (2 * near[box]).clamp(max=1).float()
+        result[..., box[0], box[1]] += share * (dark - CORNER_SHADE).clamp_min(0)
+    return result
+
+
+def _widest(image: Tensor, side: int) -> Tensor:
+    """Return the largest value in the square of `side` pixels (odd) around each of an image [1, C, h, w]."""
+    for kernel, padding in (((side, 1), (side // 2, 0)), ((1, side), (0, side // 2))):
+        image = F.max_pool2d(image, kernel, stride=1, padding=padding)
+    return image
 
 
 def parting(

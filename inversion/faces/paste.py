@@ -17,7 +17,7 @@ from inversion.faces.creases import crease_light
 from inversion.faces.detect import detect_faces
 from inversion.faces.flow import FLOW_SIDE, box_filter, motion_between, move_pixels, resize
 from inversion.faces.landmarks import find_landmarks
-from inversion.faces.lips import SHADE, Lips, moving_lips
+from inversion.faces.lips import SHADE, Lips, lift_corners, moving_lips
 from inversion.faces.motion import GRID, Points, dense_motion, expression_motion, stretch, with_closed_lips
 from inversion.faces.pins import Pins, taken_along
 from inversion.faces.restore import Restorer, restore
@@ -333,6 +333,7 @@ def _with_lips(
     upper, lower = (_moved(photo, position, weight, offsets, quad) for offsets in (lips.upper, lips.lower))
     behind = (upper + lower) / 2 if lips.parted else to_tensor(photo)
     moved = above * upper + below * lower + between * behind - weight * SHADE * line
+    moved = lift_corners(moved, position, lips) if lips.closed else moved
     apart = [_resample(stretch(offsets), position, GRID) for offsets in (lips.upper, lips.lower)]
     return moved, above * apart[0] + below * apart[1], between
 

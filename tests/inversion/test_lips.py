@@ -7,7 +7,7 @@ import torch
 from inversion.faces.align import align_face, face_quad
 from inversion.faces.detect import detect_faces
 from inversion.faces.landmarks import LEFT_CORNER, RIGHT_CORNER, find_landmarks
-from inversion.faces.lips import WHOLE_SMILE, closing
+from inversion.faces.lips import CORNER_SHADE, WHOLE_SMILE, closing, lift_corners
 from inversion.faces.mouth import find_opening
 from stylegan_core.networks.protocol import Alignment
 
@@ -82,3 +82,17 @@ def test_a_mouth_that_opens_or_smiles_more_is_left_as_it_is(face):
     opened[[65, 66, 67], 1] += 0.02
     assert closing(image, points, points, points, smile_lost(points, -0.05)) is None
     assert closing(image, points, points, opened, smile_lost(points, WHOLE_SMILE)) is None
+
+
+def test_dark_spots_beside_closed_lips_are_lifted_and_nothing_else(face):
+    image, points = face
+    lips = closing(image, points, points, points, smile_lost(points, WHOLE_SMILE))
+    corner = ((lips.edges[0][0] + lips.edges[1][0]) / 2 * 256).astype(int)
+    photo = torch.full_like(image, 0.5)
+    photo[..., corner[1] : corner[1] + 3, corner[0] : corner[0] + 3] = -0.9
+    photo[..., 20:23, 20:23] = -0.9  # far from the mouth
+    steps = (torch.arange(256) + 0.5) / 256
+    lifted = lift_corners(photo, torch.stack(torch.meshgrid(steps, steps, indexing="xy"), dim=-1), lips)
+    assert float(lifted[..., corner[1] + 1, corner[0] + 1].max()) == pytest.approx(0.5 - CORNER_SHADE, abs=0.02)
+    assert torch.equal(lifted[..., :100, :], photo[..., :100, :])
+    assert float(lifted.max()) == 0.5
