@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from editing.render import NOTE, EditedFace, paste_into_photo
 from inversion.faces.align import align_face, quad_side
 from inversion.faces.attributes import UNITS
-from inversion.faces.doubts import POSES, doubts_of_edit
+from inversion.faces.doubts import doubts_of_edit
 from inversion.faces.looks import PhotoScores, score_photo
-from inversion.faces.measures import MEASURES
+from inversion.faces.measure_table import MEASURES, POSES
 from inversion.faces.paste import PasteResult, changed_pixels, shows_face
-from inversion.latents import Latent
+from inversion.latents import Latent, edits_of
 from stylegan_core.devices import fitting_threads
 from stylegan_core.files import write_atomic
 from stylegan_core.images import Photo, encode_picture, to_uint8
@@ -105,9 +105,8 @@ def paste_photo(photo: Photo, faces: Sequence[EditedFace], mode: str = "auto", r
 def judged(latent: Latent) -> dict[str, float]:
     """Return the judges of a latent's edits, and the sum of the strengths; a stranger's report may hold anything."""
     found: dict[str, float] = {}
-    edits = latent.report.get("edits", [])
-    for edit in edits if isinstance(edits, list) else ():
-        judge, strength = (edit.get("judge"), edit.get("strength")) if isinstance(edit, dict) else (None, None)
+    for edit in edits_of(latent.report):
+        judge, strength = edit.get("judge"), edit.get("strength")
         if isinstance(judge, str) and judge in UNITS and isinstance(strength, int | float):
             found[judge] = found.get(judge, 0.0) + float(strength)
     return found
@@ -115,8 +114,7 @@ def judged(latent: Latent) -> dict[str, float]:
 
 def measures_set(latent: Latent) -> dict[str, float]:
     """Return what a latent's edits set of what is measured, and the values; a stranger's report may hold anything."""
-    edits = latent.report.get("edits", [])
-    found = [edit.get("set") for edit in edits if isinstance(edit, dict)] if isinstance(edits, list) else []
+    found = [edit.get("set") for edit in edits_of(latent.report)]
     pairs = ((name, value) for values in found if isinstance(values, dict) for name, value in values.items())
     return {name: float(value) for name, value in pairs if name in MEASURES and isinstance(value, int | float)}
 

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from inversion.correction import Correction
 from inversion.delta import Delta, tuned_synthesis
+from inversion.faces.flow import box_filter
 from stylegan_core.networks.protocol import FeatureLayer, Generator
 from stylegan_core.styles import Styles, styles_up_to
 
@@ -55,7 +56,7 @@ class Motion:
         flow, fade, fine = _sampled(maps, grid, "bilinear").split([2, 1, 1], dim=1)
         source = ((place + flow) * inside + margin) / side  # in units of the features' side
         moved = _sampled(features, (source * 2 - 1).permute(0, 2, 3, 1), "bicubic")
-        coarse = _smooth(moved, _odd(FINE * inside))
+        coarse = box_filter(moved, _odd(FINE * inside))
         return coarse * fade + (moved - coarse) * fine
 
 
@@ -67,10 +68,10 @@ def motion_of(before: Tensor, after: Tensor) -> Motion:
     small = [_small(images) for images in (before, after)]
     grey = [(images.mean(dim=1) * 127.5 + 127.5).round().cpu().numpy().astype(np.uint8) for images in small]
     found = np.stack([_flow(one, other) for one, other in zip(*grey, strict=True)])
-    flow = _smooth(torch.from_numpy(found).to(before) / found.shape[-1])
+    flow = box_filter(torch.from_numpy(found).to(before) / found.shape[-1], SMOOTHING)
     all_of_it = torch.ones_like(flow[:, :1])
     along = Motion(flow, all_of_it, all_of_it)
-    unexplained = _smooth((small[1] - along.carry(small[0])).abs().mean(dim=1, keepdim=True))
+    unexplained = box_filter((small[1] - along.carry(small[0])).abs().mean(dim=1, keepdim=True), SMOOTHING)
     detail = [_detail(images) + LEAST_DETAIL for images in small]
     ratio = detail[1] / along.carry(detail[0])
     strength = torch.where(ratio < 1, ratio**WEAKER, ratio**STRONGER).clamp(WEAKEST, STRONGEST)
@@ -80,9 +81,9 @@ def motion_of(before: Tensor, after: Tensor) -> Motion:
 def _detail(images: Tensor) -> Tensor:
     """Return the strength of the fine structure around each pixel of images [N, C, S, S], [N, 1, S, S]."""
     side, grey = images.shape[-1], images.mean(dim=1, keepdim=True)
-    found = (grey - _smooth(grey, _odd(DETAIL * side))).abs()
+    found = (grey - box_filter(grey, _odd(DETAIL * side))).abs()
     for _ in range(3):
-        found = _smooth(found, _odd(AROUND * side))
+        found = box_filter(found, _odd(AROUND * side))
     return found
 
 
@@ -103,10 +104,6 @@ def _small(images: Tensor) -> Tensor:
     side = min(max(images.shape[-1], LEAST_SIDE), MOST_SIDE)
     images = images.detach().float().clamp(-1, 1)
     return F.interpolate(images, size=(side, side), mode="bilinear", antialias=True).clamp(-1, 1)
-
-
-def _smooth(maps: Tensor, size: int = SMOOTHING) -> Tensor:
-    return F.avg_pool2d(F.pad(maps, [size // 2] * 4, mode="replicate"), size, stride=1)
 
 
 def _odd(pixels: float) -> int:

@@ -59,6 +59,12 @@ def texts_of(report: Mapping[str, Any], name: str) -> list[str]:
     return [text for text in found if isinstance(text, str)] if isinstance(found, list) else []
 
 
+def edits_of(report: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return what a report says of each edit; a stranger's file may hold anything there."""
+    found = report.get("edits")
+    return [edit for edit in found if isinstance(edit, dict)] if isinstance(found, list) else []
+
+
 def save_latent(path: str | Path, latent: Latent) -> None:
     """Write a latent as .npz, atomically; `w` is what NVIDIA's tools read."""
     arrays: dict[str, NDArray[Any]] = {

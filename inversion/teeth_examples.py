@@ -76,7 +76,7 @@ class TeethExamples:
         upper, lower = (frame.inside(edge) for edge in mouth.edges)
         truth = PICTURE.of(self._face(mouth.index), frame).clamp(-1, 1)
         mask = opening_mask((upper, lower), FEATHER)
-        drawn = sketch((upper, lower), _lightest(truth, mask))
+        drawn = sketch(upper, _lightest(truth, mask))
         gain, shift = 1 + GAIN * torch.randn((), generator=stream), SHIFT * torch.randn(1, 3, 1, 1, generator=stream)
         truth, drawn = (truth * gain + shift).clamp(-1, 1), drawn * gain + shift
         drawn = drawn * (1 + SKETCH_GAIN * torch.randn((), generator=stream))

@@ -115,9 +115,9 @@ class SetExpression(Operation):
 def setting(targets: Mapping[str, float], ceiling: float, label: str, said: dict[str, Any]) -> Edit:
     """Return the edit that sets measures; what it cannot reach it says in a note."""
     from editing.reach import reach
-    from inversion.faces.measure_table import MEASURES, told_value
+    from inversion.faces.measure_table import POSES, told_value
 
-    said = {**said, "turns": True} if any(not MEASURES[name].expression for name in targets) else said
+    said = {**said, "turns": True} if any(name in POSES for name in targets) else said
 
     def apply(ws: Tensor, render: Render) -> tuple[Tensor, Report]:
         found = reach(render, ws, targets, ceiling)

@@ -18,7 +18,7 @@ from inversion.faces.align import align_face, whole_image_quad
 from inversion.faces.paste import FaceEdit, PasteResult, choose_mode, ellipse_mask, moved_by_paste, paste_faces
 from inversion.faces.pins import Pins, joined
 from inversion.faces.restore import find_restorer, find_teeth
-from inversion.latents import Latent
+from inversion.latents import Latent, edits_of
 from inversion.render import render_code, renderer
 from stylegan_core.images import Photo, to_tensor, to_uint8
 from stylegan_core.networks.protocol import Alignment, Generator
@@ -180,11 +180,10 @@ def face_edit(
 
 def pins_of(latent: Latent) -> Pins | None:
     """Return the places that a latent's edits take farther in the photo than its landmarks go; None without any."""
-    edits = latent.report.get("edits", [])
     found = []
-    for edit in edits if isinstance(edits, list) else []:
+    for edit in edits_of(latent.report):
         with suppress(ValueError, TypeError):  # a stranger's file may hold anything there
-            rows = np.array(edit.get("pins", []) if isinstance(edit, dict) else [], np.float64)
+            rows = np.array(edit.get("pins", []), np.float64)
             if rows.shape[1:] == (4,) and len(rows) <= MAX_PINS and bool((np.abs(rows) <= FARTHEST).all()):
                 found.append(Pins(rows[:, :2], rows[:, 2:]))
     return joined(found)
@@ -192,14 +191,12 @@ def pins_of(latent: Latent) -> Pins | None:
 
 def turns(latent: Latent) -> bool:
     """Tell whether any of a latent's edits is to turn the head."""
-    edits = latent.report.get("edits", [])
-    return isinstance(edits, list) and any(isinstance(edit, dict) and edit.get("turns") is True for edit in edits)
+    return any(edit.get("turns") is True for edit in edits_of(latent.report))
 
 
 def appearance(latent: Latent) -> float:
     """Return how much light and colour a latent's edits bring beside their motion: the most that any of them does."""
-    edits = latent.report.get("edits", [])
-    given = [edit.get("appearance", 1.0) for edit in edits if isinstance(edit, dict)] if isinstance(edits, list) else []
+    given = [edit.get("appearance", 1.0) for edit in edits_of(latent.report)]
     shares = [min(max(float(share), 0.0), 1.0) if isinstance(share, int | float) else 1.0 for share in given]
     return max(shares, default=1.0)
 

@@ -18,7 +18,7 @@ from editing.operations.fields import (
     told_kept,
     told_strength,
 )
-from inversion.faces.measure_table import MEASURES
+from inversion.faces.measure_table import POSES
 from stylegan_core.catalogue import believable, check_direction_name, known_ends, look_up
 from stylegan_core.errors import ConfigError
 from stylegan_core.models import local_file
@@ -153,9 +153,8 @@ class Transfer(Operation):
 
     def _said(self, direction: Direction) -> dict[str, Any]:
         """Return what a report says of a direction: its name, what a paste brings of it, whether the head turns."""
-        turns = direction.attribute in MEASURES and not MEASURES[direction.attribute].expression
         said = {"transfer": self.name, "appearance": direction.appearance}
-        return {**said, "turns": True} if turns else said
+        return {**said, "turns": True} if direction.attribute in POSES else said
 
     def _judge(self, own: str) -> str:
         """Return the judge of what it does, empty where none is known; refuse "auto" without one."""

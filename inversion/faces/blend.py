@@ -1,5 +1,6 @@
 """Set a piece of one picture into another without a seam."""
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -31,3 +32,11 @@ def fill_smoothly(image: Tensor, known: Tensor) -> Tensor:
     filled = fill_smoothly(coarse, (share * 2).clamp(0, 1))
     spread = F.interpolate(filled, scale_factor=2, mode="bilinear", align_corners=False)[:, :, :height, :width]
     return known * image + (1 - known) * spread
+
+
+def box_of(mask: Tensor, least: float = 0.0) -> tuple[slice, slice] | None:
+    """Return the rows and columns of the box in which a mask [h, w] is above `least`; None where it is nowhere."""
+    rows, columns = (torch.nonzero(mask.amax(dim=axis) > least).flatten() for axis in (1, 0))
+    if not len(rows):
+        return None
+    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)

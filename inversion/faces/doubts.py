@@ -12,7 +12,7 @@ from inversion.faces.attributes import EXPRESSIONS
 from inversion.faces.judges import JUDGES
 from inversion.faces.landmarks import EYES, MOUTH, find_landmarks
 from inversion.faces.looks import PhotoScores
-from inversion.faces.measures import MEASURES
+from inversion.faces.measure_table import MEASURES, POSES
 from inversion.faces.scales import scale
 from stylegan_core.networks.protocol import Alignment
 
@@ -30,7 +30,6 @@ SOMEBODY_ELSE = 0.4  # identity distance
 BLURRED, ROUGH = 0.6, 2.0  # sharpness of the mouth
 FOREIGN = 0.95  # Lab distance of the mouth's colours
 WHOLE_STEP, LEFT_OVER = 1.0, 0.5  # a strength that should be seen; a probability at which too much is left
-POSES = tuple(name for name, measure in MEASURES.items() if not measure.expression)
 TURNS = {90: "lies on its side", 180: "is upside down", 270: "lies on its side"}
 
 

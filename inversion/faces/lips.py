@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from inversion.faces.blend import box_of
 from inversion.faces.landmarks import INNER_LIPS, LEFT_CORNER, MOUTH, RIGHT_CORNER
 from inversion.faces.motion import OPEN, SEEN, Points, dense_motion, eye_distance_of, mouth_gap
 from inversion.faces.mouth import POINTS, RIM, find_opening, fitted
@@ -94,26 +95,23 @@ def closing(face: Tensor, points: Points, before: Points, after: Points, moved: 
     return Lips(offsets[0], offsets[1], (upper + steps[0], lower + steps[1]), unit, closed)
 
 
-def lift_corners(photo: Tensor, position: Tensor, lips: Lips) -> Tensor:
+def lift_corners(photo: Tensor, position: Tensor, lips: Lips, side: float) -> Tensor:
     """Return a block of a photo [1, 3, h, w] with less of the dark that open lips showed at the corners of the mouth.
 
     It stays beside lips that close, as spots: what is darker than the corner of a closed mouth, by a grey-scale
     closing (Serra 1982) near both ends of the line between them. `position` [h, w, 2] are the places of the pixels in
-    the face."""
-    result = photo.clone()
-    pixels = lips.unit / max(float((position[0, 0] - position[0, -1]).norm()) / max(position.shape[1] - 1, 1), 1e-9)
-    side = 2 * round(SPOT * pixels / 2) + 1
+    the face, which has `side` of them."""
+    result, spot = photo.clone(), 2 * round(SPOT * lips.unit * side / 2) + 1
     for end in (0, -1):
         corner = torch.from_numpy((lips.edges[0][end] + lips.edges[1][end]) / 2)
         near = (1 - (position - corner).norm(dim=-1) / (AT_CORNER * lips.unit)).clamp_min(0)
-        rows, columns = (torch.nonzero(near.amax(dim=axis)).flatten() for axis in (1, 0))
-        if side < 3 or not len(rows):
+        box = box_of(near)
+        if spot < 3 or box is None:
             continue
-        box = slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
-        part = photo[..., box[0], box[1]]
-        dark = (-_widest(-_widest(part, side), side) - part).mean(dim=1, keepdim=True)
+        part = (..., *box)
+        dark = (-_widest(-_widest(photo[part], spot), spot) - photo[part]).mean(dim=1, keepdim=True)
         share = lips.closed * (2 * near[box]).clamp(max=1).float()
-        result[..., box[0], box[1]] += share * (dark - CORNER_SHADE).clamp_min(0)
+        result[part] += share * (dark - CORNER_SHADE).clamp_min(0)
     return result
 
 

@@ -41,6 +41,7 @@ MEASURES: dict[str, Measure] = {
     "pitch": Measure("degrees, upwards", 3.0, (-45.0, 45.0), "head", expression=False),
     "roll": Measure("degrees, clockwise", 3.0, (-45.0, 45.0), "head", expression=False),
 }
+POSES = tuple(name for name, measure in MEASURES.items() if not measure.expression)
 
 
 def check_value(name: str, value: float) -> None:

@@ -333,7 +333,7 @@ def _with_lips(
     upper, lower = (_moved(photo, position, weight, offsets, quad) for offsets in (lips.upper, lips.lower))
     behind = (upper + lower) / 2 if lips.parted else to_tensor(photo)
     moved = above * upper + below * lower + between * behind - weight * SHADE * line
-    moved = lift_corners(moved, position, lips) if lips.closed else moved
+    moved = lift_corners(moved, position, lips, quad_side(quad)) if lips.closed else moved
     apart = [_resample(stretch(offsets), position, GRID) for offsets in (lips.upper, lips.lower)]
     return moved, above * apart[0] + below * apart[1], between
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from inversion.faces.blend import box_of
 from stylegan_core.assets import asset_path
 from stylegan_core.checkpoints.native import read_safetensors, write_safetensors
 from stylegan_core.errors import CheckpointError, ConfigError
@@ -69,10 +70,10 @@ def restore(network: Restorer, image: Tensor, mask: Tensor, side: float) -> Tens
     """Return a picture [1, 3, h, w] in [-1, 1] with detail brought back where `mask` [1, 1, h, w] in 0..1 says.
 
     `side` is that of the face in its pixels. Where the mask is zero, the picture stays bit for bit."""
-    rows, columns = (mask[0, 0].amax(dim=axis).nonzero().flatten() for axis in (1, 0))
-    if not len(rows):
+    found = box_of(mask[0, 0])
+    if found is None:
         return image
-    box = (..., slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1))
+    box = (..., *found)
     part, inside = image[box], mask[box]
     scale = min(1.0, FACE_SIDE / side)
     size = [max(8, round(pixels * scale)) for pixels in part.shape[2:]]

@@ -6,6 +6,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from inversion.faces.align import quad_side
+from inversion.faces.blend import box_of
 from inversion.faces.flow import box_filter
 from inversion.faces.lips import FEATHER, Lips
 from inversion.faces.motion import Points
@@ -27,14 +29,12 @@ CAVITY = 0.22  # brightness, of the teeth's, of what lies behind and beside them
 TURNING = 3.0  # power by which the row of teeth darkens towards the corners
 
 
-def sketch(edges: tuple[Points, Points], white: Tensor) -> Tensor:
-    """Return the light of teeth [1, 3, rows, columns] in [-1, 1] below the upper edge of an opening.
-
-    `edges` [N, 2] are its upper and lower one, in the frame of the mouth; `white` [3] in [-1, 1] is the colour of a
-    tooth in the light of the face."""
+def sketch(edge: Points, white: Tensor) -> Tensor:
+    """Return the light of teeth [1, 3, rows, columns] in [-1, 1] below the upper `edge` [N, 2] of an opening, which is
+    in the frame of the mouth; `white` [3] in [-1, 1] is the colour of a tooth in the light of the face."""
     x, y = PICTURE.places().transpose(2, 0, 1)
-    left, right = edges[0][0, 0], edges[0][-1, 0]
-    upper = fitted(edges[0], x.clip(left, right))
+    left, right = edge[0, 0], edge[-1, 0]
+    upper = fitted(edge, x.clip(left, right))
     along = (2 * (x - left) / max(right - left, 1e-6) - 1).clip(-1, 1)
     depth = (y - upper).clip(0)
     light = (1 - np.abs(along) ** TURNING) * (1 - LIP_SHADE * np.exp(-depth / SHADE_DEPTH))
@@ -89,10 +89,10 @@ def paint_teeth(
     `between` [h, w] in 0..1 is where that is, `position` [h, w, 2] are the places of the pixels in the face, `quad`
     [4, 2] is the face's in the pixels, `points` [68, 2] are its landmarks now, and `white` [3] is the colour of its
     teeth. Without a network the sketch is shown."""
-    rows, columns = (torch.nonzero(between.amax(dim=axis) > SEEN).flatten() for axis in (1, 0))
-    if not len(rows):
+    box = box_of(between, SEEN)
+    if box is None:
         return photo
-    box = slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
+    part = (..., *box)
     frame = MouthFrame.of(points)
     crisp = CRISP * float(np.clip(_fineness(quad, frame) - COARSE, 0, 1))
     painted = _painted(network, _seen(photo, quad, frame), lips, frame, white, crisp)
@@ -100,7 +100,7 @@ def paint_teeth(
     grid = torch.stack([x / PICTURE.width * 2, (y / PICTURE.height + PICTURE.above) * 2 - 1], dim=-1)[None]
     inside = F.grid_sample(painted, grid, mode="bicubic", padding_mode="border", align_corners=False)
     result = photo.clone()
-    result[..., box[0], box[1]] += between[box] * (inside - result[..., box[0], box[1]])
+    result[part] += between[box] * (inside - result[part])
     return result
 
 
@@ -111,7 +111,7 @@ def _painted(
     `white` [3] has none."""
     edges = frame.inside(lips.edges[0]), frame.inside(lips.edges[1])
     mask = opening_mask(edges, FEATHER * lips.unit / frame.width)
-    given = seen + mask * (sketch(edges, _shaded(white, lips)) - seen)
+    given = seen + mask * (sketch(edges[0], _shaded(white, lips)) - seen)
     painted = given if network is None else network(given, mask).clamp(-1, 1)
     painted = (painted + crisp * mask * (painted - box_filter(painted, SOFT))).clamp(-1, 1)
     grey = painted.mean(dim=1, keepdim=True)
@@ -142,4 +142,4 @@ def _seen(photo: Tensor, quad: NDArray[np.float64], frame: MouthFrame) -> Tensor
 
 def _fineness(quad: NDArray[np.float64], frame: MouthFrame) -> float:
     """Return how many pixels of the photo in which a face lies at `quad` [4, 2] there are to one of the picture's."""
-    return float(np.linalg.norm(quad[3] - quad[0])) * frame.width * PICTURE.width / PICTURE.columns
+    return quad_side(quad) * frame.width * PICTURE.width / PICTURE.columns

@@ -92,7 +92,7 @@ def test_dark_spots_beside_closed_lips_are_lifted_and_nothing_else(face):
     photo[..., corner[1] : corner[1] + 3, corner[0] : corner[0] + 3] = -0.9
     photo[..., 20:23, 20:23] = -0.9  # far from the mouth
     steps = (torch.arange(256) + 0.5) / 256
-    lifted = lift_corners(photo, torch.stack(torch.meshgrid(steps, steps, indexing="xy"), dim=-1), lips)
+    lifted = lift_corners(photo, torch.stack(torch.meshgrid(steps, steps, indexing="xy"), dim=-1), lips, 256)
     assert float(lifted[..., corner[1] + 1, corner[0] + 1].max()) == pytest.approx(0.5 - CORNER_SHADE, abs=0.02)
     assert torch.equal(lifted[..., :100, :], photo[..., :100, :])
     assert float(lifted.max()) == 0.5

@@ -136,7 +136,7 @@ def test_teeth_are_as_light_as_the_face_and_darken_towards_the_corners(photo):
     white = tooth_white(image, points)
     assert bool((tooth_white(image - 0.5, points) < white).all())
     edges = tuple(np.stack([np.linspace(-0.4, 0.4, 9), np.full(9, height)], axis=1) for height in (0.0, 0.12))
-    drawn = sketch(edges, white)[0].mean(dim=0)
+    drawn = sketch(edges[0], white)[0].mean(dim=0)
     row = int((0.06 / PICTURE.height + PICTURE.above) * PICTURE.rows)
     assert float(drawn[row, PICTURE.columns // 2]) > float(drawn[row, PICTURE.columns // 5]) + 0.2
     mask = opening_mask(edges, 0.02)
