@@ -271,8 +271,8 @@ def _connect_kept(parts: Parts, events: KeepEvents) -> None:
 def _connect_edits(parts: Parts, events: EditEvents) -> None:
     """Say what happens when controls move; what a slider waits for is in no queue."""
     everything = parts.everything()
-    # One after the other: of two at once, as of a field that is left and of the button that is pressed, the first could
-    # end last and take the second back.
+    # One after the other, looks among them, since all show everything: of two at once, as of a field that is left and
+    # of the button that is pressed, the first could end last and take the second back.
     slow = {**_slow(parts), "concurrency_limit": 1, "concurrency_id": "edits"}
     dials = parts.dials()
     for dial in dials:
@@ -300,13 +300,12 @@ def _connect_edits(parts: Parts, events: EditEvents) -> None:
     parts.undo.click(events.undo, None, everything, **slow)
     parts.redo.click(events.redo, None, everything, **slow)
     parts.history.input(events.go, [parts.history], everything, **slow)
-    in_order = {**slow, "concurrency_limit": 1, "concurrency_id": "looks"}  # the last one is what is shown
     looks = {
         events.look_at: parts.looked_at, events.look_closer: parts.zoom, events.set_points: parts.placing,
         events.compare: parts.compare,
     }  # fmt: skip
     for look, control in looks.items():
-        control.input(look, [control], everything, **in_order)
+        control.input(look, [control], everything, **slow)
     parts.sweep.click(events.sweep, [parts.swept, *dials], [parts.strip, parts.message], **_slow(parts))
     parts.strip.click(events.press_strip, [parts.swept, *dials], everything, **slow)
 
